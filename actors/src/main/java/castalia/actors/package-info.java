@@ -1,0 +1,5 @@
+/** Castalia actors. */
+@NullMarked
+package castalia.actors;
+
+import org.jspecify.annotations.NullMarked;

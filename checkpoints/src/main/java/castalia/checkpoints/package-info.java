@@ -1,0 +1,5 @@
+/** Castalia checkpoints. */
+@NullMarked
+package castalia.checkpoints;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,5 @@
+/** Castalia deploy. */
+@NullMarked
+package castalia.deploy;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,5 @@
+/** Castalia kernels. */
+@NullMarked
+package castalia.kernels;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,5 @@
+/** Castalia protocol. */
+@NullMarked
+package castalia.protocol;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,5 @@
+/** Castalia workers. */
+@NullMarked
+package castalia.workers;
+
+import org.jspecify.annotations.NullMarked;
