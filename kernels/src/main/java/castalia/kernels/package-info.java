@@ -1,4 +1,4 @@
-/** Castalia kernels. */
+/** Device, buffer and the operations every back end implements: buffers, offsets and sizes only. */
 @NullMarked
 package castalia.kernels;
 

@@ -1,4 +1,4 @@
-/** Castalia protocol. */
+/** What nodes agree on, as values and pure functions: no files, no clock, no threads. */
 @NullMarked
 package castalia.protocol;
 

@@ -1,0 +1,28 @@
+package castalia.kernels;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * One compute device and its operations, used by one rank. Calls come from one thread at a time;
+ * an implementation may spread a call over a pool of its own.
+ */
+public interface Device extends AutoCloseable {
+
+    /** The operations, all synchronous to the caller on CPU devices. */
+    Kernels kernels();
+
+    /** A fresh arena of this device's memory. */
+    Arena arena();
+
+    /** Copies host bytes to the start of a buffer. */
+    void upload(Buffer to, MemorySegment from);
+
+    /** Copies a buffer to host memory of the same size. */
+    void download(MemorySegment to, Buffer from);
+
+    /** Name for people, such as {@code cpu (2 threads, AVX-512, oneDNN 3.11)}. */
+    String description();
+
+    @Override
+    void close();
+}

@@ -1,0 +1,19 @@
+package castalia.protocol.layout;
+
+/**
+ * A fixed range of the flat parameter space: the unit of ownership, norms, digests and storage.
+ *
+ * @param index position in the grid
+ * @param offset first element, a multiple of {@link FlatLayout#ALIGNMENT}
+ * @param length elements, padding included; a multiple of the alignment
+ * @param layer layer of its tensors
+ * @param slice tensor slice, or -1 where every slice uses the tensors
+ * @param decay whether AdamW decays its elements
+ */
+public record Chunk(int index, long offset, int length, int layer, int slice, boolean decay) {
+
+    /** One past the last element. */
+    public long end() {
+        return offset + length;
+    }
+}
