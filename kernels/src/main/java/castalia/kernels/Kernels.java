@@ -1,6 +1,7 @@
 package castalia.kernels;
 
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The operations of training a GPT-NeoX model. Every back end gives the result of
@@ -28,8 +29,8 @@ public interface Kernels {
     /** Prepares the products of a run, so that no step pays for it. */
     void prepare(List<MatmulShape> shapes);
 
-    /** {@code out = a * b (+ bias) (+ out)}; see {@link MatmulShape}. {@code bias} is ignored unless the shape has one. */
-    void matmul(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer bias);
+    /** {@code out = a * b (+ bias) (+ out)}; see {@link MatmulShape}. {@code bias} is null unless the shape has one. */
+    void matmul(MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias);
 
     /**
      * Looks tokens up: {@code out (R, C)} row r is row {@code tokens[r] - first} of
@@ -58,7 +59,7 @@ public interface Kernels {
      * {@code dResidual}. Parameter gradients sum rows by groups of {@link #ROW_GROUP}.
      * {@code dResidual} may be {@code null} for none.
      */
-    void layerNormBackward(Buffer dx, Buffer dWeight, Buffer dBias, @org.jspecify.annotations.Nullable Buffer dResidual,
+    void layerNormBackward(Buffer dx, Buffer dWeight, Buffer dBias, @Nullable Buffer dResidual,
             Buffer dOut, Buffer x, Buffer mean, Buffer rstd, Buffer weight, int rows, int columns, boolean accumulate);
 
     /** {@code dx = dResidual + LN1'(dOut1) + LN2'(dOut2)}, rounded once; as {@link #layerNormBackward}. */
@@ -97,7 +98,7 @@ public interface Kernels {
      * residual addition. {@code partials} are T matrices F32, summed by the canonical tree; {@code bias2} may be
      * {@code null}. {@code out} may be {@code x}.
      */
-    void residual(Buffer out, Buffer x, Buffer[] partials, Buffer bias1, @org.jspecify.annotations.Nullable Buffer bias2,
+    void residual(Buffer out, Buffer x, Buffer[] partials, Buffer bias1, @Nullable Buffer bias2,
             int copies, int rows, int columns);
 
     /** {@code out = round(tree(partials))}: the sum of T partials F32, rounded once to the type of {@code out}. */

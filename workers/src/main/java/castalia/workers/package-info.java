@@ -1,4 +1,4 @@
-/** Castalia workers. */
+/** Real work: model, data, exchange, and the rank that executes one step after another. */
 @NullMarked
 package castalia.workers;
 

@@ -1,0 +1,27 @@
+package castalia.workers.exchange;
+
+/**
+ * Names one frame between two ranks. No two frames of one sender, receiver, generation, step and
+ * attempt have the same tag.
+ *
+ * @param kind what the frame carries
+ * @param generation membership and placement it belongs to
+ * @param step step it belongs to
+ * @param attempt how often the step was begun before
+ * @param chunk chunk of the grid; 0 for votes
+ * @param part first leaf of the tree node for partial sums, else 0
+ */
+public record FrameTag(Kind kind, long generation, long step, int attempt, int chunk, int part) {
+
+    /** What a frame carries. */
+    public enum Kind {
+        /** A folded subtree of a chunk's gradient, to its owner. */
+        PARTIAL_GRADIENT,
+        /** A chunk's finished gradient, from owner to buddy. */
+        FINISHED_GRADIENT,
+        /** A rank's vote. */
+        VOTE,
+        /** A chunk's new weights in the compute type, from its owner. */
+        WEIGHTS
+    }
+}

@@ -1,0 +1,167 @@
+package castalia.workers.exchange;
+
+import java.lang.foreign.MemorySegment;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The transport between ranks of one process: the receiver copies straight from the sender's
+ * memory.
+ */
+public final class LocalTransport implements Transport {
+
+    private final Hub hub;
+    private final int rank;
+    private long sentBytes;
+
+    private LocalTransport(Hub hub, int rank) {
+        this.hub = hub;
+        this.rank = rank;
+    }
+
+    /**
+     * Connects {@code ranks} ranks.
+     *
+     * @param deadline longest wait for a peer
+     * @return one transport per rank
+     */
+    public static LocalTransport[] connect(int ranks, Duration deadline) {
+        Hub hub = new Hub(ranks, deadline.toNanos());
+        LocalTransport[] all = new LocalTransport[ranks];
+        for (int r = 0; r < ranks; r++) {
+            all[r] = new LocalTransport(hub, r);
+        }
+        return all;
+    }
+
+    @Override
+    public int rank() {
+        return rank;
+    }
+
+    @Override
+    public int ranks() {
+        return hub.ranks;
+    }
+
+    @Override
+    public void send(int to, FrameTag tag, MemorySegment payload) {
+        sentBytes += payload.byteSize();
+        hub.post(new Address(rank, to, tag), payload);
+    }
+
+    @Override
+    public void receive(int from, FrameTag tag, MemorySegment into) {
+        Address address = new Address(from, rank, tag);
+        MemorySegment payload = hub.await(address);
+        try {
+            if (payload.byteSize() != into.byteSize()) {
+                throw new IllegalStateException(tag + " from rank " + from + " has "
+                        + payload.byteSize() + " bytes instead of " + into.byteSize());
+            }
+            into.copyFrom(payload);
+        } finally {
+            hub.consumed(address);
+        }
+    }
+
+    @Override
+    public void drain() {
+        hub.drain(rank);
+    }
+
+    @Override
+    public long sentBytes() {
+        return sentBytes;
+    }
+
+    /** Tells every rank that this one failed, so that nobody waits for it until the deadline. */
+    public void fail(Throwable cause) {
+        hub.fail(rank, cause);
+    }
+
+    /** Nobody needs to be told: frames not yet received stay valid until the sender drains. */
+    @Override
+    public void close() {}
+
+    private record Address(int from, int to, FrameTag tag) {}
+
+    /** The frames under way, guarded by the hub's monitor; at most what the senders hold. */
+    private static final class Hub {
+
+        private final int ranks;
+        private final long deadlineNanos;
+        private final Map<Address, MemorySegment> frames = new HashMap<>();
+        private final int[] outstanding;
+        private int failed = -1;
+        private @Nullable Throwable cause;
+
+        Hub(int ranks, long deadlineNanos) {
+            this.ranks = ranks;
+            this.deadlineNanos = deadlineNanos;
+            this.outstanding = new int[ranks];
+        }
+
+        synchronized void post(Address address, MemorySegment payload) {
+            if (frames.putIfAbsent(address, payload) != null) {
+                throw new IllegalStateException("frame sent twice: " + address);
+            }
+            outstanding[address.from]++;
+            notifyAll();
+        }
+
+        synchronized MemorySegment await(Address address) {
+            long end = System.nanoTime() + deadlineNanos;
+            while (true) {
+                MemorySegment payload = frames.get(address);
+                if (payload != null) {
+                    return payload;
+                }
+                pause(end, address.from, address.tag.toString());
+            }
+        }
+
+        synchronized void consumed(Address address) {
+            frames.remove(address);
+            outstanding[address.from]--;
+            notifyAll();
+        }
+
+        synchronized void drain(int rank) {
+            long end = System.nanoTime() + deadlineNanos;
+            while (outstanding[rank] > 0) {
+                int receiver = frames.keySet().stream()
+                        .filter(a -> a.from == rank).findFirst().map(Address::to).orElse(rank);
+                pause(end, receiver, "the receipt of frames of rank " + rank);
+            }
+        }
+
+        synchronized void fail(int rank, Throwable why) {
+            if (failed < 0) {
+                failed = rank;
+                cause = why;
+            }
+            notifyAll();
+        }
+
+        private void pause(long end, int peer, String what) {
+            if (failed >= 0) {
+                throw new PeerLostException(
+                        failed, "rank " + failed + " failed while others waited for " + what, cause);
+            }
+            long left = end - System.nanoTime();
+            if (left <= 0) {
+                throw new PeerLostException(
+                        peer, "rank " + peer + " did not deliver " + what + " in time", null);
+            }
+            try {
+                wait(left / 1_000_000 + 1);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw new PeerLostException(peer, "interrupted while waiting for " + what, e);
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+package castalia.workers.model;
+
+import castalia.kernels.Arena;
+import castalia.kernels.Buffer;
+import castalia.kernels.DType;
+import java.util.function.IntFunction;
+
+/**
+ * What a block's forward pass leaves for its backward pass, without the block's input.
+ *
+ * @param mean1 row means of the first layer norm (R)
+ * @param rstd1 reciprocal deviations (R)
+ * @param mean2 as mean1 for the second layer norm; the same buffers in the parallel residual
+ * @param rstd2 as rstd1 for the second layer norm
+ * @param ln1 input of QKV (R, C)
+ * @param ln2 input of the up-projection (R, C)
+ * @param middle residual between attention and MLP (R, C); only in the sequential residual, else
+ *     the same buffer as ln2
+ * @param qkv per slice (R, 3C/T)
+ * @param attention per slice (R, C/T)
+ * @param lse per slice (B, H/T, S)
+ * @param up per slice, before GELU (R, F/T)
+ * @param gelu per slice, after GELU (R, F/T)
+ */
+@SuppressWarnings("ArrayRecordComponent") // one buffer per slice; never compared
+record BlockActivations(
+        Buffer mean1,
+        Buffer rstd1,
+        Buffer mean2,
+        Buffer rstd2,
+        Buffer ln1,
+        Buffer ln2,
+        Buffer middle,
+        Buffer[] qkv,
+        Buffer[] attention,
+        Buffer[] lse,
+        Buffer[] up,
+        Buffer[] gelu) {
+
+    static BlockActivations allocate(ModelPlan plan, Arena arena) {
+        long rows = plan.rows();
+        DType type = plan.compute();
+        boolean parallel = plan.shape().parallelResidual();
+        Buffer mean = arena.allocate(DType.F32, rows);
+        Buffer rstd = arena.allocate(DType.F32, rows);
+        Buffer ln1 = arena.allocate(type, rows * plan.hidden());
+        Buffer ln2 = arena.allocate(type, rows * plan.hidden());
+        return new BlockActivations(
+                mean,
+                rstd,
+                parallel ? mean : arena.allocate(DType.F32, rows),
+                parallel ? rstd : arena.allocate(DType.F32, rows),
+                ln1,
+                ln2,
+                parallel ? ln2 : arena.allocate(type, rows * plan.hidden()),
+                perSlice(plan, _ -> arena.allocate(type, rows * 3 * plan.sliceHidden())),
+                perSlice(plan, _ -> arena.allocate(type, rows * plan.sliceHidden())),
+                perSlice(plan, _ -> arena.allocate(DType.F32, rows * plan.sliceHeads())),
+                perSlice(plan, _ -> arena.allocate(type, rows * plan.sliceIntermediate())),
+                perSlice(plan, _ -> arena.allocate(type, rows * plan.sliceIntermediate())));
+    }
+
+    static Buffer[] perSlice(ModelPlan plan, IntFunction<Buffer> make) {
+        Buffer[] all = new Buffer[plan.slices()];
+        for (int s = 0; s < all.length; s++) {
+            all[s] = make.apply(s);
+        }
+        return all;
+    }
+}

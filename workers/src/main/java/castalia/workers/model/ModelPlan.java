@@ -1,0 +1,195 @@
+package castalia.workers.model;
+
+import castalia.kernels.DType;
+import castalia.kernels.MatmulShape;
+import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.model.ModelShape;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Sizes and products of one micro-batch: a function of the specification alone.
+ *
+ * @param layout the flat layout: shape and T
+ * @param batch sequences B of a micro-batch
+ * @param sequence tokens S of a sequence
+ * @param compute compute type
+ * @param recomputation what is kept for the backward pass
+ */
+public record ModelPlan(
+        FlatLayout layout, int batch, int sequence, DType compute, Recomputation recomputation) {
+
+    /**
+     * Rows of the head that are swept at once, so that logits of a micro-batch never exist as a
+     * whole. Part of the numeric version: the head's weight gradient adds these chunks in order.
+     */
+    public static final int HEAD_ROWS = 256;
+
+    public ModelPlan {
+        if (batch < 1 || sequence < 1 || sequence > layout.shape().maxPositions()) {
+            throw new IllegalArgumentException("micro-batch of " + batch + " sequences of "
+                    + sequence + " tokens; the model has " + layout.shape().maxPositions()
+                    + " positions");
+        }
+        if ((long) batch * sequence > Integer.MAX_VALUE / 4) {
+            throw new IllegalArgumentException(
+                    "a micro-batch of " + (long) batch * sequence + " tokens is too large");
+        }
+    }
+
+    public ModelShape shape() {
+        return layout.shape();
+    }
+
+    /** T. */
+    public int slices() {
+        return layout.tensorSlices();
+    }
+
+    /** Tokens of a micro-batch. */
+    public int rows() {
+        return batch * sequence;
+    }
+
+    public int hidden() {
+        return shape().hidden();
+    }
+
+    /** Heads of a tensor slice. */
+    public int sliceHeads() {
+        return shape().heads() / slices();
+    }
+
+    /** Attention width of a tensor slice. */
+    public int sliceHidden() {
+        return hidden() / slices();
+    }
+
+    /** Feed-forward width of a tensor slice. */
+    public int sliceIntermediate() {
+        return shape().intermediate() / slices();
+    }
+
+    /** Vocabulary rows of a tensor slice. */
+    public int sliceVocabulary() {
+        return shape().vocabulary() / slices();
+    }
+
+    /** Type of an input gradient's partials: with T = 1 the sum is rounded by the product itself. */
+    public DType partialType() {
+        return slices() == 1 ? compute : DType.F32;
+    }
+
+    public MatmulShape qkv() {
+        return MatmulShape.forward(rows(), 3 * sliceHidden(), hidden(), compute, compute, true);
+    }
+
+    public MatmulShape up() {
+        return MatmulShape.forward(rows(), sliceIntermediate(), hidden(), compute, compute, true);
+    }
+
+    public MatmulShape dense() {
+        return MatmulShape.forward(rows(), hidden(), sliceHidden(), compute, DType.F32, false);
+    }
+
+    public MatmulShape down() {
+        return MatmulShape.forward(rows(), hidden(), sliceIntermediate(), compute, DType.F32, false);
+    }
+
+    public MatmulShape qkvInput() {
+        return MatmulShape.inputGradient(rows(), 3 * sliceHidden(), hidden(), compute, partialType());
+    }
+
+    public MatmulShape upInput() {
+        return MatmulShape.inputGradient(
+                rows(), sliceIntermediate(), hidden(), compute, partialType());
+    }
+
+    public MatmulShape denseInput() {
+        return MatmulShape.inputGradient(rows(), hidden(), sliceHidden(), compute, compute);
+    }
+
+    public MatmulShape downInput() {
+        return MatmulShape.inputGradient(rows(), hidden(), sliceIntermediate(), compute, compute);
+    }
+
+    public MatmulShape qkvWeight() {
+        return weight(3 * sliceHidden(), hidden());
+    }
+
+    public MatmulShape upWeight() {
+        return weight(sliceIntermediate(), hidden());
+    }
+
+    public MatmulShape denseWeight() {
+        return weight(hidden(), sliceHidden());
+    }
+
+    public MatmulShape downWeight() {
+        return weight(hidden(), sliceIntermediate());
+    }
+
+    private MatmulShape weight(int n, int k) {
+        return MatmulShape.weightGradient(rows(), n, k, compute, DType.F32, false);
+    }
+
+    /** Head products of a sweep over {@code rows} rows. */
+    public MatmulShape logits(int rows) {
+        return MatmulShape.forward(rows, sliceVocabulary(), hidden(), compute, DType.F32, false);
+    }
+
+    public MatmulShape headInput(int rows) {
+        return MatmulShape.inputGradient(rows, sliceVocabulary(), hidden(), compute, partialType());
+    }
+
+    public MatmulShape headWeight(int rows) {
+        return MatmulShape.weightGradient(
+                rows, sliceVocabulary(), hidden(), compute, DType.F32, false);
+    }
+
+    /** Rows of the head's sweeps: {@link #HEAD_ROWS} each, the last one what is left. */
+    public int[] sweeps() {
+        int count = (rows() + HEAD_ROWS - 1) / HEAD_ROWS;
+        int[] sweeps = new int[count];
+        for (int i = 0; i < count; i++) {
+            sweeps[i] = Math.min(HEAD_ROWS, rows() - i * HEAD_ROWS);
+        }
+        return sweeps;
+    }
+
+    /** Every distinct product of a forward and backward pass. */
+    public List<MatmulShape> products() {
+        List<MatmulShape> all = new ArrayList<>(forwardProducts());
+        all.addAll(List.of(qkvInput(), upInput(), denseInput(), downInput()));
+        for (MatmulShape weight : List.of(qkvWeight(), upWeight(), denseWeight(), downWeight())) {
+            all.add(weight);
+            all.add(weight.accumulating());
+        }
+        for (int rows : sweeps()) {
+            all.add(headInput(rows));
+            all.add(headWeight(rows));
+            all.add(headWeight(rows).accumulating());
+        }
+        return all.stream().distinct().toList();
+    }
+
+    /** Every distinct product of a forward pass. */
+    public List<MatmulShape> forwardProducts() {
+        List<MatmulShape> all =
+                new ArrayList<>(List.of(qkv(), up(), dense(), down(), down().accumulating()));
+        for (int rows : sweeps()) {
+            all.add(logits(rows));
+        }
+        return all.stream().distinct().toList();
+    }
+
+    /**
+     * Floating-point operations of one forward and backward pass: six per token and parameter
+     * outside the embedding, and half of the full square of attention.
+     */
+    public long flops() {
+        long used = shape().parameters() - (long) shape().vocabulary() * hidden();
+        long attention = (long) shape().layers() * hidden() * sequence;
+        return 6L * rows() * (used + attention);
+    }
+}

@@ -1,0 +1,245 @@
+package castalia.workers.model;
+
+import castalia.kernels.Arena;
+import castalia.kernels.Buffer;
+import castalia.kernels.DType;
+import castalia.kernels.Device;
+import castalia.kernels.Kernels;
+import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.model.ModelShape;
+import castalia.protocol.model.Parameter.Role;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A GPT-NeoX model over the flat weights: loss and gradients of one micro-batch at a time. All
+ * working memory is allocated here once; a pass allocates nothing.
+ *
+ * <p>Forward: embedding, L blocks, final layer norm, head. Not safe for use by two threads.
+ */
+public final class NeoxModel implements AutoCloseable {
+
+    private final ModelPlan plan;
+    private final Device device;
+    private final Kernels kernels;
+    private final Arena arena;
+    private final FlatViews weights;
+    private final boolean backward;
+    private final NeoxBlock[] blocks;
+    private final BlockActivations[] activations;
+    private final Buffer[] x;
+    private final Buffer mean;
+    private final Buffer rstd;
+    private final Buffer normed;
+    private final Buffer dx;
+    private final Buffer dNormed;
+    private final Head head;
+    private final Buffer[] normedRows;
+    private final Buffer[] dNormedRows;
+    private final Buffer tokens;
+    private final Buffer labels;
+    private final Buffer[] labelRows;
+    private long forwardNanos;
+    private long backwardNanos;
+
+    /**
+     * Allocates working memory on {@code device}.
+     *
+     * @param weights the flat weights in the compute type; read at every pass, owned by the caller
+     * @param backward whether gradients will be asked for
+     */
+    public NeoxModel(
+            ModelPlan plan, ChunkGrid grid, Device device, FlatViews weights, boolean backward) {
+        if (weights.flat().type() != plan.compute() || !grid.layout().equals(plan.layout())) {
+            throw new IllegalArgumentException("weights of type " + weights.flat().type()
+                    + " for a model that computes in " + plan.compute());
+        }
+        this.plan = plan;
+        this.device = device;
+        this.kernels = device.kernels();
+        this.arena = device.arena();
+        this.weights = weights;
+        this.backward = backward;
+        ModelShape shape = plan.shape();
+        int layers = shape.layers();
+        long full = (long) plan.rows() * plan.hidden();
+        DType type = plan.compute();
+        boolean keepAll = backward && plan.recomputation() == Recomputation.NONE;
+        Scratch scratch = Scratch.allocate(plan, arena,
+                RotaryTable.allocate(shape, plan.sequence(), device, arena), backward);
+        this.blocks = new NeoxBlock[layers];
+        this.activations = new BlockActivations[layers];
+        this.x = new Buffer[layers + 1];
+        for (int b = 0; b <= layers; b++) {
+            x[b] = backward || b < 2 ? arena.allocate(type, full) : x[b - 2];
+        }
+        for (int b = 0; b < layers; b++) {
+            blocks[b] = new NeoxBlock(b + 1, plan, kernels, scratch, weights);
+            activations[b] = keepAll || b == 0
+                    ? BlockActivations.allocate(plan, arena)
+                    : activations[0];
+        }
+        this.mean = arena.allocate(DType.F32, plan.rows());
+        this.rstd = arena.allocate(DType.F32, plan.rows());
+        this.normed = arena.allocate(type, full);
+        this.dx = arena.allocate(type, backward ? full : 0);
+        this.dNormed = arena.allocate(type, backward ? full : 0);
+        this.head = new Head(plan, kernels, arena, weights, backward);
+        this.tokens = arena.allocate(DType.I32, plan.rows());
+        this.labels = arena.allocate(DType.I32, plan.rows());
+        this.normedRows = rowsOf(normed, plan.hidden());
+        this.dNormedRows = backward ? rowsOf(dNormed, plan.hidden()) : new Buffer[0];
+        this.labelRows = rowsOf(labels, 1);
+        kernels.prepare(backward ? plan.products() : plan.forwardProducts());
+    }
+
+    private Buffer[] rowsOf(Buffer buffer, int columns) {
+        Buffer[] rows = new Buffer[head.sweeps()];
+        for (int i = 0; i < rows.length; i++) {
+            rows[i] = head.rowsOf(buffer, i, columns);
+        }
+        return rows;
+    }
+
+    public ModelPlan plan() {
+        return plan;
+    }
+
+    /** Bytes of working memory. */
+    public long allocatedBytes() {
+        return arena.allocatedBytes();
+    }
+
+    /** Time spent in forward passes since the last call, nanoseconds. The head's sweep counts as backward. */
+    public long takeForwardNanos() {
+        long taken = forwardNanos;
+        forwardNanos = 0;
+        return taken;
+    }
+
+    /** Time spent in backward passes and the head's sweep since the last call, nanoseconds. */
+    public long takeBackwardNanos() {
+        long taken = backwardNanos;
+        backwardNanos = 0;
+        return taken;
+    }
+
+    /**
+     * Sums the losses over the tokens of a micro-batch, and writes or adds every gradient.
+     *
+     * @param gradients where gradients go, F32
+     * @param inputs token ids (B, S), 32-bit, host memory
+     * @param targets the token after each, likewise
+     * @param scale what the gradient of each token's loss is multiplied with
+     * @param accumulate false for the first micro-batch: gradients are written, not added
+     * @return the sum of the tokens' losses
+     */
+    public double lossAndGradient(
+            FlatViews gradients, MemorySegment inputs, MemorySegment targets, float scale,
+            boolean accumulate) {
+        if (!backward) {
+            throw new IllegalStateException("this model was made for forward passes only");
+        }
+        long start = System.nanoTime();
+        forward(inputs, targets);
+        long middle = System.nanoTime();
+        int layers = plan.shape().layers();
+        double loss = head.lossAndGradient(
+                dNormedRows, gradients, normedRows, labelRows, scale, accumulate);
+        kernels.layerNormBackward(dx, finalNorm(gradients, Role.FINAL_LN_WEIGHT),
+                finalNorm(gradients, Role.FINAL_LN_BIAS), null, dNormed, x[layers], mean, rstd,
+                finalNorm(weights, Role.FINAL_LN_WEIGHT), plan.rows(), plan.hidden(), accumulate);
+        for (int b = layers - 1; b >= 0; b--) {
+            if (plan.recomputation() == Recomputation.BLOCK && b < layers - 1) {
+                blocks[b].forward(x[b + 1], x[b], activations[b]);
+            }
+            blocks[b].backward(dx, x[b], activations[b], gradients, accumulate);
+        }
+        for (int s = 0; s < plan.slices(); s++) {
+            kernels.embeddingBackward(gradients.slice(Role.EMBEDDING, 0, s), dx, tokens,
+                    s * plan.sliceVocabulary(), plan.rows(), plan.hidden(), plan.sliceVocabulary(),
+                    accumulate);
+        }
+        forwardNanos += middle - start;
+        backwardNanos += System.nanoTime() - middle;
+        return loss;
+    }
+
+    /** Sums the losses over the tokens of a micro-batch; no gradients. */
+    public double loss(MemorySegment inputs, MemorySegment targets) {
+        forward(inputs, targets);
+        return head.loss(normedRows, labelRows);
+    }
+
+    /**
+     * Computes the logits of some rows of a micro-batch, in F32.
+     *
+     * @param out (rows, vocabulary) row-major, host memory
+     * @param firstRow first row, counted over the micro-batch's tokens
+     * @param rows how many
+     */
+    public void logits(MemorySegment out, MemorySegment inputs, int firstRow, int rows) {
+        forward(inputs, null);
+        int vocabulary = plan.shape().vocabulary();
+        int part = plan.sliceVocabulary();
+        for (int i = 0; i < head.sweeps(); i++) {
+            int sweepFirst = i * ModelPlan.HEAD_ROWS;
+            int sweepEnd = Math.min(sweepFirst + ModelPlan.HEAD_ROWS, plan.rows());
+            if (sweepEnd <= firstRow || sweepFirst >= firstRow + rows) {
+                continue;
+            }
+            Buffer[] logits = head.logits(i, normedRows[i]);
+            for (int s = 0; s < plan.slices(); s++) {
+                int from = Math.max(sweepFirst, firstRow);
+                int to = Math.min(sweepEnd, firstRow + rows);
+                for (int row = from; row < to; row++) {
+                    Buffer one = logits[s].slice((long) (row - sweepFirst) * part, part);
+                    long at = ((long) (row - firstRow) * vocabulary + (long) s * part)
+                            * Float.BYTES;
+                    device.download(out.asSlice(at, (long) part * Float.BYTES), one);
+                }
+            }
+        }
+    }
+
+    private void forward(MemorySegment inputs, @Nullable MemorySegment targets) {
+        checkTokens(inputs);
+        device.upload(tokens, inputs);
+        if (targets != null) {
+            checkTokens(targets);
+            device.upload(labels, targets);
+        }
+        for (int s = 0; s < plan.slices(); s++) {
+            kernels.embedding(x[0], tokens, weights.slice(Role.EMBEDDING, 0, s),
+                    s * plan.sliceVocabulary(), plan.rows(), plan.hidden(),
+                    plan.sliceVocabulary());
+        }
+        for (int b = 0; b < blocks.length; b++) {
+            blocks[b].forward(x[b + 1], x[b], activations[b]);
+        }
+        kernels.layerNorm(normed, mean, rstd, x[blocks.length],
+                finalNorm(weights, Role.FINAL_LN_WEIGHT), finalNorm(weights, Role.FINAL_LN_BIAS),
+                (float) plan.shape().layerNormEpsilon(), plan.rows(), plan.hidden());
+    }
+
+    private void checkTokens(MemorySegment ids) {
+        int vocabulary = plan.shape().vocabulary();
+        for (int i = 0; i < plan.rows(); i++) {
+            int id = ids.getAtIndex(ValueLayout.JAVA_INT, i);
+            if (id < 0 || id >= vocabulary) {
+                throw new IllegalArgumentException("token id " + id + " at position " + i
+                        + " of a micro-batch lies outside the vocabulary of " + vocabulary);
+            }
+        }
+    }
+
+    private Buffer finalNorm(FlatViews views, Role role) {
+        return views.slice(role, plan.shape().layers() + 1, 0);
+    }
+
+    @Override
+    public void close() {
+        arena.close();
+    }
+}

@@ -1,0 +1,5 @@
+/** The rank: one step plan from start to end. */
+@NullMarked
+package castalia.workers.rank;
+
+import org.jspecify.annotations.NullMarked;
