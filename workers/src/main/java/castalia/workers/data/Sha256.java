@@ -1,0 +1,43 @@
+package castalia.workers.data;
+
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+
+/** SHA-256 of mapped files. */
+final class Sha256 {
+    private static final long PIECE = 1 << 20;
+
+    private Sha256() {}
+
+    static MessageDigest start() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every JDK has SHA-256", e);
+        }
+    }
+
+    static String hex(MessageDigest digest) {
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
+    /** Lower-case hex of all bytes of {@code mapped}, read piece by piece. */
+    static String hex(MemorySegment mapped, Path path) {
+        MessageDigest digest = start();
+        try {
+            for (long at = 0; at < mapped.byteSize(); at += PIECE) {
+                long length = Math.min(PIECE, mapped.byteSize() - at);
+                digest.update(mapped.asSlice(at, length).asByteBuffer());
+            }
+        } catch (InternalError e) {
+            throw new DataException(
+                    path + ": cannot be read; the file shrank while it was in use, or the storage"
+                            + " failed. Restore the file and try again",
+                    e);
+        }
+        return hex(digest);
+    }
+}

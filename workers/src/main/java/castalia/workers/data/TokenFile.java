@@ -1,0 +1,211 @@
+package castalia.workers.data;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileChannel.MapMode;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Objects;
+
+/**
+ * A tokenised data set in GPT-NeoX's MMIDIDX format, memory-mapped: {@code PREFIX.idx} holds the
+ * sequence lengths, {@code PREFIX.bin} the tokens, one after another.
+ *
+ * <p>{@link #open} reads the whole index once and refuses a pair of files that is not consistent,
+ * so that a reader never meets a bad length later. All methods may be called by several threads.
+ * The files must not change while they are open; a read that fails because they did is a {@link
+ * DataException}.
+ *
+ * <p>Source of the format: GPT-NeoX v1.0, {@code megatron/data/indexed_dataset.py}.
+ */
+public final class TokenFile implements SequenceSizes, AutoCloseable {
+    private final Path prefix;
+    private final Arena arena;
+    private final MemorySegment index;
+    private final MemorySegment bin;
+    private final TokenIndex header;
+
+    private TokenFile(
+            Path prefix, Arena arena, MemorySegment index, MemorySegment bin, TokenIndex header) {
+        this.prefix = prefix;
+        this.arena = arena;
+        this.index = index;
+        this.bin = bin;
+        this.header = header;
+    }
+
+    /**
+     * Opens and checks {@code prefix.idx} and {@code prefix.bin}.
+     *
+     * @param prefix the path of both files without extension
+     * @throws DataException if a file is missing, truncated or inconsistent
+     */
+    @SuppressWarnings("MustBeClosedChecker") // the file owns the arena and closes it
+    public static TokenFile open(Path prefix) {
+        Path indexPath = indexPath(prefix);
+        Path binPath = binPath(prefix);
+        Arena arena = Arena.ofShared();
+        try {
+            MemorySegment index = map(indexPath, arena);
+            MemorySegment bin = map(binPath, arena);
+            TokenIndex header = TokenIndex.read(indexPath, index, binPath, bin.byteSize());
+            return new TokenFile(prefix, arena, index, bin, header);
+        } catch (RuntimeException e) {
+            arena.close();
+            throw e;
+        } catch (InternalError e) {
+            arena.close();
+            throw new DataException(
+                    "token file " + prefix + ": cannot be read; it shrank while it was opened, or"
+                            + " the storage failed. Check the storage and try again",
+                    e);
+        }
+    }
+
+    /** The index file of a prefix. */
+    public static Path indexPath(Path prefix) {
+        return withExtension(prefix, ".idx");
+    }
+
+    /** The token file of a prefix. */
+    public static Path binPath(Path prefix) {
+        return withExtension(prefix, ".bin");
+    }
+
+    private static Path withExtension(Path prefix, String extension) {
+        Path name = prefix.getFileName();
+        if (name == null) {
+            throw new DataException("token file '" + prefix + "': not a file name prefix");
+        }
+        return prefix.resolveSibling(name + extension);
+    }
+
+    private static MemorySegment map(Path path, Arena arena) {
+        if (Files.isDirectory(path)) {
+            throw new DataException(path + ": is a folder, not a token file; give PREFIX of"
+                    + " PREFIX.bin and PREFIX.idx");
+        }
+        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+            return channel.map(MapMode.READ_ONLY, 0, channel.size(), arena);
+        } catch (NoSuchFileException e) {
+            throw new DataException(
+                    path + ": no such file; give PREFIX of PREFIX.bin and PREFIX.idx without an"
+                            + " extension, or make the files with 'data prepare'",
+                    e);
+        } catch (IOException e) {
+            throw new DataException(
+                    path + ": cannot be read (" + e.getMessage() + "); check that the file is"
+                            + " readable",
+                    e);
+        }
+    }
+
+    /** The path of both files without extension. */
+    public Path prefix() {
+        return prefix;
+    }
+
+    /** The last part of the prefix. */
+    public String name() {
+        return Objects.requireNonNull(prefix.getFileName()).toString();
+    }
+
+    /** The element type of the tokens. */
+    public TokenDtype dtype() {
+        return header.dtype();
+    }
+
+    /** Number of tokens of all sequences. */
+    public long tokens() {
+        return header.tokens();
+    }
+
+    @Override
+    public long sequences() {
+        return header.sequences();
+    }
+
+    @Override
+    public int size(long sequence) {
+        Objects.checkIndex(sequence, header.sequences());
+        return index.get(TokenDtype.INT, header.sizeAt(sequence));
+    }
+
+    /** Byte offset of the first token of a sequence in the {@code .bin} file. */
+    public long pointer(long sequence) {
+        Objects.checkIndex(sequence, header.sequences());
+        return index.get(TokenDtype.LONG, header.pointerAt(sequence));
+    }
+
+    /** Number of entries of the document index: documents + 1, or 1 where it was not kept. */
+    public long documentIndexLength() {
+        return header.documentEntries();
+    }
+
+    /** The sequence at which document {@code document} starts; the last entry is the end. */
+    public long documentStart(long document) {
+        Objects.checkIndex(document, header.documentEntries());
+        return index.get(TokenDtype.LONG, header.documentAt(document));
+    }
+
+    /**
+     * Copies {@code count} tokens of a sequence, from its token {@code offset} on, to {@code
+     * target} as native int32 from byte {@code targetByte} on. Allocates nothing.
+     */
+    public void copy(
+            long sequence, int offset, int count, MemorySegment target, long targetByte) {
+        Objects.checkFromIndexSize(offset, count, size(sequence));
+        Objects.checkFromIndexSize(targetByte, 4L * count, target.byteSize());
+        long from = pointer(sequence) + (long) offset * header.dtype().bytes();
+        int copied;
+        try {
+            copied = header.dtype().toInt32(bin, from, count, target, targetByte);
+        } catch (InternalError e) {
+            throw new DataException(
+                    binPath(prefix) + ": cannot be read at byte " + from + "; the file shrank while"
+                            + " it was in use, or the storage failed. Restore the file and resume",
+                    e);
+        }
+        if (copied < count) {
+            throw new DataException(describe(sequence, offset + copied) + " is not a token id;"
+                    + " prepare the data again with integer ids");
+        }
+    }
+
+    /** Says where a token stands and what it is: file, byte, sequence, position, value. */
+    String describe(long sequence, int offset) {
+        long at = pointer(sequence) + (long) offset * header.dtype().bytes();
+        return binPath(prefix) + ": byte " + at + " (sequence " + sequence + ", position " + offset
+                + ") holds " + header.dtype().valueAt(bin, at) + ", which";
+    }
+
+    /** Reads both files whole and gives what the run specification records of them. */
+    public DataDigest digest() {
+        return new DataDigest(
+                name(),
+                tokens(),
+                sequences(),
+                dtype(),
+                Sha256.hex(index, indexPath(prefix)),
+                Sha256.hex(bin, binPath(prefix)));
+    }
+
+    @Override
+    public void close() {
+        arena.close();
+    }
+
+    /** Reads one token; for tools and tests. */
+    public int token(long sequence, int offset) {
+        try (Arena one = Arena.ofConfined()) {
+            MemorySegment cell = one.allocate(4, 4);
+            copy(sequence, offset, 1, cell, 0);
+            return cell.get(ValueLayout.JAVA_INT, 0);
+        }
+    }
+}
