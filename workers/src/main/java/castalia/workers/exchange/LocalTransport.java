@@ -146,6 +146,7 @@ public final class LocalTransport implements Transport {
             notifyAll();
         }
 
+        @SuppressWarnings("WaitNotInLoop") // every caller loops
         private void pause(long end, int peer, String what) {
             if (failed >= 0) {
                 throw new PeerLostException(

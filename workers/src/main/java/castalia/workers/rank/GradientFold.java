@@ -1,0 +1,72 @@
+package castalia.workers.rank;
+
+import castalia.kernels.Arena;
+import castalia.kernels.DType;
+import castalia.kernels.Kernels;
+import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.step.ReductionTree.Node;
+import castalia.workers.model.FlatViews;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+
+/**
+ * Folds the gradients of a rank's virtual ranks into the complete subtrees it covers, with no more
+ * full buffers than the tree is deep.
+ */
+final class GradientFold {
+
+    private final ChunkGrid grid;
+    private final List<Node> cover;
+    private final Kernels kernels;
+    private final Arena arena;
+    private final Deque<FlatViews> free = new ArrayDeque<>();
+    private final FlatViews[] folded;
+    private final List<FlatViews> all = new ArrayList<>();
+
+    /** Computes the gradient of one virtual rank. */
+    @FunctionalInterface
+    interface Leaf {
+        /** Writes every element of {@code into}. */
+        void compute(int virtualRank, FlatViews into);
+    }
+
+    GradientFold(ChunkGrid grid, List<Node> cover, Kernels kernels, Arena arena) {
+        this.grid = grid;
+        this.cover = cover;
+        this.kernels = kernels;
+        this.arena = arena;
+        this.folded = new FlatViews[cover.size()];
+    }
+
+    /** Folds every node of the cover; the result is valid until the next call. */
+    FlatViews[] fold(Leaf leaf) {
+        free.clear();
+        free.addAll(all);
+        for (int i = 0; i < folded.length; i++) {
+            folded[i] = fold(cover.get(i), leaf);
+        }
+        return folded;
+    }
+
+    private FlatViews fold(Node node, Leaf leaf) {
+        if (node.isLeaf()) {
+            FlatViews into = free.isEmpty() ? allocate() : free.pop();
+            leaf.compute(node.first(), into);
+            return into;
+        }
+        FlatViews left = fold(node.left(), leaf);
+        FlatViews right = fold(node.right(), leaf);
+        kernels.add(left.flat(), right.flat(), left.flat().elements());
+        free.push(right);
+        return left;
+    }
+
+    private FlatViews allocate() {
+        FlatViews views =
+                new FlatViews(grid, arena.allocate(DType.F32, grid.layout().elements()));
+        all.add(views);
+        return views;
+    }
+}

@@ -1,0 +1,207 @@
+package castalia.workers.rank;
+
+import castalia.kernels.Device;
+import castalia.protocol.layout.Placement;
+import castalia.protocol.step.ReductionTree;
+import castalia.protocol.step.ScalarState;
+import castalia.protocol.step.StateDigest;
+import castalia.workers.data.BatchSource;
+import castalia.workers.exchange.LocalTransport;
+import castalia.workers.exchange.PeerLostException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Function;
+import java.util.function.IntFunction;
+import org.jspecify.annotations.Nullable;
+
+/** The ranks of one process: each on a thread of its own, connected by a local transport. */
+public final class RankGroup implements AutoCloseable {
+
+    private final RankSettings settings;
+    private final Placement placement;
+    private final Duration deadline;
+    private final LocalTransport[] transports;
+    private final List<ExecutorService> threads = new ArrayList<>();
+    private final List<TrainingRank> ranks = new ArrayList<>();
+
+    /**
+     * Makes the ranks.
+     *
+     * @param ranks how many; at most the plan's virtual ranks
+     * @param devices makes the device of a rank, on the rank's thread
+     * @param deadline longest wait of a rank for another, and of a caller for a call
+     */
+    public RankGroup(
+            RankSettings settings, int ranks, IntFunction<Device> devices, Duration deadline) {
+        this.settings = settings;
+        this.deadline = deadline;
+        this.placement =
+                Placement.of(settings.grid(), settings.plan().virtualRanks(), ranks);
+        this.transports = LocalTransport.connect(ranks, deadline);
+        for (int r = 0; r < ranks; r++) {
+            int rank = r;
+            threads.add(Executors.newSingleThreadExecutor(run -> {
+                Thread thread = new Thread(run, "rank-" + rank);
+                thread.setDaemon(true);
+                return thread;
+            }));
+        }
+        try {
+            List<Future<TrainingRank>> made = new ArrayList<>();
+            for (int r = 0; r < ranks; r++) {
+                int rank = r;
+                made.add(threads.get(r).submit(() -> new TrainingRank(
+                        settings, placement, 1, transports[rank], devices.apply(rank))));
+            }
+            for (Future<TrainingRank> one : made) {
+                this.ranks.add(await(one));
+            }
+        } catch (RuntimeException e) {
+            close();
+            throw e;
+        }
+    }
+
+    public RankSettings settings() {
+        return settings;
+    }
+
+    public Placement placement() {
+        return placement;
+    }
+
+    /** A rank, for questions between calls; its state must not be touched while a call runs. */
+    public TrainingRank rank(int rank) {
+        return ranks.get(rank);
+    }
+
+    /** The holder to read a chunk from. */
+    public TrainingRank owner(int chunk) {
+        return ranks.get(placement.owner(chunk));
+    }
+
+    /** The current scalar state, the same on every rank. */
+    public ScalarState scalars() {
+        return ranks.getFirst().scalars();
+    }
+
+    /** Digest of the whole state. */
+    public StateDigest digest() {
+        StateDigest sum = StateDigest.ZERO;
+        for (TrainingRank rank : ranks) {
+            sum = sum.plus(rank.ownedDigest());
+        }
+        return sum;
+    }
+
+    /**
+     * Executes one step on all ranks.
+     *
+     * @param sources the source of each rank
+     * @return the reports, by rank
+     */
+    public List<StepReport> step(List<? extends BatchSource> sources) {
+        return onAll(rank -> rank.step(sources.get(ranks.indexOf(rank))));
+    }
+
+    /** Mean loss over {@code batches} batches from the first of a source; changes nothing. */
+    public double validate(List<? extends BatchSource> sources, int batches) {
+        double total = 0;
+        for (int b = 0; b < batches; b++) {
+            int batch = b;
+            double[] sums = new double[settings.plan().virtualRanks()];
+            List<double[]> parts =
+                    onAll(rank -> rank.losses(sources.get(ranks.indexOf(rank)), batch));
+            for (double[] part : parts) {
+                for (int v = 0; v < sums.length; v++) {
+                    sums[v] += part[v];
+                }
+            }
+            total += ReductionTree.sum(sums);
+        }
+        return total / ((double) settings.plan().tokensPerStep() * batches);
+    }
+
+    /**
+     * Runs {@code call} on every rank's own thread and waits for all.
+     *
+     * @throws RuntimeException the failure of the rank that failed first
+     */
+    public <T> List<T> onAll(Function<TrainingRank, T> call) {
+        List<Future<T>> calls = new ArrayList<>();
+        for (int r = 0; r < ranks.size(); r++) {
+            int index = r;
+            calls.add(threads.get(r).submit(() -> {
+                try {
+                    return call.apply(ranks.get(index));
+                } catch (RuntimeException | Error e) {
+                    transports[index].fail(e);
+                    throw e;
+                }
+            }));
+        }
+        List<T> results = new ArrayList<>();
+        RuntimeException failure = null;
+        for (Future<T> one : calls) {
+            try {
+                results.add(await(one));
+            } catch (RuntimeException e) {
+                failure = worse(failure, e);
+            }
+        }
+        if (failure != null) {
+            throw failure;
+        }
+        return results;
+    }
+
+    /** A lost peer is a consequence; the failure to report is the cause. */
+    private static RuntimeException worse(@Nullable RuntimeException a, RuntimeException b) {
+        return a == null || a instanceof PeerLostException ? b : a;
+    }
+
+    private <T> T await(Future<T> one) {
+        try {
+            return one.get(2 * deadline.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (ExecutionException e) {
+            switch (e.getCause()) {
+                case RuntimeException runtime -> throw runtime;
+                case Error error -> throw error;
+                default -> throw new IllegalStateException(e.getCause());
+            }
+        } catch (TimeoutException e) {
+            throw new IllegalStateException("a rank did not finish a call within "
+                    + 2 * deadline.toSeconds() + " s", e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted while waiting for a rank", e);
+        }
+    }
+
+    @Override
+    public void close() {
+        for (int r = 0; r < ranks.size(); r++) {
+            TrainingRank rank = ranks.get(r);
+            threads.get(r).submit(rank::close);
+        }
+        for (ExecutorService thread : threads) {
+            thread.shutdown();
+        }
+        try {
+            for (ExecutorService thread : threads) {
+                if (!thread.awaitTermination(deadline.toMillis(), TimeUnit.MILLISECONDS)) {
+                    thread.shutdownNow();
+                }
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

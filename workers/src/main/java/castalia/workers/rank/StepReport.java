@@ -1,0 +1,41 @@
+package castalia.workers.rank;
+
+import castalia.protocol.step.StateDigest;
+
+/**
+ * What a rank says of a step it executed. Everything but the times is the same on every rank.
+ *
+ * @param step number of the step, from 0; the state is now at {@code step + 1}
+ * @param loss mean loss over the tokens of the global batch
+ * @param gradientNorm global norm before clipping
+ * @param learningRate what the update used
+ * @param stateBefore digest of the state before the update
+ * @param sequences sequences this rank computed
+ * @param times where this rank's time went
+ */
+public record StepReport(
+        long step,
+        double loss,
+        double gradientNorm,
+        double learningRate,
+        StateDigest stateBefore,
+        int sequences,
+        Times times) {
+
+    /**
+     * Nanoseconds of one step on one rank.
+     *
+     * @param data filling token buffers
+     * @param forward forward passes
+     * @param backward backward passes and the head's sweep
+     * @param reduction folding, reducing and voting
+     * @param optimizer update and gather of weights
+     */
+    public record Times(long data, long forward, long backward, long reduction, long optimizer) {
+
+        /** Sum of all parts. */
+        public long total() {
+            return data + forward + backward + reduction + optimizer;
+        }
+    }
+}
