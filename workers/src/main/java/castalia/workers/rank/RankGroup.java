@@ -108,7 +108,7 @@ public final class RankGroup implements AutoCloseable {
      * @return the reports, by rank
      */
     public List<StepReport> step(List<? extends BatchSource> sources) {
-        return onAll(rank -> rank.step(sources.get(ranks.indexOf(rank))));
+        return onAll(rank -> rank.step(sources.get(rank.rank())));
     }
 
     /** Mean loss over {@code batches} batches from the first of a source; changes nothing. */
@@ -118,7 +118,7 @@ public final class RankGroup implements AutoCloseable {
             int batch = b;
             double[] sums = new double[settings.plan().virtualRanks()];
             List<double[]> parts =
-                    onAll(rank -> rank.losses(sources.get(ranks.indexOf(rank)), batch));
+                    onAll(rank -> rank.losses(sources.get(rank.rank()), batch));
             for (double[] part : parts) {
                 for (int v = 0; v < sums.length; v++) {
                     sums[v] += part[v];
@@ -174,7 +174,7 @@ public final class RankGroup implements AutoCloseable {
             switch (e.getCause()) {
                 case RuntimeException runtime -> throw runtime;
                 case Error error -> throw error;
-                default -> throw new IllegalStateException(e.getCause());
+                case null, default -> throw new IllegalStateException(e.getCause());
             }
         } catch (TimeoutException e) {
             throw new IllegalStateException("a rank did not finish a call within "
@@ -189,7 +189,7 @@ public final class RankGroup implements AutoCloseable {
     public void close() {
         for (int r = 0; r < ranks.size(); r++) {
             TrainingRank rank = ranks.get(r);
-            threads.get(r).submit(rank::close);
+            Future<?> _ = threads.get(r).submit(rank::close);
         }
         for (ExecutorService thread : threads) {
             thread.shutdown();

@@ -7,7 +7,7 @@ import castalia.kernels.DType;
 import castalia.kernels.Device;
 import castalia.kernels.Kernels;
 import castalia.protocol.CastaliaException;
-import castalia.protocol.CastaliaException.ErrorCode;
+import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.specification.OptimizerSettings;
@@ -69,6 +69,7 @@ public final class TrainingRank implements AutoCloseable {
     private final long generation;
     private ScalarState scalars = ScalarState.initial();
     private long dataNanos;
+    private long reductionNanos;
 
     /**
      * Allocates everything the rank needs; {@code device} is closed with it.
@@ -122,6 +123,11 @@ public final class TrainingRank implements AutoCloseable {
                     "precision fp16 needs dynamic loss scaling, which this version does not have; "
                             + "use bf16 or fp32");
         };
+    }
+
+    /** Its number in the generation. */
+    public int rank() {
+        return transport.rank();
     }
 
     /** The part of the state that is no tensor. */
@@ -210,8 +216,6 @@ public final class TrainingRank implements AutoCloseable {
         };
     }
 
-    private long reductionNanos;
-
     /**
      * The first half of a step: leaves the finished gradient of every held chunk. It is the sum
      * over all micro-batches of the gradients of their mean losses.
@@ -288,8 +292,8 @@ public final class TrainingRank implements AutoCloseable {
             OptimizerSettings o, float gradientFactor, double rate, long n, float decay) {
         return new AdamW(gradientFactor, (float) rate, (float) o.beta1(), (float) o.beta2(),
                 (float) o.epsilon(), decay,
-                (float) (1 / (1 - StrictMath.pow(o.beta1(), n))),
-                (float) (1 / (1 - StrictMath.pow(o.beta2(), n))));
+                (float) (1 / (1 - StrictMath.pow(o.beta1(), (double) n))),
+                (float) (1 / (1 - StrictMath.pow(o.beta2(), (double) n))));
     }
 
     private StepReport report(Verdict.Apply apply, double rate, long optimizerNanos) {
