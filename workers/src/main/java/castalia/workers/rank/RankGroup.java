@@ -129,6 +129,11 @@ public final class RankGroup implements AutoCloseable {
         return total / ((double) settings.plan().tokensPerStep() * batches);
     }
 
+    /** Runs {@code call} on one rank's own thread; the call must not exchange anything. */
+    public <T> T onRank(int rank, Function<TrainingRank, T> call) {
+        return await(threads.get(rank).submit(() -> call.apply(ranks.get(rank))));
+    }
+
     /**
      * Runs {@code call} on every rank's own thread and waits for all.
      *

@@ -155,6 +155,21 @@ public final class TrainingRank implements AutoCloseable {
         return model.plan();
     }
 
+    /** Copies a buffer of this rank to host memory of the same size. */
+    public void download(MemorySegment to, Buffer from) {
+        device.download(to, from);
+    }
+
+    /** Copies host memory to a buffer of this rank, of the same size. */
+    public void upload(Buffer to, MemorySegment from) {
+        device.upload(to, from);
+    }
+
+    /** The operations of this rank's device. */
+    Kernels kernels() {
+        return kernels;
+    }
+
     /** Bytes of device memory this rank uses. */
     public long allocatedBytes() {
         return arena.allocatedBytes() + model.allocatedBytes();

@@ -1,0 +1,111 @@
+package castalia.workers.rank;
+
+import castalia.checkpoints.FlatWeights;
+import castalia.kernels.Buffer;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.layout.Chunk;
+import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.model.Parameter.Role;
+import castalia.protocol.specification.Initialisation;
+import castalia.protocol.step.ScalarState;
+import castalia.workers.state.InitialWeights;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Comparator;
+
+/** Brings state into ranks and out of them, chunk by chunk through a bounded host buffer. */
+public final class StateTransfer {
+
+    private StateTransfer() {}
+
+    /** Gives all ranks the drawn initial weights of their plan. */
+    public static void initialise(RankGroup group, Initialisation.Drawn drawn) {
+        RankSettings settings = group.settings();
+        InitialWeights initial = new InitialWeights(settings.grid().layout(),
+                (Role role) -> drawn.std(role, settings.plan().model()), settings.plan().seed());
+        group.onAll(rank -> {
+            for (int chunk : rank.held().chunks()) {
+                initial.fill(settings.grid().chunk(chunk), rank.held().weight(chunk),
+                        rank.kernels());
+                clearMoments(rank, chunk);
+            }
+            rank.loaded(ScalarState.initial());
+            return rank;
+        });
+    }
+
+    /** Gives all ranks the weights of a folder, with zero moments, before the first step. */
+    public static void load(RankGroup group, FlatWeights weights) {
+        ChunkGrid grid = group.settings().grid();
+        group.onAll(rank -> {
+            try (Arena arena = Arena.ofConfined()) {
+                MemorySegment host = buffer(grid, arena);
+                for (int c : rank.held().chunks()) {
+                    Chunk chunk = grid.chunk(c);
+                    MemorySegment part = host.asSlice(0, 4L * chunk.length());
+                    weights.read(chunk.offset(), part);
+                    rank.upload(rank.held().weight(c), part);
+                    clearMoments(rank, c);
+                }
+            } catch (IOException e) {
+                throw new CastaliaException(ErrorCode.STORAGE_FAILED,
+                        "cannot read initial weights: " + e.getMessage(), e);
+            }
+            rank.loaded(ScalarState.initial());
+            return rank;
+        });
+    }
+
+    private static void clearMoments(TrainingRank rank, int chunk) {
+        Buffer first = rank.held().firstMoment(chunk);
+        Buffer second = rank.held().secondMoment(chunk);
+        rank.kernels().zero(first, first.elements());
+        rank.kernels().zero(second, second.elements());
+    }
+
+    /** The master weights of a group that does not step meanwhile, read from their owners. */
+    public static FlatWeights weights(RankGroup group) {
+        ChunkGrid grid = group.settings().grid();
+        return (offset, destination) -> {
+            try (Arena arena = Arena.ofConfined()) {
+                MemorySegment host = buffer(grid, arena);
+                long at = offset;
+                long end = offset + destination.byteSize() / Float.BYTES;
+                for (int c = chunkAt(grid, offset); at < end; c++) {
+                    Chunk chunk = grid.chunk(c);
+                    long count = Math.min(end, chunk.end()) - at;
+                    MemorySegment part = host.asSlice(0, 4L * chunk.length());
+                    TrainingRank owner = group.owner(c);
+                    owner.download(part, owner.held().weight(c));
+                    MemorySegment.copy(part, ValueLayout.JAVA_FLOAT_UNALIGNED,
+                            4 * (at - chunk.offset()), destination,
+                            ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * (at - offset), count);
+                    at += count;
+                }
+            }
+        };
+    }
+
+    private static int chunkAt(ChunkGrid grid, long offset) {
+        int low = 0;
+        int high = grid.size() - 1;
+        while (low < high) {
+            int middle = (low + high + 1) >>> 1;
+            if (grid.chunk(middle).offset() <= offset) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        return low;
+    }
+
+    private static MemorySegment buffer(ChunkGrid grid, Arena arena) {
+        int longest = grid.chunks().stream().max(Comparator.comparingInt(Chunk::length))
+                .orElseThrow().length();
+        return arena.allocate(4L * longest, 64);
+    }
+}
