@@ -4,7 +4,7 @@ package castalia.protocol.schedule;
  * The learning rate of an update. Time is counted in completed updates that changed the weights:
  * a step skipped by overflow does not advance it.
  *
- * <p>Arithmetic is F64 in the written order, with {@code StrictMath.cos}.
+ * <p>Arithmetic is F64 in the written order; the cosine is rounded to nearest.
  */
 public sealed interface LearningRateSchedule {
 
@@ -51,7 +51,7 @@ public sealed interface LearningRateSchedule {
             if (warmup > 0 && n <= warmup) {
                 return peak * k / warmup;
             }
-            double cosine = StrictMath.cos(Math.PI * (k - warmup) / decay);
+            double cosine = Cosine.of(Math.PI * (k - warmup) / decay);
             return Math.max(peak / 2 * (cosine + 1), floor);
         }
 
@@ -86,7 +86,7 @@ public sealed interface LearningRateSchedule {
             if (warmup > 0 && n <= warmup) {
                 return peak * Math.max(1, n) / warmup;
             }
-            double cosine = StrictMath.cos(Math.PI * (n - warmup) / (decay - warmup));
+            double cosine = Cosine.of(Math.PI * (n - warmup) / (decay - warmup));
             return Math.max(floor + (peak - floor) / 2 * (cosine + 1), floor);
         }
 

@@ -121,7 +121,7 @@ final class StateCodec {
         vote.losses().forEach(loss -> message.addLosses(LossSumMessage.newBuilder()
                 .setVirtualRank(loss.virtualRank())
                 .setSum(loss.sum())));
-        return message.build();
+        return message.setEnd(message.getChunksCount() + message.getLossesCount() + 1).build();
     }
 
     static Vote record(VoteMessage message) {
