@@ -1,0 +1,116 @@
+package castalia.deploy.command;
+
+import castalia.deploy.CastaliaHome;
+import castalia.deploy.JsonOption;
+import castalia.deploy.parity.Parity;
+import castalia.deploy.parity.ParityFixture;
+import castalia.deploy.parity.ParityRow;
+import castalia.deploy.train.Hosting;
+import castalia.deploy.train.Wiring;
+import castalia.kernels.Device;
+import castalia.kernels.reference.ReferenceDevice;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.workers.model.Recomputation;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.function.IntFunction;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code parity}: compares training with what another implementation computed. */
+@Command(
+        name = "parity",
+        description = {
+            "Compare with a fixture folder: logits, every gradient, each loss and norm, final weights.",
+            "A fixture holds config.json, model.safetensors and what another implementation computed.",
+            "Exit code 1 if a difference is beyond its bound."
+        },
+        footer = {
+            "",
+            "Examples:",
+            "  ./castalia parity deploy/src/test/resources/parity/neox-tiny",
+            "  ./castalia parity DIR --tensor-slices 2 --virtual-ranks 2 --ranks 2"
+        })
+final class ParityCommand implements Callable<Integer> {
+    private final CastaliaHome home;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli fills it before anything runs
+    private CommandSpec spec;
+
+    @Mixin
+    private JsonOption json = new JsonOption();
+
+    @Parameters(paramLabel = "DIR", description = "The fixture folder.")
+    @SuppressWarnings("NullAway.Init") // picocli requires it
+    private Path folder;
+
+    @Option(names = "--tensor-slices", paramLabel = "T", description = "Tensor slices (default 1).")
+    private int tensorSlices = 1;
+
+    @Option(names = "--virtual-ranks", paramLabel = "V", description = "Virtual ranks (default 1).")
+    private int virtualRanks = 1;
+
+    @Option(names = "--ranks", paramLabel = "N", description = "Ranks of this process (default 1).")
+    private int ranks = 1;
+
+    @Option(names = "--threads", paramLabel = "N", description = "Computing threads (default 1).")
+    private int threads = 1;
+
+    @Option(names = "--recompute", description = "Compute blocks again in the backward pass.")
+    private boolean recompute;
+
+    @Option(names = "--reference", description = "Use the plain reference kernels.")
+    private boolean reference;
+
+    ParityCommand(CastaliaHome home) {
+        this.home = home;
+    }
+
+    private record Report(boolean holds, List<ParityRow> rows) {}
+
+    @Override
+    public Integer call() {
+        PrintWriter out = spec.commandLine().getOut();
+        Recomputation recomputation = recompute ? Recomputation.BLOCK : Recomputation.NONE;
+        IntFunction<Device> devices = reference
+                ? _ -> new ReferenceDevice()
+                : Wiring.devices(new Hosting(ranks, threads, recomputation), home);
+        List<ParityRow> all = new ArrayList<>();
+        for (ParityFixture fixture : ParityFixture.read(folder)) {
+            out.printf("%s (%s, gelu %s)%n", folder.getFileName(),
+                    fixture.shape().parallelResidual() ? "parallel residual" : "sequential residual",
+                    fixture.shape().gelu().name().toLowerCase(java.util.Locale.ROOT));
+            out.printf("  %-74s %12s %12s  %s%n", "", "absolute", "relative", "bound");
+            for (ParityRow row : compare(fixture, devices, recomputation)) {
+                out.printf("  %-74s %12.3e %12.3e  %.0e %s %s%n", row.name(), row.absolute(),
+                        row.relative(), row.bound(), row.boundIsAbsolute() ? "abs" : "rel",
+                        row.holds() ? "ok" : "BEYOND");
+                all.add(row);
+            }
+        }
+        long beyond = all.stream().filter(row -> !row.holds()).count();
+        out.printf("%d compared, %d beyond their bound%n", all.size(), beyond);
+        json.printLast(out, new Report(beyond == 0, all));
+        return beyond == 0 ? 0 : 1;
+    }
+
+    private List<ParityRow> compare(
+            ParityFixture fixture, IntFunction<Device> devices, Recomputation recomputation) {
+        try {
+            return Parity.compare(fixture,
+                    new Parity.Options(tensorSlices, virtualRanks, ranks, recomputation), devices);
+        } catch (IOException e) {
+            throw new CastaliaException(ErrorCode.DATA_CORRUPT, e.getMessage(), e);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+package castalia.deploy.train;
+
+import castalia.deploy.CastaliaHome;
+import castalia.kernels.Device;
+import castalia.kernels.OutOfDeviceMemoryException;
+import castalia.kernels.cpu.CpuDevice;
+import castalia.kernels.cpu.CpuSettings;
+import castalia.kernels.cpu.MatmulEngine;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.specification.TrainingPlan;
+import castalia.workers.data.BatchReader;
+import castalia.workers.data.BatchShape;
+import castalia.workers.data.BatchSource;
+import castalia.workers.rank.RankGroup;
+import castalia.workers.rank.RankSettings;
+import castalia.workers.rank.TrainingRank;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.IntFunction;
+
+/** Puts the parts of a training process together by hand. */
+public final class Wiring {
+
+    /** Longest wait of a rank for another; a step of the largest model on one core takes less. */
+    private static final Duration DEADLINE = Duration.ofMinutes(30);
+
+    private static final Duration DATA_DEADLINE = Duration.ofMinutes(2);
+
+    private Wiring() {}
+
+    /** The CPU device of every rank. */
+    public static IntFunction<Device> devices(Hosting hosting, CastaliaHome home) {
+        CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
+                home.natives().toString(), availableBytes() / hosting.ranks(),
+                MatmulEngine.AUTO);
+        return _ -> CpuDevice.open(settings);
+    }
+
+    /** The cut of a plan's batches. */
+    public static BatchShape batches(TrainingPlan plan) {
+        return new BatchShape(
+                plan.globalBatch(), plan.virtualRanks(), plan.microBatch(), plan.sequence());
+    }
+
+    /**
+     * Makes the ranks of a plan.
+     *
+     * @throws CastaliaException if there is too little memory or the plan does not allow so many
+     */
+    public static RankGroup ranks(TrainingPlan plan, Hosting hosting, CastaliaHome home) {
+        try {
+            TrainingRank.computeType(plan.precision());
+            return new RankGroup(RankSettings.of(plan, hosting.recomputation()), hosting.ranks(),
+                    devices(hosting, home), DEADLINE);
+        } catch (OutOfDeviceMemoryException e) {
+            throw new CastaliaException(ErrorCode.OUT_OF_MEMORY, e.getMessage()
+                    + "; use fewer ranks, a smaller micro-batch, recomputation, or a machine with "
+                    + "more memory", e);
+        } catch (IllegalArgumentException e) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+        }
+    }
+
+    /** One reader per rank that reads a step ahead of it. */
+    public static List<BatchReader> readers(RankGroup group, BatchSource source, int ranks) {
+        List<BatchReader> readers = new ArrayList<>();
+        for (int r = 0; r < ranks; r++) {
+            var block = group.rank(r).block();
+            readers.add(new BatchReader(source, block.first(), block.count(), DATA_DEADLINE));
+        }
+        return readers;
+    }
+
+    /** Memory that may be used: what the system calls available, within the control group's limit. */
+    private static long availableBytes() {
+        long available = Long.MAX_VALUE;
+        try {
+            for (String line : Files.readAllLines(Path.of("/proc/meminfo"))) {
+                if (line.startsWith("MemAvailable:")) {
+                    available = Long.parseLong(line.replaceAll("\\D", "")) * 1024;
+                }
+            }
+        } catch (IOException | NumberFormatException e) {
+            return Runtime.getRuntime().maxMemory();
+        }
+        return available;
+    }
+}
