@@ -90,7 +90,8 @@ interface ProductContract extends KernelSubject {
             Operand bias = trial.input("bias", shape.input(), Values.normal(4, n, scale * scale));
             Operand out = trial.inout("out", shape.output(), outValues);
             trial.run((kernels, on) -> kernels.matmul(
-                    on.tested() ? shape : inDouble(shape), on.of(out), on.of(a), on.of(b), on.of(bias)));
+                    on.tested() ? shape : inDouble(shape), on.of(out), on.of(a), on.of(b),
+                    shape.bias() ? on.of(bias) : null));
             trial.near(out, errors(shape, a.before(), b.before(), bias.before(), out.before()));
         }
     }
@@ -143,8 +144,8 @@ interface ProductContract extends KernelSubject {
                     Operand added = trial.inout("dw added", DType.F32, Values.normal(3, 20 * 67, 9));
                     trial.run((kernels, b) -> {
                         MatmulShape s = b.tested() ? shape : inDouble(shape);
-                        kernels.matmul(s, b.of(written), b.of(dy), b.of(x), b.of(x));
-                        kernels.matmul(s.accumulating(), b.of(added), b.of(dy), b.of(x), b.of(x));
+                        kernels.matmul(s, b.of(written), b.of(dy), b.of(x), null);
+                        kernels.matmul(s.accumulating(), b.of(added), b.of(dy), b.of(x), null);
                     });
                     isOneAddition(added, written);
                 }

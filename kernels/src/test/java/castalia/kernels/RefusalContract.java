@@ -51,7 +51,7 @@ interface RefusalContract extends KernelSubject {
         list.add(new Operation("matmul forward",
                 (k, b) -> k.matmul(forward, b[0], b[1], b[2], b[3]), n, R * V, C * V, C));
         list.add(new Operation("matmul weight gradient",
-                (k, b) -> k.matmul(backward, b[0], b[1], b[2], b[2]), C * V, R * C, R * V));
+                (k, b) -> k.matmul(backward, b[0], b[1], b[2], null), C * V, R * C, R * V));
         list.add(new Operation("embedding",
                 (k, b) -> k.embedding(b[0], b[1], b[2], 0, R, C, V), n, -R, V * C));
         list.add(new Operation("embeddingBackward",

@@ -9,6 +9,7 @@ import static castalia.kernels.reference.Elements.tokens;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
+import org.jspecify.annotations.Nullable;
 
 /** Matrix products, sums over rows, and the table of tokens. */
 final class Products {
@@ -16,7 +17,8 @@ final class Products {
     private Products() {}
 
     /** out (M, N) = a (M, K) * b (K, N) (+ bias (N)) (+ out). */
-    static void matmul(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer bias) {
+    static void matmul(
+            MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
         int m = shape.m();
         int n = shape.n();
         int k = shape.k();
@@ -26,7 +28,11 @@ final class Products {
         typed("out", out, shape.output());
         typed("a", a, shape.input());
         typed("b", b, shape.input());
-        if (shape.bias()) {
+        if (shape.bias() != (bias != null)) {
+            throw new IllegalArgumentException(
+                    "matmul: the shape has " + (shape.bias() ? "a" : "no") + " bias");
+        }
+        if (bias != null) {
             numbers("bias", bias, n);
             typed("bias", bias, shape.input());
         }
@@ -41,7 +47,7 @@ final class Products {
                 for (int l = 0; l < k; l++) {
                     sum += get(a, i * aRow + l * aColumn) * get(b, l * bRow + j * bColumn);
                 }
-                if (shape.bias()) {
+                if (bias != null) {
                     sum += get(bias, j);
                 }
                 setOrAdd(out, (long) i * shape.strideOut() + j, sum, shape.accumulate());

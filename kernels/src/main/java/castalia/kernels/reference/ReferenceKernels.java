@@ -29,7 +29,8 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
-    public void matmul(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer bias) {
+    public void matmul(
+            MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
         Products.matmul(shape, out, a, b, bias);
     }
 
