@@ -165,6 +165,11 @@ public final class TrainingRank implements AutoCloseable {
         device.upload(to, from);
     }
 
+    /** What computes, for people. */
+    public String deviceDescription() {
+        return device.description();
+    }
+
     /** The operations of this rank's device. */
     Kernels kernels() {
         return kernels;

@@ -1,0 +1,202 @@
+package castalia.deploy.command;
+
+import castalia.deploy.CastaliaHome;
+import castalia.deploy.JsonOption;
+import castalia.deploy.bench.StepBench;
+import castalia.deploy.train.Hosting;
+import castalia.deploy.train.Wiring;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.model.PythiaModels;
+import castalia.protocol.schedule.LearningRateSchedule;
+import castalia.protocol.specification.Precision;
+import castalia.protocol.specification.TrainingPlan;
+import castalia.workers.data.SyntheticBatches;
+import castalia.workers.model.Recomputation;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code bench}: measurements of the parts that train. */
+@Command(
+        name = "bench",
+        description = "Measure: 'bench step' times whole training steps.",
+        subcommands = BenchCommand.Step.class,
+        footer = {"", "Examples:", "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2"})
+final class BenchCommand {
+
+    /** {@code bench step}. */
+    @Command(
+            name = "step",
+            description = {
+                "Time whole training steps on made-up tokens: data, forward, backward, clip, AdamW.",
+                "These are the classes of train: --write-config FILE gives the configuration with which",
+                "'train' ends at the same digest."
+            },
+            footer = {
+                "",
+                "Examples:",
+                "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2 --json",
+                "  ./castalia bench step --model pythia-14m --dtype bf16 --ranks 2 --virtual-ranks 2"
+            })
+    static final class Step implements Callable<Integer> {
+        @Spec
+        @SuppressWarnings("NullAway.Init") // picocli fills it before anything runs
+        private CommandSpec spec;
+
+        @Mixin
+        private JsonOption json = new JsonOption();
+
+        @Option(names = "--model", required = true, paramLabel = "NAME", description = "pythia-14m, pythia-70m, ...")
+        @SuppressWarnings("NullAway.Init") // picocli requires it
+        private String model;
+
+        @Option(names = "--dtype", paramLabel = "TYPE", description = "fp32 (default) or bf16.")
+        private String dtype = "fp32";
+
+        @Option(names = "--seq", paramLabel = "S", description = "Tokens of a sequence (default 2048).")
+        private int sequence = 2048;
+
+        @Option(names = "--batch", paramLabel = "B", description = "Sequences of a micro-batch (default 1).")
+        private int batch = 1;
+
+        @Option(names = "--threads", paramLabel = "N", description = "Computing threads (default: all processors).")
+        private int threads = Runtime.getRuntime().availableProcessors();
+
+        @Option(names = "--ranks", paramLabel = "N", description = "Ranks of this process (default 1).")
+        private int ranks = 1;
+
+        @Option(names = "--virtual-ranks", paramLabel = "V", description = "Virtual ranks (default: the ranks).")
+        private int virtualRanks;
+
+        @Option(names = "--tensor-slices", paramLabel = "T", description = "Tensor slices (default 1).")
+        private int tensorSlices = 1;
+
+        @Option(names = "--steps", paramLabel = "N", description = "Timed steps (default 5).")
+        private int steps = 5;
+
+        @Option(names = "--warmup", paramLabel = "N", description = "Steps before them (default 3).")
+        private int warmup = 3;
+
+        @Option(names = "--recompute", description = "Compute blocks again in the backward pass.")
+        private boolean recompute;
+
+        @Option(names = "--write-config", paramLabel = "FILE", description = "Write the configuration for train.")
+        private @Nullable Path config;
+
+        @Override
+        public Integer call() {
+            PrintWriter out = spec.commandLine().getOut();
+            PrintWriter err = spec.commandLine().getErr();
+            if (steps < 1 || warmup < 0) {
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                        "--steps " + steps + " must be at least 1 and --warmup " + warmup + " at least 0");
+            }
+            int v = virtualRanks == 0 ? ranks : virtualRanks;
+            PythiaModels.Preset preset = PythiaModels.named(model).orElseThrow(() -> new CastaliaException(
+                    ErrorCode.CONFIG_INVALID, "no model is called " + model + "; known: " + PythiaModels.all().stream()
+                            .map(PythiaModels.Preset::fullName).collect(Collectors.joining(", "))));
+            TrainingPlan plan = plan(preset, v);
+            Hosting hosting = hosting();
+            if (config != null) {
+                write(config, preset, plan);
+            }
+            SyntheticBatches source =
+                    new SyntheticBatches(Wiring.batches(plan), plan.model().vocabulary(), plan.seed());
+            StepBench.Result result = StepBench.run(preset.fullName(), plan, source, hosting,
+                    CastaliaHome.ofProcess(), warmup, steps, report -> {
+                        err.printf("step %d loss %.4f%n", report.step(), report.loss());
+                        err.flush();
+                    });
+            out.printf(Locale.ROOT, "%s %s, %d x %d tokens, %s%n", result.model(), result.dtype(), result.batch(),
+                    result.seq(), result.device());
+            out.printf(Locale.ROOT, "%.1f tokens/s, %.4f s a step (median of %d; fastest %.4f), %.1f GFLOP/s%n",
+                    result.tokens_per_s(), result.step_s(), steps, result.min_s(), result.gflops());
+            out.printf(Locale.ROOT, "forward %.4f s, head and backward %.4f s, reduction %.4f s, optimizer %.4f s%n",
+                    result.forward_s(), result.backward_s(), result.reduction_s(), result.optimizer_s());
+            out.printf(Locale.ROOT, "peak memory %.0f MiB, digest after %d steps %s%n", result.peak_bytes() / 1048576.0,
+                    result.total_steps(), result.digest());
+            json.printLast(out, result);
+            return 0;
+        }
+
+        private Hosting hosting() {
+            try {
+                return new Hosting(ranks, threads, recompute ? Recomputation.BLOCK : Recomputation.NONE);
+            } catch (IllegalArgumentException e) {
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+            }
+        }
+
+        private TrainingPlan plan(PythiaModels.Preset preset, int v) {
+            Precision precision = switch (dtype) {
+                case "fp32" -> Precision.FP32;
+                case "bf16" -> Precision.BF16;
+                default -> throw new CastaliaException(
+                        ErrorCode.CONFIG_INVALID, "--dtype " + dtype + " is neither fp32 nor bf16");
+            };
+            long iterations = warmup + (long) steps;
+            try {
+                return TrainingPlan.builder(preset.shape(), new LearningRateSchedule.Constant(preset.peakRate(), 0))
+                        .tensorSlices(tensorSlices)
+                        .virtualRanks(v)
+                        .globalBatch(v * batch)
+                        .microBatch(batch)
+                        .sequence(sequence)
+                        .precision(precision)
+                        .trainSteps(iterations)
+                        .build();
+            } catch (IllegalArgumentException e) {
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+            }
+        }
+
+        private void write(Path file, PythiaModels.Preset preset, TrainingPlan plan) {
+            String text = """
+                    # Made by 'castalia bench step': the same run for 'castalia train'.
+                    "num-layers": %d
+                    "hidden-size": %d
+                    "num-attention-heads": %d
+                    "seq-length": %d
+                    "max-position-embeddings": %d
+                    "pos-emb": "rotary"
+                    "rotary-pct": 0.25
+                    "no-weight-tying": true
+                    "gpt-j-residual": true
+                    "bias-gelu-fusion": true
+                    "init_method": "small_init"
+                    "output_layer_init_method": "wang_init"
+                    "optimizer": {"type": "Adam", "params": {"lr": %s, "betas": [0.9, 0.95], "eps": 1.0e-8}}
+                    "weight-decay": 0.1
+                    "gradient_clipping": 1.0
+                    "train_micro_batch_size_per_gpu": %d
+                    "train-iters": %d
+                    "warmup": 0
+                    "seed": %d
+                    "castalia": {
+                      "global-batch": %d, "virtual-ranks": %d, "tensor-slices": %d, "precision": "%s",
+                      "vocabulary": %d, "schedule": "constant", "synthetic-data": true
+                    }
+                    """.formatted(plan.model().layers(), plan.model().hidden(), plan.model().heads(),
+                    plan.sequence(), plan.model().maxPositions(), preset.peakRate(), plan.microBatch(),
+                    plan.trainSteps(), plan.seed(), plan.globalBatch(), plan.virtualRanks(), plan.tensorSlices(),
+                    dtype, plan.model().vocabulary());
+            try {
+                Files.writeString(file, text);
+            } catch (IOException e) {
+                throw new CastaliaException(
+                        ErrorCode.STORAGE_FAILED, "cannot write " + file + ": " + e.getMessage(), e);
+            }
+        }
+    }
+}
