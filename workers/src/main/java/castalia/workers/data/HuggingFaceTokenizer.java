@@ -1,0 +1,184 @@
+package castalia.workers.data;
+
+import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+
+/**
+ * A {@code tokenizer.json} run by Hugging Face's tokenizers library, from the file alone: nothing
+ * is fetched.
+ */
+final class HuggingFaceTokenizer implements Tokenizer {
+    private static final long MAXIMUM_BYTES = 256L << 20;
+    private static final String REMEDY =
+            "; give a tokenizer.json as Hugging Face's tokenizers library writes it";
+
+    private final TokenizersLibrary library;
+    private final long handle;
+    private final int vocabularySize;
+    private final int endOfDocument;
+    private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+    private boolean closed;
+
+    private HuggingFaceTokenizer(
+            TokenizersLibrary library, long handle, int vocabularySize, int endOfDocument) {
+        this.library = library;
+        this.handle = handle;
+        this.vocabularySize = vocabularySize;
+        this.endOfDocument = endOfDocument;
+    }
+
+    static Tokenizer load(Path file) {
+        String json = read(file);
+        JsonNode root = parse(file, json);
+        JsonNode vocabulary = root.path("model").path("vocab");
+        if (!vocabulary.isObject() && !vocabulary.isArray()) {
+            throw new DataException(file + ": has no model vocabulary" + REMEDY);
+        }
+        int largest = vocabulary.isArray() ? vocabulary.size() - 1 : -1;
+        for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
+            largest = Math.max(largest, id(file, entry.getKey(), entry.getValue()));
+        }
+        int endOfDocument = -1;
+        for (JsonNode added : root.path("added_tokens")) {
+            String content = added.path("content").asText();
+            int id = id(file, content, added.path("id"));
+            largest = Math.max(largest, id);
+            if (content.equals(BpeTrainer.END_OF_TEXT)) {
+                endOfDocument = id;
+            }
+        }
+        if (endOfDocument < 0) {
+            throw new DataException(file + ": has no added token " + BpeTrainer.END_OF_TEXT
+                    + ", which ends documents" + REMEDY);
+        }
+        TokenizersLibrary library = TokenizersNative.library();
+        long handle = create(library, file, json);
+        return new HuggingFaceTokenizer(library, handle, largest + 1, endOfDocument);
+    }
+
+    private static String read(Path file) {
+        try {
+            long bytes = Files.size(file);
+            if (bytes > MAXIMUM_BYTES) {
+                throw new DataException(file + ": " + bytes + " bytes, a tokenizer.json has at most "
+                        + MAXIMUM_BYTES + REMEDY);
+            }
+            return Files.readString(file, StandardCharsets.UTF_8);
+        } catch (NoSuchFileException e) {
+            throw new DataException(file + ": no such file" + REMEDY, e);
+        } catch (IOException e) {
+            throw new DataException(file + ": cannot be read (" + e + ")" + REMEDY, e);
+        }
+    }
+
+    private static JsonNode parse(Path file, String json) {
+        try {
+            JsonNode root = new ObjectMapper().readTree(json);
+            if (root == null || !root.isObject()) {
+                throw new DataException(file + ": is not a JSON object" + REMEDY);
+            }
+            return root;
+        } catch (JsonProcessingException e) {
+            throw new DataException(file + ": is not JSON (" + e.getOriginalMessage()
+                    + (e.getLocation() == null ? "" : ", line " + e.getLocation().getLineNr()
+                            + " column " + e.getLocation().getColumnNr())
+                    + ")" + REMEDY, e);
+        }
+    }
+
+    private static int id(Path file, String token, JsonNode id) {
+        if (!id.isIntegralNumber() || !id.canConvertToInt() || id.intValue() < 0
+                || id.intValue() == Integer.MAX_VALUE) {
+            throw new DataException(file + ": token '" + token + "' has id " + id + ", expected 0"
+                    + " or more" + REMEDY);
+        }
+        return id.intValue();
+    }
+
+    private static long create(TokenizersLibrary library, Path file, String json) {
+        try {
+            long handle = library.createTokenizerFromString(json);
+            library.disableTruncation(handle);
+            library.disablePadding(handle);
+            return handle;
+        } catch (RuntimeException e) {
+            throw new DataException(file + ": is no tokenizer ("
+                    + String.valueOf(e.getMessage()).lines().findFirst().orElse("no reason given")
+                    + ")" + REMEDY, e);
+        }
+    }
+
+    @Override
+    public int[] encode(String text) {
+        lock.readLock().lock();
+        try {
+            checkOpen();
+            long encoding = library.encode(handle, text, false);
+            try {
+                long[] ids = library.getTokenIds(encoding);
+                int[] tokens = new int[ids.length];
+                for (int i = 0; i < ids.length; i++) {
+                    tokens[i] = Math.toIntExact(ids[i]);
+                }
+                return tokens;
+            } finally {
+                library.deleteEncoding(encoding);
+            }
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    @Override
+    public String decode(int[] ids) {
+        long[] wide = new long[ids.length];
+        for (int i = 0; i < ids.length; i++) {
+            wide[i] = ids[i];
+        }
+        lock.readLock().lock();
+        try {
+            checkOpen();
+            return library.decode(handle, wide, false);
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    @Override
+    public int vocabularySize() {
+        return vocabularySize;
+    }
+
+    @Override
+    public int endOfDocument() {
+        return endOfDocument;
+    }
+
+    private void checkOpen() {
+        if (closed) {
+            throw new IllegalStateException("the tokenizer is closed");
+        }
+    }
+
+    @Override
+    public void close() {
+        lock.writeLock().lock();
+        try {
+            if (!closed) {
+                closed = true;
+                library.deleteTokenizer(handle);
+            }
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+}

@@ -1,0 +1,33 @@
+package castalia.workers.data;
+
+import java.nio.file.Path;
+
+/** Text to token ids and back. Implementations may be called by several threads. */
+public interface Tokenizer extends AutoCloseable {
+    /**
+     * The ids of a text, with nothing added before or after. The spelling of an added token, such
+     * as {@code <|endoftext|>}, becomes that token.
+     */
+    int[] encode(String text);
+
+    /** The text of ids; ids outside the vocabulary give nothing, added tokens their spelling. */
+    String decode(int[] ids);
+
+    /** One more than the largest id, added tokens included. */
+    int vocabularySize();
+
+    /** The id that ends a document, {@code <|endoftext|>}. */
+    int endOfDocument();
+
+    @Override
+    void close();
+
+    /**
+     * Loads a Hugging Face {@code tokenizer.json}.
+     *
+     * @throws DataException if the file is missing, no tokenizer, or has no {@code <|endoftext|>}
+     */
+    static Tokenizer load(Path file) {
+        return HuggingFaceTokenizer.load(file);
+    }
+}
