@@ -1,0 +1,188 @@
+package castalia.deploy.train;
+
+import castalia.deploy.CastaliaHome;
+import castalia.deploy.configuration.TrainingConfiguration;
+import castalia.protocol.checkpoint.Manifest;
+import castalia.protocol.specification.RunSpecification;
+import castalia.workers.data.BatchReader;
+import castalia.workers.data.BatchSource;
+import castalia.workers.rank.RankGroup;
+import castalia.workers.rank.StepReport;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
+
+/**
+ * A run in its folder: begins or resumes, steps, writes checkpoints and metrics. The same folder
+ * and configuration always go on where the last verified checkpoint stands.
+ */
+public final class TrainingRun implements AutoCloseable {
+
+    private final TrainingConfiguration configuration;
+    private final Hosting hosting;
+    private final RunSpecification specification;
+    private final RunData data;
+    private final RunCheckpoints checkpoints;
+    private final RankGroup group;
+    private final MetricsLog metrics;
+    private final Listener listener;
+    private final List<BatchReader> readers;
+    private long lastCheckpoint;
+
+    /** Is told what happens, on the thread that calls {@link #run}. */
+    public interface Listener {
+
+        /** A step was executed. */
+        void stepped(StepReport report, double seconds, double tokensPerSecond);
+
+        /** A checkpoint exists. */
+        void saved(Manifest manifest, double seconds);
+
+        /** A validation was computed. */
+        void validated(long step, double loss);
+
+        /** The run continues from a checkpoint; {@code skipped} says which ones were damaged. */
+        void resumed(Manifest manifest, List<String> skipped);
+    }
+
+    /**
+     * How a run ended.
+     *
+     * @param step completed steps
+     * @param finished whether that is all of them
+     * @param last the checkpoint that holds the state
+     */
+    public record Outcome(long step, boolean finished, Manifest last) {}
+
+    private record StepLine(
+            long step,
+            double loss,
+            double grad_norm,
+            double learning_rate,
+            long tokens,
+            double tokens_per_s,
+            double step_s,
+            double forward_s,
+            double backward_s,
+            double reduction_s,
+            double optimizer_s,
+            String digest_before) {}
+
+    private record ValidationLine(long step, double validation_loss) {}
+
+    private record CheckpointLine(long step, String checkpoint, double seconds) {}
+
+    /**
+     * Opens the folder, checks that it belongs to this specification, and makes the state current:
+     * that of the newest verified checkpoint, else the initial one.
+     *
+     * @param folder the run's folder; made if absent
+     * @param initial a Hugging Face folder with the first weights, if any
+     */
+    public TrainingRun(
+            TrainingConfiguration configuration,
+            RunSpecification specification,
+            RunData data,
+            Hosting hosting,
+            Path folder,
+            Optional<Path> initial,
+            CastaliaHome home,
+            Listener listener) {
+        this.configuration = configuration;
+        this.hosting = hosting;
+        this.specification = specification;
+        this.data = data;
+        this.listener = listener;
+        this.checkpoints = RunCheckpoints.open(folder, specification);
+        try {
+            this.group = Wiring.ranks(specification.plan(), hosting, home);
+            this.readers = Wiring.readers(group, data.train(), hosting.ranks());
+            this.metrics = new MetricsLog(folder.resolve("metrics.jsonl"));
+            Optional<RunCheckpoints.Resumed> resumed = checkpoints.resume(group);
+            resumed.ifPresent(r -> listener.resumed(r.manifest(), r.skipped()));
+            if (resumed.isEmpty()) {
+                checkpoints.initialise(group, initial);
+            }
+            this.lastCheckpoint = resumed.map(r -> r.manifest().step()).orElse(-1L);
+        } catch (RuntimeException e) {
+            checkpoints.close();
+            throw e;
+        }
+    }
+
+    /** The ranks, for questions between calls of {@link #run}. */
+    public RankGroup group() {
+        return group;
+    }
+
+    /**
+     * Steps until the end of the run or until asked to stop; the current step is then finished and
+     * a checkpoint written.
+     *
+     * @param stop asked between steps
+     */
+    public Outcome run(BooleanSupplier stop) {
+        long steps = specification.trainSteps();
+        if (group.scalars().step() == 0 && lastCheckpoint < 0 && configuration.milestones().due(0)) {
+            save();
+        }
+        while (group.scalars().step() < steps && !stop.getAsBoolean()) {
+            step();
+            long done = group.scalars().step();
+            if (configuration.milestones().due(done)) {
+                save();
+            }
+            if (done % configuration.evalInterval() == 0 || done == steps) {
+                validate();
+            }
+        }
+        if (lastCheckpoint != group.scalars().step()) {
+            save();
+        }
+        long done = group.scalars().step();
+        return new Outcome(done, done == steps, checkpoints.manifest(done));
+    }
+
+    private void step() {
+        long start = System.nanoTime();
+        StepReport report = group.step(readers).getFirst();
+        double seconds = (System.nanoTime() - start) * 1e-9;
+        long tokens = specification.tokensPerStep();
+        metrics.append(new StepLine(report.step(), report.loss(), report.gradientNorm(),
+                report.learningRate(), tokens * (report.step() + 1), tokens / seconds, seconds,
+                report.times().forward() * 1e-9, report.times().backward() * 1e-9,
+                report.times().reduction() * 1e-9, report.times().optimizer() * 1e-9,
+                report.stateBefore().hex()));
+        listener.stepped(report, seconds, tokens / seconds);
+    }
+
+    private void save() {
+        long start = System.nanoTime();
+        Manifest manifest = checkpoints.save(group, lastCheckpoint);
+        double seconds = (System.nanoTime() - start) * 1e-9;
+        lastCheckpoint = manifest.step();
+        metrics.append(new CheckpointLine(manifest.step(), manifest.stateHash(), seconds));
+        listener.saved(manifest, seconds);
+    }
+
+    private void validate() {
+        Optional<BatchSource> source = data.valid();
+        if (source.isEmpty()) {
+            return;
+        }
+        double loss = group.validate(Collections.nCopies(hosting.ranks(), source.get()),
+                Math.toIntExact(configuration.evalIterations()));
+        metrics.append(new ValidationLine(group.scalars().step(), loss));
+        listener.validated(group.scalars().step(), loss);
+    }
+
+    @Override
+    public void close() {
+        readers.forEach(BatchReader::close);
+        group.close();
+        metrics.close();
+        checkpoints.close();
+    }
+}
