@@ -6,6 +6,7 @@ package castalia.kernels;
  * distribution by Wichura's algorithm AS 241 (PPND16, Applied Statistics 37, 1988). Plain fp64
  * arithmetic, so every back end that calls it gives the same bits.
  */
+@SuppressWarnings("FloatingPointLiteralPrecision") // coefficients as published
 public final class InverseNormal {
 
     private static final long GOLDEN = 0x9E3779B97F4A7C15L;
