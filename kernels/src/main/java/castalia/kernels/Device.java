@@ -1,6 +1,7 @@
 package castalia.kernels;
 
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 
 /**
  * One compute device and its operations, used by one rank. Calls come from one thread at a time;
@@ -22,6 +23,15 @@ public interface Device extends AutoCloseable {
 
     /** Name for people, such as {@code cpu (2 threads, AVX-512, oneDNN 3.11)}. */
     String description();
+
+    /** What decides the bits of this device's results. */
+    NumericVersion numericVersion();
+
+    /**
+     * Digests (SHA-256, hexadecimal) of a product of this shape over fixed operands, one for each
+     * thread or queue that may compute it; {@link KnownAnswers#of} compares them.
+     */
+    List<String> productAnswers(MatmulShape shape);
 
     @Override
     void close();

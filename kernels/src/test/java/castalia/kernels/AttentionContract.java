@@ -69,7 +69,7 @@ interface AttentionContract extends KernelSubject {
     @Test
     default void attentionOfHugeScoresIsRight() {
         for (DType type : computeTypes()) {
-            for (Extents size : ATTENTIONS) {
+            for (Extents size : ATTENTIONS.subList(1, 5)) {
                 attention(type, size, 30, false); // scores to some thousands
                 attention(type, size, 0, false); // all equal: an average
                 attention(type, size, 1, true); // one key that wins by far

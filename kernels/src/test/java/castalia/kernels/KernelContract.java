@@ -13,4 +13,5 @@ abstract class KernelContract
                 PointwiseContract,
                 CrossEntropyContract,
                 OptimizerContract,
+                NaNContract,
                 RefusalContract {}

@@ -246,6 +246,20 @@ final class Trial implements AutoCloseable {
         }
     }
 
+    /** Wherever the reference has a NaN, and it has one, so has the device under test. */
+    void keepsNaN(Operand operand) {
+        double[] actual = operand.actual();
+        double[] expected = operand.expected();
+        int found = 0;
+        for (int i = 0; i < actual.length; i++) {
+            if (Double.isNaN(expected[i])) {
+                found++;
+                assertThat(actual[i]).as("%s[%s], %s", operand.name, i, description).isNaN();
+            }
+        }
+        assertThat(found).as("NaNs in %s, %s", operand.name, description).isPositive();
+    }
+
     @Override
     public void close() {
         arenas.forEach(Arena::close);

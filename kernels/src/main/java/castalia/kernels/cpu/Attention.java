@@ -1,0 +1,177 @@
+package castalia.kernels.cpu;
+
+import castalia.kernels.Buffer;
+import castalia.kernels.DType;
+import castalia.kernels.MatmulShape;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Causal attention in blocks of queries and keys, each a pair of products around a softmax over the
+ * block; scores exist one block per thread at a time.
+ *
+ * <p>Forward, a unit of work is a block of queries of one head: key blocks ascending, running
+ * maximum and sum, one division at the end. Backward, a unit is a head and a group of key blocks:
+ * it owns the key and value gradients of its blocks, and one partial of the query gradients, which
+ * are summed over groups ascending. All of it is a function of the shape.
+ *
+ * <p>With BF16, probabilities and score gradients are rounded to it before their products.
+ */
+final class Attention {
+
+    /** Queries of a forward block. */
+    static final int FORWARD_QUERIES = 128;
+
+    /** Keys of a forward block. */
+    static final int FORWARD_KEYS = 512;
+
+    /** Queries and keys of a backward block. */
+    static final int BACKWARD_BLOCK = 128;
+
+    /** Sequences longer than this have two groups of key blocks. */
+    private static final int GROUPED_FROM = 512;
+
+    private final Products products;
+    private final WorkerPool pool;
+    private final List<Plan> plans = new ArrayList<>();
+    private final AttentionForward forward;
+    private final AttentionBackward backward;
+
+    Attention(Products products, WorkerPool pool, Scratch scratch) {
+        this.products = products;
+        this.pool = pool;
+        forward = new AttentionForward(scratch);
+        backward = new AttentionBackward(scratch);
+    }
+
+    void forward(Buffer out, Buffer lse, Buffer qkv, int batch, int sequence, int heads,
+            int dimension) {
+        Plan plan = plan(qkv.type(), sequence, heads, dimension);
+        forward.run(pool, plan, out, lse, qkv, batch);
+    }
+
+    void backward(Buffer dQkv, Buffer dOut, Buffer out, Buffer lse, Buffer qkv, int batch,
+            int sequence, int heads, int dimension) {
+        Plan plan = plan(qkv.type(), sequence, heads, dimension);
+        backward.run(pool, plan, dQkv, dOut, out, lse, qkv, batch);
+    }
+
+    private Plan plan(DType type, int sequence, int heads, int dimension) {
+        for (int i = 0; i < plans.size(); i++) {
+            Plan plan = plans.get(i);
+            if (plan.type == type && plan.sequence == sequence && plan.heads == heads
+                    && plan.dimension == dimension) {
+                return plan;
+            }
+        }
+        Plan plan = new Plan(products, type, sequence, heads, dimension);
+        plans.add(plan);
+        return plan;
+    }
+
+    /** The products of a shape, by block of queries and block of keys. */
+    static final class Plan {
+        final DType type;
+        final boolean bf16;
+        final int sequence;
+        final int heads;
+        final int dimension;
+
+        /** Elements between rows of tiles with one column per dimension. */
+        final int width;
+
+        /** Elements between tokens of qkv, and of outputs. */
+        final int qkvStride;
+        final int outStride;
+        final int queryBlocks;
+        final int blocks;
+        final int groups;
+        final Product[][] scores;
+        final Product[][] values;
+        final Product[][] backScores;
+        final Product[][] backValues;
+        final Product[][] dValues;
+        final Product[][] dKeys;
+        final Product[][] dQueries;
+
+        Plan(Products products, DType type, int sequence, int heads, int dimension) {
+            this.type = type;
+            bf16 = Rows.isBf16(type);
+            this.sequence = sequence;
+            this.heads = heads;
+            this.dimension = dimension;
+            width = Rows.padded(dimension);
+            qkvStride = 3 * heads * dimension;
+            outStride = heads * dimension;
+            queryBlocks = blocks(sequence, FORWARD_QUERIES);
+            blocks = blocks(sequence, BACKWARD_BLOCK);
+            groups = sequence > GROUPED_FROM ? 2 : 1;
+            scores = new Product[queryBlocks][];
+            values = new Product[queryBlocks][];
+            for (int q = 0; q < queryBlocks; q++) {
+                prepareForward(products, q);
+            }
+            backScores = new Product[blocks][blocks];
+            backValues = new Product[blocks][blocks];
+            dValues = new Product[blocks][blocks];
+            dKeys = new Product[blocks][blocks];
+            dQueries = new Product[blocks][blocks];
+            for (int k = 0; k < blocks; k++) {
+                for (int q = k; q < blocks; q++) {
+                    prepareBackward(products, k, q);
+                }
+            }
+        }
+
+        static int blocks(int sequence, int size) {
+            return (sequence + size - 1) / size;
+        }
+
+        int forwardQueries(int q) {
+            return Math.min(FORWARD_QUERIES, sequence - q * FORWARD_QUERIES);
+        }
+
+        /** Blocks of keys that a block of queries sees. */
+        int forwardKeyBlocks(int q) {
+            return blocks(q * FORWARD_QUERIES + forwardQueries(q), FORWARD_KEYS);
+        }
+
+        int forwardKeys(int q, int k) {
+            int end = q * FORWARD_QUERIES + forwardQueries(q);
+            return Math.min(FORWARD_KEYS, end - k * FORWARD_KEYS);
+        }
+
+        int backwardSize(int block) {
+            return Math.min(BACKWARD_BLOCK, sequence - block * BACKWARD_BLOCK);
+        }
+
+        private void prepareForward(Products products, int q) {
+            int rows = forwardQueries(q);
+            int count = forwardKeyBlocks(q);
+            scores[q] = new Product[count];
+            values[q] = new Product[count];
+            for (int k = 0; k < count; k++) {
+                int keys = forwardKeys(q, k);
+                scores[q][k] = products.block(new MatmulShape(rows, keys, dimension, false, true,
+                        qkvStride, qkvStride, FORWARD_KEYS, type, DType.F32, false, false));
+                values[q][k] = products.block(new MatmulShape(rows, dimension, keys, false, false,
+                        FORWARD_KEYS, qkvStride, width, type, DType.F32, k > 0, false));
+            }
+        }
+
+        private void prepareBackward(Products products, int k, int q) {
+            int keys = backwardSize(k);
+            int queries = backwardSize(q);
+            backScores[k][q] = products.block(new MatmulShape(keys, queries, dimension, false,
+                    true, qkvStride, qkvStride, BACKWARD_BLOCK, type, DType.F32, false, false));
+            backValues[k][q] = products.block(new MatmulShape(keys, queries, dimension, false,
+                    true, qkvStride, outStride, BACKWARD_BLOCK, type, DType.F32, false, false));
+            dValues[k][q] = products.block(new MatmulShape(keys, dimension, queries, false, false,
+                    BACKWARD_BLOCK, outStride, width, type, DType.F32, q > k, false));
+            dKeys[k][q] = products.block(new MatmulShape(keys, dimension, queries, false, false,
+                    BACKWARD_BLOCK, qkvStride, width, type, DType.F32, q > k, false));
+            dQueries[k][q] = products.block(new MatmulShape(queries, dimension, keys, true, false,
+                    BACKWARD_BLOCK, qkvStride, width, type, DType.F32, k >= groups, false));
+        }
+    }
+}

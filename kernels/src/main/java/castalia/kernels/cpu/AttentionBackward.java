@@ -1,0 +1,276 @@
+package castalia.kernels.cpu;
+
+import static castalia.kernels.cpu.VectorMath.L;
+import static castalia.kernels.cpu.VectorMath.all;
+import static castalia.kernels.cpu.VectorMath.load;
+import static castalia.kernels.cpu.VectorMath.store;
+
+import castalia.kernels.Buffer;
+import jdk.incubator.vector.FloatVector;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The backward pass; see {@link Attention}. Tiles are transposed, keys by queries, so that three
+ * of the five products read them as they lie.
+ */
+final class AttentionBackward extends WorkerPool.Task {
+
+    private static final int SIZE = Attention.BACKWARD_BLOCK;
+    private static final long STATE_BYTES = 4L * SIZE;
+    private static final long TILE_BYTES = 4L * SIZE * SIZE;
+    private static final long ROUNDED_BYTES = 2L * SIZE * SIZE;
+
+    private final Scratch scratch;
+    private final Deltas deltas;
+    private final QueryGradients queryGradients;
+    private Attention.@Nullable Plan plan;
+    private long dQkv;
+    private long dOut;
+    private long lse;
+    private long qkv;
+    private long delta;
+    private long partials;
+    private int pairs;
+
+    AttentionBackward(Scratch scratch) {
+        this.scratch = scratch;
+        deltas = new Deltas(scratch);
+        queryGradients = new QueryGradients(scratch);
+    }
+
+    void run(WorkerPool pool, Attention.Plan shape, Buffer to, Buffer gradient, Buffer out,
+            Buffer logSums, Buffer from, int batch) {
+        plan = shape;
+        dQkv = to.segment().address();
+        dOut = gradient.segment().address();
+        lse = logSums.segment().address();
+        qkv = from.segment().address();
+        pairs = batch * shape.heads;
+        long deltaBytes = (4L * pairs * shape.sequence + 63) / 64 * 64;
+        long partialBytes = 4L * pairs * shape.sequence * shape.width;
+        scratch.ensureShared(deltaBytes + shape.groups * partialBytes);
+        delta = scratch.shared();
+        partials = delta + deltaBytes;
+        scratch.ensureRows(64 + 2 * STATE_BYTES + 2 * TILE_BYTES + 2 * ROUNDED_BYTES
+                + 8L * SIZE * shape.width);
+        deltas.run(pool, shape, delta, dOut, out.segment().address(), batch);
+        pool.run(this, pairs * shape.groups);
+        queryGradients.run(pool, shape, dQkv, partials, batch);
+    }
+
+    @Override
+    void block(int block, int thread) {
+        if (plan != null) {
+            int group = block / pairs;
+            for (int k = group; k < plan.blocks; k += plan.groups) {
+                keyBlock(plan, block % pairs, group, k, thread);
+            }
+        }
+    }
+
+    private void keyBlock(Attention.Plan shape, int pair, int group, int k, int thread) {
+        int bytes = shape.bf16 ? 2 : 4;
+        int dimension = shape.dimension;
+        long work = scratch.rows(thread) + 64;
+        long scores = work + 2 * STATE_BYTES;
+        long products = scores + TILE_BYTES;
+        long rounded = products + TILE_BYTES;
+        long roundedProducts = rounded + ROUNDED_BYTES;
+        long dKeys = roundedProducts + ROUNDED_BYTES;
+        long dValues = dKeys + 4L * SIZE * shape.width;
+        long token = (long) (pair / shape.heads) * shape.sequence;
+        int head = pair % shape.heads;
+        long headOffset = (token * shape.heads + head) * 3L * dimension;
+        long headAt = qkv + headOffset * bytes;
+        long outAt = dOut + (token * shape.heads + head) * dimension * bytes;
+        long keys = headAt + ((long) k * SIZE * shape.qkvStride + dimension) * bytes;
+        long partial = partials
+                + 4L * ((long) group * pairs + pair) * shape.sequence * shape.width;
+        float scale = (float) (1 / Math.sqrt(dimension));
+        int keyCount = shape.backwardSize(k);
+        for (int q = k; q < shape.blocks; q++) {
+            int queryCount = shape.backwardSize(q);
+            long at = (long) q * SIZE;
+            long queries = headAt + at * shape.qkvStride * bytes;
+            long gradients = outAt + at * shape.outStride * bytes;
+            shape.backScores[k][q].run(thread, scores, keys, queries, 0);
+            shape.backValues[k][q].run(
+                    thread, products, keys + (long) dimension * bytes, gradients, 0);
+            long state = 4L * ((long) pair * shape.sequence + at);
+            Rows.copy(work, lse + state, queryCount);
+            Rows.pad(work, queryCount);
+            Rows.copy(work + STATE_BYTES, delta + state, queryCount);
+            Rows.pad(work + STATE_BYTES, queryCount);
+            for (int row = 0; row < keyCount; row++) {
+                tileRow(scores + 4L * row * SIZE, products + 4L * row * SIZE, work, scale,
+                        q == k ? row : 0, queryCount);
+                if (shape.bf16) {
+                    int size = Rows.padded(queryCount);
+                    Rows.narrow(rounded + 2L * row * SIZE, scores + 4L * row * SIZE, size);
+                    Rows.narrow(roundedProducts + 2L * row * SIZE,
+                            products + 4L * row * SIZE, size);
+                }
+            }
+            long p = shape.bf16 ? rounded : scores;
+            long ds = shape.bf16 ? roundedProducts : products;
+            shape.dValues[k][q].run(thread, dValues, p, gradients, 0);
+            shape.dKeys[k][q].run(thread, dKeys, ds, queries, 0);
+            shape.dQueries[k][q].run(
+                    thread, partial + 4L * at * shape.width, ds, keys, 0);
+        }
+        long target = dQkv
+                + (headOffset + (long) k * SIZE * shape.qkvStride + dimension) * bytes;
+        for (int row = 0; row < keyCount; row++) {
+            long to = target + (long) row * shape.qkvStride * bytes;
+            long dKey = dKeys + 4L * row * shape.width;
+            AttentionForward.scale(dKey, scale, shape.width);
+            write(shape, to, dKey);
+            write(shape, to + (long) dimension * bytes, dValues + 4L * row * shape.width);
+        }
+    }
+
+    private static void write(Attention.Plan shape, long to, long from) {
+        if (shape.bf16) {
+            Rows.narrow(to, from, shape.dimension);
+        } else {
+            Rows.copy(to, from, shape.dimension);
+        }
+    }
+
+    /**
+     * Turns a row of scores into probabilities and a row of their gradients into score gradients;
+     * queries before {@code first} do not see the key.
+     */
+    private static void tileRow(
+            long scores, long products, long state, float scale, int first, int count) {
+        int from = first & -16;
+        probabilities(scores, products, state, scale, from, Rows.padded(count));
+        for (int i = 0; i < from; i += L) {
+            store(scores + 4L * i, all(0f));
+            store(products + 4L * i, all(0f));
+        }
+        for (int i = from; i < first; i++) {
+            Memory.f32(scores + 4L * i, 0f);
+            Memory.f32(products + 4L * i, 0f);
+        }
+    }
+
+    private static void probabilities(
+            long scores, long products, long state, float scale, int from, int to) {
+        FloatVector factor = all(scale);
+        for (int i = from; i < to; i += L) {
+            FloatVector exponent = load(scores + 4L * i).fma(factor, load(state + 4L * i).neg());
+            FloatVector p = VectorMath.exp(exponent);
+            FloatVector dp = load(products + 4L * i).sub(load(state + STATE_BYTES + 4L * i));
+            store(scores + 4L * i, p);
+            store(products + 4L * i, p.mul(dp));
+        }
+    }
+
+    /** The product of each output row with its gradient. */
+    private static final class Deltas extends WorkerPool.Task {
+        private static final int TOKENS = 64;
+
+        private final Scratch scratch;
+        private Attention.@Nullable Plan plan;
+        private long to;
+        private long gradients;
+        private long outputs;
+        private int tokens;
+
+        Deltas(Scratch scratch) {
+            this.scratch = scratch;
+        }
+
+        void run(WorkerPool pool, Attention.Plan shape, long delta, long dOut, long out,
+                int batch) {
+            plan = shape;
+            to = delta;
+            gradients = dOut;
+            outputs = out;
+            tokens = batch * shape.sequence;
+            scratch.ensureRows(64 + 8L * shape.width);
+            pool.run(this, (tokens + TOKENS - 1) / TOKENS);
+        }
+
+        @Override
+        void block(int block, int thread) {
+            if (plan == null) {
+                return;
+            }
+            Attention.Plan shape = plan;
+            int bytes = shape.bf16 ? 2 : 4;
+            long fold = scratch.rows(thread);
+            long work = fold + 64;
+            int end = Math.min(tokens, (block + 1) * TOKENS);
+            for (int token = block * TOKENS; token < end; token++) {
+                for (int head = 0; head < shape.heads; head++) {
+                    long at = ((long) token * shape.heads + head) * shape.dimension * bytes;
+                    long g = Rows.read(gradients + at, shape.bf16, shape.dimension, work);
+                    long o = Rows.read(outputs + at, shape.bf16, shape.dimension,
+                            work + 4L * shape.width);
+                    int pair = token / shape.sequence * shape.heads + head;
+                    Memory.f32(
+                            to + 4L * ((long) pair * shape.sequence + token % shape.sequence),
+                            LayerNorm.Backward.dot(g, o, shape.width, fold));
+                }
+            }
+        }
+    }
+
+    /** Sums the partial query gradients over groups, scales and rounds them. */
+    private static final class QueryGradients extends WorkerPool.Task {
+        private final Scratch scratch;
+        private Attention.@Nullable Plan plan;
+        private long to;
+        private long partials;
+        private int pairs;
+
+        QueryGradients(Scratch scratch) {
+            this.scratch = scratch;
+        }
+
+        void run(WorkerPool pool, Attention.Plan shape, long dQkv, long from, int batch) {
+            plan = shape;
+            to = dQkv;
+            partials = from;
+            pairs = batch * shape.heads;
+            pool.run(this, pairs * shape.blocks);
+        }
+
+        @Override
+        void block(int block, int thread) {
+            if (plan == null) {
+                return;
+            }
+            Attention.Plan shape = plan;
+            int bytes = shape.bf16 ? 2 : 4;
+            int q = block / pairs;
+            int pair = block % pairs;
+            long work = scratch.rows(thread);
+            float scale = (float) (1 / Math.sqrt(shape.dimension));
+            long stride = 4L * pairs * shape.sequence * shape.width;
+            int groups = Math.min(shape.groups, q + 1);
+            for (int row = 0; row < shape.backwardSize(q); row++) {
+                long index = (long) q * SIZE + row;
+                long from = partials + 4L * ((long) pair * shape.sequence + index) * shape.width;
+                sum(work, from, stride, groups, scale, shape.width);
+                long token = (long) (pair / shape.heads) * shape.sequence + index;
+                long target = to + ((token * shape.heads + pair % shape.heads) * 3L
+                        * shape.dimension) * bytes;
+                write(shape, target, work);
+            }
+        }
+
+        private static void sum(
+                long to, long from, long stride, int groups, float scale, int elements) {
+            for (int i = 0; i < elements; i += L) {
+                FloatVector sum = load(from + 4L * i);
+                for (int group = 1; group < groups; group++) {
+                    sum = sum.add(load(from + group * stride + 4L * i));
+                }
+                store(to + 4L * i, sum.mul(scale));
+            }
+        }
+    }
+}

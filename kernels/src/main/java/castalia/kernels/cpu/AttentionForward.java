@@ -1,0 +1,181 @@
+package castalia.kernels.cpu;
+
+import static castalia.kernels.cpu.VectorMath.L;
+import static castalia.kernels.cpu.VectorMath.VB;
+import static castalia.kernels.cpu.VectorMath.WIDE;
+import static castalia.kernels.cpu.VectorMath.all;
+import static castalia.kernels.cpu.VectorMath.load;
+import static castalia.kernels.cpu.VectorMath.store;
+
+import castalia.kernels.Buffer;
+import jdk.incubator.vector.FloatVector;
+import org.jspecify.annotations.Nullable;
+
+/** The forward pass; see {@link Attention}. */
+final class AttentionForward extends WorkerPool.Task {
+
+    private static final int QUERIES = Attention.FORWARD_QUERIES;
+    private static final int KEYS = Attention.FORWARD_KEYS;
+    private static final long FOLD_BYTES = 128;
+    private static final long STATE_BYTES = 4L * QUERIES;
+    private static final long SCORE_BYTES = 4L * QUERIES * KEYS;
+    private static final long ROUNDED_BYTES = 2L * QUERIES * KEYS;
+
+    private final Scratch scratch;
+    private Attention.@Nullable Plan plan;
+    private long out;
+    private long lse;
+    private long qkv;
+    private int pairs;
+
+    AttentionForward(Scratch scratch) {
+        this.scratch = scratch;
+    }
+
+    void run(WorkerPool pool, Attention.Plan shape, Buffer to, Buffer logSums, Buffer from,
+            int batch) {
+        plan = shape;
+        out = to.segment().address();
+        lse = logSums.segment().address();
+        qkv = from.segment().address();
+        pairs = batch * shape.heads;
+        scratch.ensureRows(FOLD_BYTES + 2 * STATE_BYTES + SCORE_BYTES + ROUNDED_BYTES
+                + 4L * (QUERIES + 1) * shape.width);
+        pool.run(this, pairs * shape.queryBlocks);
+    }
+
+    @Override
+    void block(int block, int thread) {
+        if (plan != null) {
+            unit(plan, block, thread);
+        }
+    }
+
+    /** One block of queries of one head; those that see most keys come first. */
+    private void unit(Attention.Plan shape, int block, int thread) {
+        int q = shape.queryBlocks - 1 - block / pairs;
+        int pair = block % pairs;
+        int sequence = pair / shape.heads;
+        int head = pair % shape.heads;
+        int rows = shape.forwardQueries(q);
+        int bytes = shape.bf16 ? 2 : 4;
+        long fold = scratch.rows(thread);
+        long maxima = fold + FOLD_BYTES;
+        long sums = maxima + STATE_BYTES;
+        long scores = sums + STATE_BYTES;
+        long rounded = scores + SCORE_BYTES;
+        long result = rounded + ROUNDED_BYTES;
+        long token = (long) sequence * shape.sequence;
+        long headAt = qkv + ((token * shape.heads + head) * 3L * shape.dimension) * bytes;
+        long queries = headAt + (long) q * QUERIES * shape.qkvStride * bytes;
+        float scale = (float) (1 / Math.sqrt(shape.dimension));
+        for (int k = 0; k < shape.forwardKeyBlocks(q); k++) {
+            long keys = headAt
+                    + ((long) k * KEYS * shape.qkvStride + shape.dimension) * bytes;
+            shape.scores[q][k].run(thread, scores, queries, keys, 0);
+            int count = shape.forwardKeys(q, k);
+            for (int row = 0; row < rows; row++) {
+                int seen = Math.min(count, q * QUERIES + row + 1 - k * KEYS);
+                softmaxRow(shape, k == 0, row, seen, count, scale, fold, maxima, sums, scores,
+                        rounded, result);
+            }
+            shape.values[q][k].run(thread, result, shape.bf16 ? rounded : scores,
+                    keys + (long) shape.dimension * bytes, 0);
+        }
+        long first = (token + (long) q * QUERIES) * shape.heads + head;
+        for (int row = 0; row < rows; row++) {
+            float sum = Memory.f32(sums + 4L * row);
+            finishRow(shape, out + (first + (long) row * shape.heads) * shape.dimension * bytes,
+                    result + 4L * row * shape.width, 1f / sum);
+            Memory.f32(lse + 4L * ((long) pair * shape.sequence + (long) q * QUERIES + row),
+                    (float) ((double) Memory.f32(maxima + 4L * row) * scale + StrictMath.log(sum)));
+        }
+    }
+
+    private static void softmaxRow(Attention.Plan shape, boolean first, int row, int seen,
+            int count, float scale, long fold, long maxima, long sums, long scores, long rounded,
+            long result) {
+        long line = scores + 4L * row * KEYS;
+        long state = 4L * row;
+        if (seen <= 0) {
+            // This query sees no key of the block.
+            Rows.zero(line, 4L * Rows.padded(count));
+            if (shape.bf16) {
+                Rows.zero(rounded + 2L * row * KEYS, 2L * Rows.padded(count));
+            }
+            return;
+        }
+        int size = Rows.padded(seen);
+        for (int i = seen; i < size; i++) {
+            Memory.f32(line + 4L * i, Float.NEGATIVE_INFINITY);
+        }
+        float before = first ? Float.NEGATIVE_INFINITY : Memory.f32(maxima + state);
+        float max = Math.max(before, largest(line, size, fold));
+        float sum = exponentials(line, max, scale, size, fold);
+        if (!first) {
+            float correction = VectorMath.exp((before - max) * scale);
+            sum += Memory.f32(sums + state) * correction;
+            if (correction != 1f) {
+                scale(result + 4L * row * shape.width, correction, shape.width);
+            }
+        }
+        Memory.f32(maxima + state, max);
+        Memory.f32(sums + state, sum);
+        int whole = Rows.padded(count);
+        if (whole > size) {
+            Rows.zero(line + 4L * size, 4L * (whole - size));
+        }
+        if (shape.bf16) {
+            Rows.narrow(rounded + 2L * row * KEYS, line, whole);
+        }
+    }
+
+    private static float largest(long x, int elements, long work) {
+        FloatVector a = load(x);
+        FloatVector b = load(x + (WIDE ? 0 : VB));
+        for (int i = 0; i < elements; i += 16) {
+            a = VectorMath.max(a, load(x + 4L * i));
+            if (!WIDE) {
+                b = VectorMath.max(b, load(x + 4L * i + VB));
+            }
+        }
+        store(work, VectorMath.max(a, b));
+        float largest = Memory.f32(work);
+        for (int i = 1; i < L; i++) {
+            largest = Math.max(largest, Memory.f32(work + 4L * i));
+        }
+        return largest;
+    }
+
+    private static float exponentials(long x, float max, float scale, int elements, long work) {
+        FloatVector low = all(0f);
+        FloatVector high = all(0f);
+        for (int i = 0; i < elements; i += 16) {
+            FloatVector e = VectorMath.exp(load(x + 4L * i).sub(max).mul(scale));
+            store(x + 4L * i, e);
+            low = low.add(e);
+            if (!WIDE) {
+                e = VectorMath.exp(load(x + 4L * i + VB).sub(max).mul(scale));
+                store(x + 4L * i + VB, e);
+                high = high.add(e);
+            }
+        }
+        return VectorMath.fold(low, high, work);
+    }
+
+    static void scale(long x, float factor, int elements) {
+        for (int i = 0; i < elements; i += L) {
+            store(x + 4L * i, load(x + 4L * i).mul(factor));
+        }
+    }
+
+    private static void finishRow(
+            Attention.Plan shape, long target, long sums, float factor) {
+        scale(sums, factor, shape.width);
+        if (shape.bf16) {
+            Rows.narrow(target, sums, shape.dimension);
+        } else {
+            Rows.copy(target, sums, shape.dimension);
+        }
+    }
+}

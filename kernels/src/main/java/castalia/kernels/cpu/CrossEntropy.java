@@ -1,0 +1,279 @@
+package castalia.kernels.cpu;
+
+import static castalia.kernels.cpu.VectorMath.L;
+import static castalia.kernels.cpu.VectorMath.VB;
+import static castalia.kernels.cpu.VectorMath.WIDE;
+import static castalia.kernels.cpu.VectorMath.all;
+import static castalia.kernels.cpu.VectorMath.load;
+import static castalia.kernels.cpu.VectorMath.store;
+
+import castalia.kernels.Buffer;
+import jdk.incubator.vector.FloatVector;
+
+/** Softmax cross-entropy over vocabulary slices: statistics, their join, the gradient. */
+final class CrossEntropy {
+
+    /** Elements of a block: rows are put together up to this. */
+    private static final int BLOCK = 1 << 15;
+
+    private CrossEntropy() {}
+
+    private static int rowsPerBlock(int vocabulary) {
+        return Math.max(1, BLOCK / vocabulary);
+    }
+
+    private static int blocks(int rows, int vocabulary) {
+        int each = rowsPerBlock(vocabulary);
+        return (rows + each - 1) / each;
+    }
+
+    static final class Partial extends WorkerPool.Task {
+        private final Scratch scratch;
+        private long logits;
+        private long max;
+        private long sum;
+        private long target;
+        private long labels;
+        private int first;
+        private int rows;
+        private int vocabulary;
+
+        Partial(Scratch scratch) {
+            this.scratch = scratch;
+        }
+
+        void run(WorkerPool pool, Buffer values, Buffer maxima, Buffer sums, Buffer targets,
+                Buffer classes, int firstClass, int rowCount, int size) {
+            logits = values.segment().address();
+            max = maxima.segment().address();
+            sum = sums.segment().address();
+            target = targets.segment().address();
+            labels = classes.segment().address();
+            first = firstClass;
+            rows = rowCount;
+            vocabulary = size;
+            scratch.ensureRows(128);
+            pool.run(this, blocks(rows, size));
+        }
+
+        @Override
+        void block(int block, int thread) {
+            int each = rowsPerBlock(vocabulary);
+            int end = Math.min(rows, (block + 1) * each);
+            for (int row = block * each; row < end; row++) {
+                long at = logits + 4L * row * vocabulary;
+                long label = (long) Memory.i32(labels + 4L * row) - first;
+                if (label >= 0 && label < vocabulary) {
+                    Memory.f32(target + 4L * row, Memory.f32(at + 4 * label));
+                }
+                long work = scratch.rows(thread);
+                float largest = largest(at, vocabulary, work);
+                Memory.f32(max + 4L * row, largest);
+                Memory.f32(sum + 4L * row, exponentials(at, largest, vocabulary, work));
+            }
+        }
+    }
+
+    /** The largest element of a row; NaN if there is one. */
+    private static float largest(long x, int elements, long work) {
+        int whole = elements & -16;
+        float largest = Float.NEGATIVE_INFINITY;
+        if (whole > 0) {
+            largest = largestOfWhole(x, whole, work);
+        }
+        for (int i = whole; i < elements; i++) {
+            largest = Math.max(largest, Memory.f32(x + 4L * i));
+        }
+        return largest;
+    }
+
+    private static float largestOfWhole(long x, int elements, long work) {
+        FloatVector a = load(x);
+        FloatVector b = WIDE ? a : load(x + VB);
+        // A NaN fails every comparison: where a vector has one, x - x != 0 marks it in the check.
+        FloatVector check = all(0f);
+        for (int i = 0; i < elements; i += 16) {
+            FloatVector v = load(x + 4L * i);
+            a = VectorMath.max(a, v);
+            check = check.add(v.mul(0f));
+            if (!WIDE) {
+                v = load(x + 4L * i + VB);
+                b = VectorMath.max(b, v);
+                check = check.add(v.mul(0f));
+            }
+        }
+        store(work, VectorMath.max(a, b));
+        store(work + 64, check);
+        float largest = Memory.f32(work);
+        float bad = 0f;
+        for (int i = 0; i < L; i++) {
+            largest = Math.max(largest, Memory.f32(work + 4L * i));
+            bad += Memory.f32(work + 64 + 4L * i);
+        }
+        return Float.isNaN(bad) ? Float.NaN : largest;
+    }
+
+    /** Replaces a row by {@code exp(x - max)} and returns the sum over 16 lanes. */
+    private static float exponentials(long x, float max, int elements, long work) {
+        int whole = elements & -16;
+        FloatVector low = all(0f);
+        FloatVector high = all(0f);
+        for (int i = 0; i < whole; i += 16) {
+            FloatVector e = VectorMath.exp(load(x + 4L * i).sub(max));
+            store(x + 4L * i, e);
+            low = low.add(e);
+            if (!WIDE) {
+                e = VectorMath.exp(load(x + 4L * i + VB).sub(max));
+                store(x + 4L * i + VB, e);
+                high = high.add(e);
+            }
+        }
+        if (whole == elements) {
+            return VectorMath.fold(low, high, work);
+        }
+        store(work, low);
+        if (!WIDE) {
+            store(work + VB, high);
+        }
+        for (int i = whole; i < elements; i++) {
+            float e = VectorMath.exp(Memory.f32(x + 4L * i) - max);
+            Memory.f32(x + 4L * i, e);
+            long lane = work + 4L * (i - whole);
+            Memory.f32(lane, Memory.f32(lane) + e);
+        }
+        return VectorMath.fold(load(work), WIDE ? low : load(work + VB), work);
+    }
+
+    /** Joins the statistics of T slices by the canonical tree; on the calling thread. */
+    static final class Join {
+        private long[] factors = new long[1];
+        private long[] maxima = new long[1];
+        private long[] sums = new long[1];
+
+        double run(Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
+            int slices = factor.length;
+            if (slices > factors.length) {
+                factors = new long[slices];
+                maxima = new long[slices];
+                sums = new long[slices];
+            }
+            for (int s = 0; s < slices; s++) {
+                factors[s] = factor[s].segment().address();
+                maxima[s] = max[s].segment().address();
+                sums[s] = sum[s].segment().address();
+            }
+            long targets = target.segment().address();
+            double loss = 0;
+            for (int row = 0; row < rows; row++) {
+                float largest = Memory.f32(maxima[0] + 4L * row);
+                for (int s = 1; s < slices; s++) {
+                    largest = Math.max(largest, Memory.f32(maxima[s] + 4L * row));
+                }
+                for (int s = 0; s < slices; s++) {
+                    Memory.f32(factors[s] + 4L * row,
+                            VectorMath.exp(Memory.f32(maxima[s] + 4L * row) - largest));
+                }
+                float total = tree(row, 0, slices);
+                for (int s = 0; s < slices; s++) {
+                    Memory.f32(factors[s] + 4L * row, Memory.f32(factors[s] + 4L * row) / total);
+                }
+                loss += StrictMath.log(total) + largest - Memory.f32(targets + 4L * row);
+            }
+            return loss;
+        }
+
+        private float tree(int row, int first, int leaves) {
+            if (leaves == 1) {
+                return Memory.f32(sums[first] + 4L * row) * Memory.f32(factors[first] + 4L * row);
+            }
+            int left = Integer.highestOneBit(leaves - 1);
+            return tree(row, first, left) + tree(row, first + left, leaves - left);
+        }
+    }
+
+    static final class Gradient extends WorkerPool.Task {
+        private static final int PIECE = Elementwise.PIECE;
+
+        private final Scratch scratch;
+        private long out;
+        private boolean outBf16;
+        private long exponentials;
+        private long factors;
+        private long labels;
+        private float scale;
+        private int first;
+        private int rows;
+        private int vocabulary;
+
+        Gradient(Scratch scratch) {
+            this.scratch = scratch;
+        }
+
+        void run(WorkerPool pool, Buffer to, Buffer values, Buffer factor, Buffer classes,
+                float scaling, int firstClass, int rowCount, int size) {
+            out = to.segment().address();
+            outBf16 = Rows.isBf16(to.type());
+            exponentials = values.segment().address();
+            factors = factor.segment().address();
+            labels = classes.segment().address();
+            scale = scaling;
+            first = firstClass;
+            rows = rowCount;
+            vocabulary = size;
+            scratch.ensureRows(2 * Elementwise.PIECE_BYTES);
+            pool.run(this, blocks(rows, size));
+        }
+
+        @Override
+        void block(int block, int thread) {
+            int each = rowsPerBlock(vocabulary);
+            int end = Math.min(rows, (block + 1) * each);
+            int bytes = outBf16 ? 2 : 4;
+            long work = scratch.rows(thread);
+            for (int row = block * each; row < end; row++) {
+                long from = exponentials + 4L * row * vocabulary;
+                long to = out + (long) bytes * row * vocabulary;
+                float factor = Memory.f32(factors + 4L * row);
+                long label = (long) Memory.i32(labels + 4L * row) - first;
+                boolean here = label >= 0 && label < vocabulary;
+                float atLabel = here ? (Memory.f32(from + 4 * label) * factor - 1f) * scale : 0f;
+                for (int at = 0; at < vocabulary; at += PIECE) {
+                    piece(to + (long) bytes * at, from + 4L * at, factor,
+                            Math.min(PIECE, vocabulary - at), work);
+                }
+                if (here && outBf16) {
+                    Memory.bf16(to + 2 * label, atLabel);
+                } else if (here) {
+                    Memory.f32(to + 4 * label, atLabel);
+                }
+            }
+        }
+
+        private void piece(long to, long from, float factor, int elements, long work) {
+            if (outBf16) {
+                int whole = elements & -16;
+                toBf16(to, from, factor, scale, whole);
+                for (int i = whole; i < elements; i++) {
+                    Memory.bf16(to + 2L * i, Memory.f32(from + 4L * i) * factor * scale);
+                }
+                return;
+            }
+            long x = Rows.read(from, false, elements, work);
+            long y = Rows.write(to, false, elements, work + Elementwise.PIECE_BYTES);
+            toF32(y, x, factor, scale, Rows.padded(elements));
+            Rows.written(to, false, elements, work + Elementwise.PIECE_BYTES);
+        }
+
+        private static void toF32(long to, long from, float factor, float scale, int elements) {
+            for (int i = 0; i < elements; i += L) {
+                store(to + 4L * i, load(from + 4L * i).mul(factor).mul(scale));
+            }
+        }
+
+        private static void toBf16(long to, long from, float factor, float scale, int elements) {
+            for (int i = 0; i < elements; i += L) {
+                VectorMath.storeBf16(to + 2L * i, load(from + 4L * i).mul(factor).mul(scale));
+            }
+        }
+    }
+}

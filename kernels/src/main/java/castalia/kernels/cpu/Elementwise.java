@@ -1,0 +1,79 @@
+package castalia.kernels.cpu;
+
+import castalia.kernels.Buffer;
+
+/**
+ * An operation on every element of up to two inputs. Blocks and the pieces that pass through
+ * working memory are of fixed size; in place is allowed, element by element.
+ */
+abstract class Elementwise extends WorkerPool.Task {
+
+    /** Elements of a piece: four rows of it fit the first-level cache. */
+    static final int PIECE = 2048;
+
+    /** Elements of a block. */
+    static final int BLOCK = 8 * PIECE;
+
+    /** Bytes of working memory per row of a piece; not a power of two, so that rows do not collide. */
+    static final long PIECE_BYTES = 4L * PIECE + 256;
+
+    private final Scratch scratch;
+    private long out;
+    private long first;
+    private long second;
+    private boolean outBf16;
+    private boolean firstBf16;
+    private boolean secondBf16;
+    private boolean two;
+    private long count;
+
+    Elementwise(Scratch scratch) {
+        this.scratch = scratch;
+    }
+
+    /** Computes {@code count} elements, a multiple of 16. */
+    abstract void piece(long to, long x, long y, int elements);
+
+    void run(WorkerPool pool, Buffer to, Buffer x, Buffer y, long elements) {
+        two = true;
+        second = y.segment().address();
+        secondBf16 = Rows.isBf16(y.type());
+        start(pool, to, x, elements);
+    }
+
+    void run(WorkerPool pool, Buffer to, Buffer x, long elements) {
+        two = false;
+        second = 0;
+        start(pool, to, x, elements);
+    }
+
+    private void start(WorkerPool pool, Buffer to, Buffer x, long elements) {
+        out = to.segment().address();
+        outBf16 = Rows.isBf16(to.type());
+        first = x.segment().address();
+        firstBf16 = Rows.isBf16(x.type());
+        count = elements;
+        scratch.ensureRows(3 * PIECE_BYTES);
+        pool.run(this, blocks(elements));
+    }
+
+    static int blocks(long elements) {
+        return Math.toIntExact((elements + BLOCK - 1) / BLOCK);
+    }
+
+    @Override
+    final void block(int block, int thread) {
+        long work = scratch.rows(thread);
+        long end = Math.min(count, (block + 1L) * BLOCK);
+        for (long at = (long) block * BLOCK; at < end; at += PIECE) {
+            int n = (int) Math.min(PIECE, end - at);
+            long x = Rows.read(first + at * (firstBf16 ? 2 : 4), firstBf16, n, work);
+            long y = two
+                    ? Rows.read(second + at * (secondBf16 ? 2 : 4), secondBf16, n, work + PIECE_BYTES)
+                    : x;
+            long target = out + at * (outBf16 ? 2 : 4);
+            piece(Rows.write(target, outBf16, n, work + 2 * PIECE_BYTES), x, y, Rows.padded(n));
+            Rows.written(target, outBf16, n, work + 2 * PIECE_BYTES);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+package castalia.kernels.cpu;
+
+import static castalia.kernels.cpu.VectorMath.L;
+import static castalia.kernels.cpu.VectorMath.load;
+import static castalia.kernels.cpu.VectorMath.store;
+
+import castalia.kernels.Buffer;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.LongVector;
+import org.jspecify.annotations.Nullable;
+
+/** Sums, copies, fills and the residual addition. */
+final class Pointwise {
+
+    private Pointwise() {}
+
+    static final class Add extends Elementwise {
+        Add(Scratch scratch) {
+            super(scratch);
+        }
+
+        @Override
+        void piece(long to, long x, long y, int elements) {
+            addRows(to, x, y, elements);
+        }
+    }
+
+    static final class Cast extends Elementwise {
+        Cast(Scratch scratch) {
+            super(scratch);
+        }
+
+        @Override
+        void piece(long to, long x, long y, int elements) {
+            if (to != x) {
+                Rows.copy(to, x, elements);
+            }
+        }
+    }
+
+    /** Fills bytes with a repeated pattern of 8 bytes. */
+    static final class Fill extends WorkerPool.Task {
+        private static final long BLOCK_BYTES = 1L << 18;
+        private long to;
+        private long bytes;
+        private long pattern;
+
+        void run(WorkerPool pool, Buffer buffer, float value, long count) {
+            to = buffer.segment().address();
+            bytes = count * buffer.type().bytes();
+            if (Rows.isBf16(buffer.type())) {
+                long bits = bf16Bits(value);
+                pattern = bits | bits << 16 | bits << 32 | bits << 48;
+            } else {
+                long bits = Float.floatToRawIntBits(value) & 0xffffffffL;
+                pattern = bits | bits << 32;
+            }
+            pool.run(this, Math.toIntExact((bytes + BLOCK_BYTES - 1) / BLOCK_BYTES));
+        }
+
+        void runZero(WorkerPool pool, long address, long size) {
+            to = address;
+            bytes = size;
+            pattern = 0;
+            pool.run(this, Math.toIntExact((bytes + BLOCK_BYTES - 1) / BLOCK_BYTES));
+        }
+
+        private static long bf16Bits(float value) {
+            int bits = Float.floatToRawIntBits(value);
+            int rounded = Float.isNaN(value)
+                    ? (bits >>> 16) | 0x40
+                    : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+            return rounded & 0xffffL;
+        }
+
+        @Override
+        void block(int block, int thread) {
+            long from = block * BLOCK_BYTES;
+            fill(to + from, Math.min(BLOCK_BYTES, bytes - from), pattern);
+        }
+
+        private static void fill(long to, long bytes, long pattern) {
+            FloatVector values = LongVector.broadcast(VectorMath.J, pattern)
+                    .reinterpretAsFloats();
+            long at = 0;
+            for (; at + VectorMath.VB <= bytes; at += VectorMath.VB) {
+                store(to + at, values);
+            }
+            for (; at + 2 <= bytes; at += 2) {
+                Memory.i16(to + at, (short) (pattern >>> ((at & 7) * 8)));
+            }
+        }
+    }
+
+    /** Sums T partial matrices by the canonical tree; the residual addition adds x and biases. */
+    static final class Residual extends WorkerPool.Task {
+        private static final int MAX_PARTIALS = 1024;
+        private static final int PIECE = Elementwise.PIECE;
+        private static final long PIECE_BYTES = Elementwise.PIECE_BYTES;
+
+        /** Working rows: x or bias, result, then two for each level of the tree. */
+        private static final int ROWS = 4 + 2 * 12;
+
+        private final Scratch scratch;
+        private long[] partials = new long[1];
+        private int count;
+        private long out;
+        private boolean outBf16;
+        private long x;
+        private boolean xBf16;
+        private long bias1;
+        private long bias2;
+        private boolean biasBf16;
+        private float copies;
+        private int columns;
+        private long rowsOrElements;
+        private boolean residual;
+        private long rowsPerBlock;
+
+        Residual(Scratch scratch) {
+            this.scratch = scratch;
+        }
+
+        void residual(WorkerPool pool, Buffer to, Buffer from, Buffer[] parts, Buffer first,
+                @Nullable Buffer second, int biasCopies, int rows, int width) {
+            residual = true;
+            partials(parts);
+            out = to.segment().address();
+            outBf16 = Rows.isBf16(to.type());
+            x = from.segment().address();
+            xBf16 = Rows.isBf16(from.type());
+            bias1 = first.segment().address();
+            bias2 = second == null ? 0 : second.segment().address();
+            biasBf16 = Rows.isBf16(first.type());
+            copies = biasCopies;
+            columns = width;
+            rowsOrElements = rows;
+            rowsPerBlock = Math.max(1, Elementwise.BLOCK / width);
+            pool.run(this, Math.toIntExact((rows + rowsPerBlock - 1) / rowsPerBlock));
+        }
+
+        void sum(WorkerPool pool, Buffer to, Buffer[] parts, long elements) {
+            residual = false;
+            partials(parts);
+            out = to.segment().address();
+            outBf16 = Rows.isBf16(to.type());
+            rowsOrElements = elements;
+            pool.run(this, Elementwise.blocks(elements));
+        }
+
+        private void partials(Buffer[] parts) {
+            if (parts.length < 1 || parts.length > MAX_PARTIALS) {
+                throw new IllegalArgumentException(
+                        "a sum of " + parts.length + " partials; 1 to " + MAX_PARTIALS);
+            }
+            if (parts.length > partials.length) {
+                partials = new long[parts.length];
+            }
+            count = parts.length;
+            for (int i = 0; i < count; i++) {
+                partials[i] = parts[i].segment().address();
+            }
+            scratch.ensureRows(ROWS * PIECE_BYTES);
+        }
+
+        @Override
+        void block(int block, int thread) {
+            long work = scratch.rows(thread);
+            if (residual) {
+                long end = Math.min(rowsOrElements, (block + 1) * rowsPerBlock);
+                for (long row = block * rowsPerBlock; row < end; row++) {
+                    for (int column = 0; column < columns; column += PIECE) {
+                        residualPiece(row * columns + column, column,
+                                Math.min(PIECE, columns - column), work);
+                    }
+                }
+            } else {
+                long end = Math.min(rowsOrElements, (block + 1L) * Elementwise.BLOCK);
+                for (long at = (long) block * Elementwise.BLOCK; at < end; at += PIECE) {
+                    sumPiece(at, (int) Math.min(PIECE, end - at), work);
+                }
+            }
+        }
+
+        private void sumPiece(long at, int n, long work) {
+            long target = out + at * (outBf16 ? 2 : 4);
+            long sum = tree(at, n, 0, count, work + 4 * PIECE_BYTES);
+            if (outBf16) {
+                Rows.narrow(target, sum, n);
+            } else {
+                Rows.copy(target, sum, n);
+            }
+        }
+
+        private void residualPiece(long at, int column, int n, long work) {
+            int size = Rows.padded(n);
+            long bias = work + PIECE_BYTES;
+            long biasRow1 = Rows.read(
+                    bias1 + (long) column * (biasBf16 ? 2 : 4), biasBf16, n, work);
+            scale(bias, biasRow1, copies, size);
+            if (bias2 != 0) {
+                long biasRow2 = Rows.read(
+                        bias2 + (long) column * (biasBf16 ? 2 : 4), biasBf16, n, work);
+                addScaled(bias, biasRow2, copies, size);
+            }
+            long sum = tree(at, n, 0, count, work + 4 * PIECE_BYTES);
+            long target = out + at * (outBf16 ? 2 : 4);
+            long input = Rows.read(x + at * (xBf16 ? 2 : 4), xBf16, n, work);
+            long result = Rows.write(target, outBf16, n, work + 2 * PIECE_BYTES);
+            addThree(result, input, sum, bias, size);
+            Rows.written(target, outBf16, n, work + 2 * PIECE_BYTES);
+        }
+
+        /** Address of a padded row with the sum of a node of the tree. */
+        private long tree(long at, int n, int first, int leaves, long work) {
+            if (leaves == 1) {
+                return Rows.read(partials[first] + 4 * at, false, n, work);
+            }
+            int left = Integer.highestOneBit(leaves - 1);
+            long a = tree(at, n, first, left, work + 2 * PIECE_BYTES);
+            if (left > 1 || !Rows.direct(false, n)) {
+                Rows.copy(work + PIECE_BYTES, a, Rows.padded(n));
+                a = work + PIECE_BYTES;
+            }
+            long b = tree(at, n, first + left, leaves - left, work + 2 * PIECE_BYTES);
+            addRows(work, a, b, Rows.padded(n));
+            return work;
+        }
+
+        private static void scale(long to, long from, float factor, int elements) {
+            for (int i = 0; i < elements; i += L) {
+                store(to + 4L * i, load(from + 4L * i).mul(factor));
+            }
+        }
+
+        private static void addScaled(long to, long from, float factor, int elements) {
+            for (int i = 0; i < elements; i += L) {
+                store(to + 4L * i, load(to + 4L * i).add(load(from + 4L * i).mul(factor)));
+            }
+        }
+
+        private static void addThree(long to, long x, long sum, long bias, int elements) {
+            for (int i = 0; i < elements; i += L) {
+                FloatVector added = load(sum + 4L * i).add(load(bias + 4L * i));
+                store(to + 4L * i, load(x + 4L * i).add(added));
+            }
+        }
+    }
+
+    static void addRows(long to, long x, long y, int elements) {
+        for (int i = 0; i < elements; i += L) {
+            store(to + 4L * i, load(x + 4L * i).add(load(y + 4L * i)));
+        }
+    }
+}

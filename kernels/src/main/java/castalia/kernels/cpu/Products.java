@@ -1,0 +1,167 @@
+package castalia.kernels.cpu;
+
+import castalia.kernels.Buffer;
+import castalia.kernels.MatmulShape;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Products cut into grids of blocks. The grid is a function of the shape alone; a block is computed
+ * by one thread from start to end, so its bits do not depend on which.
+ */
+final class Products {
+
+    private final ProductEngine engine;
+    private final WorkerPool pool;
+    private final Map<MatmulShape, Grid> grids = new HashMap<>();
+    private final Map<MatmulShape, Product> products = new HashMap<>();
+
+    Products(ProductEngine engine, WorkerPool pool) {
+        this.engine = engine;
+        this.pool = pool;
+    }
+
+    /** The grid of a shape; prepared when it is first asked for. */
+    Grid grid(MatmulShape shape) {
+        Grid grid = grids.get(shape);
+        if (grid == null) {
+            grid = new Grid(shape);
+            grids.put(shape, grid);
+        }
+        return grid;
+    }
+
+    /** The product of one block; prepared when it is first asked for. */
+    Product block(MatmulShape shape) {
+        Product product = products.get(shape);
+        if (product == null) {
+            product = engine.product(shape);
+            products.put(shape, product);
+        }
+        return product;
+    }
+
+    void multiply(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer bias) {
+        Grid grid = grid(shape);
+        grid.out = out.segment().address();
+        grid.a = a.segment().address();
+        grid.b = b.segment().address();
+        grid.bias = shape.bias() ? bias.segment().address() : 0;
+        pool.run(grid, grid.blocks());
+    }
+
+    /** How a shape is cut. */
+    record Cut(int rows, int columns) {
+
+        private static final int ROWS = 256;
+        private static final int COLUMNS = 2048;
+        private static final int LEAST_ROWS = 64;
+        private static final int LEAST_COLUMNS = 128;
+
+        /** Multiplications below which a product is not cut for the sake of threads. */
+        private static final long SMALL = 1L << 20;
+
+        static Cut of(MatmulShape shape) {
+            int rowBlocks = (shape.m() + ROWS - 1) / ROWS;
+            int columnBlocks = (shape.n() + COLUMNS - 1) / COLUMNS;
+            if ((long) shape.m() * shape.n() * shape.k() >= SMALL) {
+                if (rowBlocks * columnBlocks == 1) {
+                    // Splitting columns keeps the packed right side whole per block.
+                    if (shape.m() >= 2 * LEAST_ROWS && shape.m() >= shape.n() / 2) {
+                        rowBlocks = 2;
+                    } else if (shape.n() >= 2 * LEAST_COLUMNS) {
+                        columnBlocks = 2;
+                    }
+                } else if (rowBlocks * columnBlocks < 8 && rowBlocks % 2 == 1
+                        && columnBlocks % 2 == 1 && shape.m() >= (rowBlocks + 1) * LEAST_ROWS) {
+                    rowBlocks++;
+                }
+            }
+            return new Cut(part(shape.m(), rowBlocks, 16), part(shape.n(), columnBlocks, 64));
+        }
+
+        private static int part(int whole, int parts, int multiple) {
+            int even = (whole + parts - 1) / parts;
+            return Math.min(whole, (even + multiple - 1) / multiple * multiple);
+        }
+    }
+
+    /** A shape's blocks: inner ones, and those cut short at the right, at the bottom and at both. */
+    final class Grid extends WorkerPool.Task {
+        private final MatmulShape shape;
+        private final Cut cut;
+        private final int rowBlocks;
+        private final int columnBlocks;
+        private final @Nullable Product[] parts = new Product[4];
+        private final @Nullable MatmulShape[] shapes = new MatmulShape[4];
+        private long out;
+        private long a;
+        private long b;
+        private long bias;
+
+        Grid(MatmulShape shape) {
+            this.shape = shape;
+            cut = Cut.of(shape);
+            rowBlocks = (shape.m() + cut.rows() - 1) / cut.rows();
+            columnBlocks = (shape.n() + cut.columns() - 1) / cut.columns();
+            for (int i = 0; i < rowBlocks; i += Math.max(1, rowBlocks - 1)) {
+                for (int j = 0; j < columnBlocks; j += Math.max(1, columnBlocks - 1)) {
+                    int part = part(i, j);
+                    shapes[part] = cut(shape, rowsOf(i), columnsOf(j));
+                    parts[part] = Products.this.block(shapes[part]);
+                }
+            }
+        }
+
+        int blocks() {
+            return rowBlocks * columnBlocks;
+        }
+
+        /** The distinct shapes of the grid's blocks. */
+        List<MatmulShape> blockShapes() {
+            return Arrays.stream(shapes)
+                    .filter(Objects::nonNull)
+                    .distinct()
+                    .toList();
+        }
+
+        private int rowsOf(int i) {
+            return Math.min(cut.rows(), shape.m() - i * cut.rows());
+        }
+
+        private int columnsOf(int j) {
+            return Math.min(cut.columns(), shape.n() - j * cut.columns());
+        }
+
+        private int part(int i, int j) {
+            return (i == rowBlocks - 1 ? 2 : 0) + (j == columnBlocks - 1 ? 1 : 0);
+        }
+
+        @Override
+        void block(int block, int thread) {
+            int i = block % rowBlocks;
+            int j = block / rowBlocks;
+            long row = (long) i * cut.rows();
+            long column = (long) j * cut.columns();
+            int inputBytes = shape.input().bytes();
+            long offsetA = shape.transposeA() ? row : row * shape.strideA();
+            long offsetB = shape.transposeB() ? column * shape.strideB() : column;
+            parts[part(i, j)].run(thread,
+                    out + (row * shape.strideOut() + column) * shape.output().bytes(),
+                    a + offsetA * inputBytes,
+                    b + offsetB * inputBytes,
+                    bias + column * inputBytes);
+        }
+    }
+
+    /** The same product of fewer rows and columns. */
+    static MatmulShape cut(MatmulShape shape, int rows, int columns) {
+        return new MatmulShape(rows, columns, shape.k(), shape.transposeA(), shape.transposeB(),
+                shape.strideA(), shape.strideB(), shape.strideOut(), shape.input(), shape.output(),
+                shape.accumulate(), shape.bias());
+    }
+}

@@ -1,0 +1,114 @@
+package castalia.kernels.cpu;
+
+import static castalia.kernels.cpu.VectorMath.L;
+import static castalia.kernels.cpu.VectorMath.load;
+import static castalia.kernels.cpu.VectorMath.store;
+
+import castalia.kernels.DType;
+import jdk.incubator.vector.FloatVector;
+
+/**
+ * Lets row kernels see one kind of row: F32, with a number of elements that is a multiple of 16. A
+ * row that is so already is used in place; any other is copied into working memory, widened and
+ * padded with zeros, and results are copied or rounded back.
+ */
+final class Rows {
+
+    private Rows() {}
+
+    /** Elements rounded up to whole groups of 16. */
+    static int padded(int elements) {
+        return (elements + 15) & -16;
+    }
+
+    /** Whether kernels can read and write rows of this type and length in place. */
+    static boolean direct(boolean bf16, int elements) {
+        return !bf16 && (elements & 15) == 0;
+    }
+
+    static boolean isBf16(DType type) {
+        return switch (type) {
+            case F32 -> false;
+            case BF16 -> true;
+            case I32, F64 -> throw new IllegalArgumentException("a kernel over " + type);
+        };
+    }
+
+    /** A row's readable address: its own, or that of a copy at {@code work}. */
+    static long read(long address, boolean bf16, int elements, long work) {
+        if (direct(bf16, elements)) {
+            return address;
+        }
+        if (bf16) {
+            widen(work, address, elements);
+        } else {
+            copy(work, address, elements);
+        }
+        pad(work, elements);
+        return work;
+    }
+
+    /** Where a result row is to be written: {@link #written} brings it to its place. */
+    static long write(long address, boolean bf16, int elements, long work) {
+        return direct(bf16, elements) ? address : work;
+    }
+
+    /** Ends what {@link #write} began. */
+    static void written(long address, boolean bf16, int elements, long work) {
+        if (direct(bf16, elements)) {
+            return;
+        }
+        if (bf16) {
+            narrow(address, work, elements);
+        } else {
+            copy(address, work, elements);
+        }
+    }
+
+    static void pad(long row, int elements) {
+        for (int i = elements; i < padded(elements); i++) {
+            Memory.f32(row + 4L * i, 0f);
+        }
+    }
+
+    static void copy(long to, long from, int elements) {
+        int i = 0;
+        for (; i + L <= elements; i += L) {
+            store(to + 4L * i, load(from + 4L * i));
+        }
+        for (; i < elements; i++) {
+            Memory.i32(to + 4L * i, Memory.i32(from + 4L * i));
+        }
+    }
+
+    static void widen(long to, long from, int elements) {
+        int i = 0;
+        for (; i + L <= elements; i += L) {
+            store(to + 4L * i, VectorMath.loadBf16(from + 2L * i));
+        }
+        for (; i < elements; i++) {
+            Memory.f32(to + 4L * i, Memory.bf16(from + 2L * i));
+        }
+    }
+
+    static void narrow(long to, long from, int elements) {
+        int i = 0;
+        for (; i + L <= elements; i += L) {
+            VectorMath.storeBf16(to + 2L * i, load(from + 4L * i));
+        }
+        for (; i < elements; i++) {
+            Memory.bf16(to + 2L * i, Memory.f32(from + 4L * i));
+        }
+    }
+
+    static void zero(long to, long bytes) {
+        FloatVector zero = FloatVector.zero(VectorMath.F);
+        long at = 0;
+        for (; at + VectorMath.VB <= bytes; at += VectorMath.VB) {
+            store(to + at, zero);
+        }
+        for (; at + 2 <= bytes; at += 2) {
+            Memory.i16(to + at, (short) 0);
+        }
+    }
+}
