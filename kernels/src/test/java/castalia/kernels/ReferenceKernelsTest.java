@@ -84,11 +84,13 @@ final class ReferenceKernelsTest extends KernelContract {
         // worked out with 40 digits.
         double[] x = {-10, -5, -3, -2, -1, -0.5, 0, 0.25, 1, 2.5, 3, 6};
         double[] erf = {
-            -7.619853024160526e-23, -1.4332578593959695e-06, -0.0040496940948902835, -0.04550026389635842,
+            -7.619853024160526e-23, -1.4332578593959695e-06, -0.0040496940948902835,
+            -0.04550026389635842,
             -0.15865525393145705, -0.15426876936299344, 0.0, 0.14967658142073093,
             0.8413447460685429, 2.4844758366855597, 2.99595030590511, 5.999999994080474};
         double[] tanh = {
-            -1.204092348209806e-37, -2.291796196629506e-07, -0.003637392081773019, -0.04540230591222498,
+            -1.204092348209806e-37, -2.291796196629506e-07, -0.003637392081773019,
+            -0.04540230591222498,
             -0.1588080093917233, -0.15428599017485609, 0.0, 0.149675350701685,
             0.8411919906082767, 2.484915733910001, 2.996362607918227, 5.9999999999156035};
         gelu(x, false, erf);
@@ -101,7 +103,8 @@ final class ReferenceKernelsTest extends KernelContract {
         kernels.gelu(out, buffer(F64, x), tanh, x.length);
         for (int i = 0; i < x.length; i++) {
             double relative = 4e-16 * (1 + x[i] * x[i]);
-            assertThat(read(out)[i]).isCloseTo(expected[i], within(relative * Math.abs(expected[i])));
+            assertThat(read(out)[i]).isCloseTo(expected[i],
+                    within(relative * Math.abs(expected[i])));
         }
     }
 
@@ -163,7 +166,8 @@ final class ReferenceKernelsTest extends KernelContract {
         for (int s = 0; s < 5; s++) {
             assertThat(read(lseAlone)[s]).isEqualTo(read(lse)[(3 + 2) * 5 + s]);
             for (int d = 0; d < 4; d++) {
-                assertThat(read(outAlone)[s * 4 + d]).isEqualTo(read(out)[((5 + s) * 3 + 2) * 4 + d]);
+                int element = ((5 + s) * 3 + 2) * 4 + d;
+                assertThat(read(outAlone)[s * 4 + d]).isEqualTo(read(out)[element]);
             }
         }
     }
@@ -293,7 +297,8 @@ final class ReferenceKernelsTest extends KernelContract {
         Buffer first = buffer(F32, 0);
         Buffer second = buffer(F32, 0);
         Buffer compute = arena.allocate(BF16, 1);
-        kernels.adamW(weight, first, second, compute, buffer(F32, 2), scalars, 0, 1, new DigestSum());
+        kernels.adamW(weight, first, second, compute, buffer(F32, 2), scalars, 0, 1,
+                new DigestSum());
         assertThat(read(weight)).containsExactly(0.3f);
         assertThat((float) read(first)[0]).isEqualTo((1 - 0.9f) * 2);
         assertThat((float) read(second)[0]).isEqualTo((1 - 0.95f) * 2 * 2);
