@@ -6,11 +6,13 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 import castalia.kernels.reference.ReferenceDevice;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -156,7 +158,7 @@ final class ContractSensitivityTest {
         private final Device device;
 
         private Faulty(Fault fault) {
-            device = new FaultyDevice(fault);
+            device = faulty(fault);
         }
 
         @Override
@@ -210,53 +212,26 @@ final class ContractSensitivityTest {
         }
     }
 
-    /** The reference, but for one fault. */
-    private static final class FaultyDevice implements Device {
+    /** The reference device, but for one fault in its kernels. */
+    private static Device faulty(Fault fault) {
+        Device sound = new ReferenceDevice();
+        AtomicInteger calls = new AtomicInteger();
+        Kernels kernels = proxy(Kernels.class, (_, method, arguments) -> {
+            Object result = method.invoke(sound.kernels(), arguments);
+            if (!method.getName().equals(fault.operation)) {
+                return result;
+            }
+            int call = calls.incrementAndGet();
+            boolean strikes = fault.kind != Kind.UNSTEADY || Integer.bitCount(call) % 2 == 0;
+            return strikes ? fault.strike(arguments, result) : result;
+        });
+        return proxy(Device.class, (_, method, arguments) -> method.getName().equals("kernels")
+                ? kernels
+                : method.invoke(sound, arguments));
+    }
 
-        private final Device sound = new ReferenceDevice();
-        private final Kernels faulty;
-        private int calls;
-
-        private FaultyDevice(Fault fault) {
-            faulty = (Kernels) Proxy.newProxyInstance(Kernels.class.getClassLoader(),
-                    new Class<?>[] {Kernels.class}, (_, method, arguments) -> {
-                        Object result = method.invoke(sound.kernels(), arguments);
-                        if (!method.getName().equals(fault.operation)) {
-                            return result;
-                        }
-                        calls++;
-                        boolean strikes =
-                                fault.kind != Kind.UNSTEADY || Integer.bitCount(calls) % 2 == 0;
-                        return strikes ? fault.strike(arguments, result) : result;
-                    });
-        }
-
-        @Override
-        public Kernels kernels() {
-            return faulty;
-        }
-
-        @Override
-        public Arena arena() {
-            return sound.arena();
-        }
-
-        @Override
-        public void upload(Buffer to, MemorySegment from) {
-            sound.upload(to, from);
-        }
-
-        @Override
-        public void download(MemorySegment to, Buffer from) {
-            sound.download(to, from);
-        }
-
-        @Override
-        public String description() {
-            return "faulty " + sound.description();
-        }
-
-        @Override
-        public void close() {}
+    private static <T> T proxy(Class<T> type, InvocationHandler handler) {
+        return type.cast(
+                Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type}, handler));
     }
 }
