@@ -4,7 +4,9 @@ import castalia.deploy.configuration.NeoxKeys.Fixed;
 import castalia.deploy.configuration.YamlValue.Pair;
 import castalia.deploy.configuration.YamlValue.Scalar;
 import castalia.deploy.configuration.YamlValue.ScalarType;
+import java.util.ArrayList;
 import java.util.Collection;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
@@ -14,20 +16,19 @@ final class Leftovers {
 
     private static final int LONGEST_KEY = 64;
 
+    /** Unknown keys beyond these are counted, not listed. */
+    private static final int MOST = 100;
+
     private Leftovers() {}
 
     /** Refuses every key of a block that nothing looked up. */
     static void refuse(Settings settings) {
-        for (Pair entry : settings.unasked()) {
-            String key = Settings.canonical(entry.key());
-            settings.error(key, "is not a key of this block" + hint(key, settings.asked()));
-        }
+        unknown(settings, settings.unasked(), "is not a key of this block", settings.asked());
     }
 
     /** Judges the keys of the file's own level. */
     static void judge(Settings top) {
-        Set<String> known = new TreeSet<>(NeoxKeys.accepted());
-        known.addAll(top.asked());
+        List<Pair> unknown = new ArrayList<>();
         for (Pair entry : top.unasked()) {
             String key = Settings.canonical(entry.key());
             if (NeoxKeys.harmless(key).isPresent()) {
@@ -40,8 +41,24 @@ final class Leftovers {
                 top.error(key, "is a key of GPT-NeoX that is not supported; "
                         + NeoxKeys.instead(key).map(other -> "use " + other).orElse("remove it"));
             } else {
-                top.error(key, "is unknown" + hint(key, known));
+                unknown.add(entry);
             }
+        }
+        Set<String> known = new TreeSet<>(NeoxKeys.accepted());
+        known.addAll(top.asked());
+        unknown(top, unknown, "is unknown", known);
+    }
+
+    private static void unknown(
+            Settings settings, List<Pair> entries, String verdict, Collection<String> known) {
+        for (Pair entry : entries.subList(0, Math.min(entries.size(), MOST))) {
+            String key = Settings.canonical(entry.key());
+            settings.error(key, verdict + hint(key, known));
+        }
+        if (entries.size() > MOST) {
+            settings.error(Settings.canonical(entries.get(MOST).key()), "and "
+                    + (entries.size() - MOST - 1)
+                    + " further keys are unknown; this does not seem to be a configuration");
         }
     }
 

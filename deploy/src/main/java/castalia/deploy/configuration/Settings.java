@@ -54,13 +54,10 @@ final class Settings {
 
     /** The entries nobody looked up, in the order of the file. */
     List<Pair> unasked() {
-        List<Pair> rest = new ArrayList<>();
-        entries.forEach((key, entry) -> {
-            if (!asked.contains(key)) {
-                rest.add(entry);
-            }
-        });
-        return rest;
+        return entries.entrySet().stream()
+                .filter(entry -> !asked.contains(entry.getKey()))
+                .map(Map.Entry::getValue)
+                .toList();
     }
 
     void error(String key, String message) {

@@ -181,6 +181,18 @@ class NeoxYamlTest {
     }
 
     @Test
+    void aFileOfForeignKeysIsRefusedWithoutListingThemAll() {
+        StringBuilder text = new StringBuilder(resource("smallest.yml"));
+        for (int i = 0; i < 20_000; i++) {
+            text.append("foreign-").append(i).append(": 1\n");
+        }
+        List<String> errors = errors(text.toString());
+        assertThat(errors).hasSize(101);
+        assertThat(errors.getLast()).isEqualTo("test.yml:114: foreign-100: and 19899 further keys"
+                + " are unknown; this does not seem to be a configuration");
+    }
+
+    @Test
     void aKeyInTwoSpellingsIsRefusedWithBothLines() {
         assertThat(errors(with("hidden_size: 64"))).containsExactly(
                 "test.yml:14: hidden_size: stands in line 3 already; remove one of them");

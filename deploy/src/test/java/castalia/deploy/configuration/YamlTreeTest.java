@@ -90,7 +90,7 @@ class YamlTreeTest {
         };
         String spice = "{}[]:,-_#\"'&*!|>%@`\n \t09.exnull~\u0000\uD800é";
         int refused = 0;
-        for (int i = 0; i < 1500; i++) {
+        for (int i = 0; i < 600; i++) {
             StringBuilder text = new StringBuilder(samples[random.nextInt(samples.length)]);
             for (int c = 0; c <= random.nextInt(3); c++) {
                 int at = random.nextInt(text.length());
@@ -109,6 +109,6 @@ class YamlTreeTest {
                 throw new AssertionError("text " + i + ":\n" + text, e);
             }
         }
-        assertThat(refused).isGreaterThan(500);
+        assertThat(refused).isGreaterThan(200);
     }
 }
