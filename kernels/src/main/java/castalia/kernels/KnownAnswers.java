@@ -58,6 +58,25 @@ public final class KnownAnswers {
         return HexFormat.of().formatHex(digest.digest());
     }
 
+    /** SHA-256 of a whole product over fixed operands. */
+    public static String ofProduct(Device device, MatmulShape shape) {
+        MessageDigest digest = sha256();
+        try (Arena arena = device.arena()) {
+            KnownAnswers answers = new KnownAnswers(arena, device, shape.input(), digest);
+            Buffer a = shape.transposeA()
+                    ? answers.values(shape.input(), shape.k(), shape.strideA(), 1)
+                    : answers.values(shape.input(), shape.m(), shape.strideA(), 1);
+            Buffer b = shape.transposeB()
+                    ? answers.values(shape.input(), shape.n(), shape.strideB(), 2)
+                    : answers.values(shape.input(), shape.k(), shape.strideB(), 2);
+            Buffer bias = answers.values(shape.input(), 1, shape.n(), 3);
+            Buffer out = answers.values(shape.output(), shape.m(), shape.strideOut(), 4);
+            device.kernels().matmul(shape, out, a, b, bias);
+            answers.take(out);
+        }
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
     /** SHA-256 over a fixed set of small products and kernels, in F32 and in BF16. */
     public static String ofKernels(Device device) {
         MessageDigest digest = sha256();

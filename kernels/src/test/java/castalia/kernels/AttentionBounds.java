@@ -9,6 +9,9 @@ final class AttentionBounds {
 
     private static final double U = KernelSubject.U;
 
+    /** Exponentials of about the smallest normal number may be taken as zero. */
+    private static final double VANISHING = 2 * Float.MIN_NORMAL;
+
     private final double operand;
     private final double[] qkv;
     private final int batch;
@@ -89,9 +92,9 @@ final class AttentionBounds {
         double relative = Math.expm1(scoreError(b, i, j, h) + 2 * U * Math.abs(log)) + 8 * U;
         double gradient = dot(dOut, output, qkv, value, true);
         double magnitude = gradient + row;
-        double off = probability * magnitude
-                * (relative + (dimension + 8) * U + 2 * operand + sequence * U) * scale();
-        double offValue = probability * (relative + operand + (sequence + 4) * U);
+        double off = (probability * (relative + (dimension + 8) * U + 2 * operand + sequence * U)
+                + VANISHING) * magnitude * scale();
+        double offValue = probability * (relative + operand + (sequence + 4) * U) + VANISHING;
         for (int d = 0; d < dimension; d++) {
             error[query + d] += off * Math.abs(qkv[key + d]);
             error[key + d] += off * Math.abs(qkv[query + d]);

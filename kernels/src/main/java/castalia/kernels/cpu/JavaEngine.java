@@ -5,7 +5,6 @@ import static castalia.kernels.cpu.VectorMath.VB;
 import static castalia.kernels.cpu.VectorMath.load;
 import static castalia.kernels.cpu.VectorMath.store;
 
-import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
 import jdk.incubator.vector.FloatVector;
 
@@ -35,13 +34,11 @@ final class JavaEngine implements ProductEngine {
 
     @Override
     public Product product(MatmulShape shape) {
-        if (shape.input() != DType.F32 && shape.input() != DType.BF16
-                || shape.output() != DType.F32 && shape.output() != DType.BF16) {
-            throw new IllegalArgumentException(
-                    "products of " + shape.input() + " into " + shape.output());
-        }
+        // Refuses other types.
+        boolean narrow = Rows.isBf16(shape.input());
+        boolean narrowOut = Rows.isBf16(shape.output());
         scratch.ensureProduct(LEFT_BYTES + RIGHT_BYTES + SUM_BYTES);
-        return new Packed(shape, scratch);
+        return new Packed(shape, narrow, narrowOut, scratch);
     }
 
     @Override
@@ -65,12 +62,14 @@ final class JavaEngine implements ProductEngine {
         private final Scratch scratch;
         private final int inputBytes;
         private final boolean narrow;
+        private final boolean narrowOut;
 
-        Packed(MatmulShape shape, Scratch scratch) {
+        Packed(MatmulShape shape, boolean narrow, boolean narrowOut, Scratch scratch) {
             this.shape = shape;
             this.scratch = scratch;
             inputBytes = shape.input().bytes();
-            narrow = shape.input() == DType.BF16;
+            this.narrow = narrow;
+            this.narrowOut = narrowOut;
         }
 
         @Override
@@ -95,7 +94,7 @@ final class JavaEngine implements ProductEngine {
         }
 
         private static void clear(long sums, int rows) {
-            long end = sums + (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS * SUM_STRIDE;
+            long end = sums + SUM_STRIDE * TILE_ROWS * ((rows + TILE_ROWS - 1) / TILE_ROWS);
             FloatVector zero = FloatVector.zero(VectorMath.F);
             for (long at = sums; at < end; at += VB) {
                 store(at, zero);
@@ -222,10 +221,10 @@ final class JavaEngine implements ProductEngine {
                 }
                 if (shape.accumulate()) {
                     addTo(to, sum, columns);
-                } else if (shape.output() == DType.F32) {
-                    Memory.copy(to, sum, 4L * columns);
-                } else {
+                } else if (narrowOut) {
                     Rows.narrow(to, sum, columns);
+                } else {
+                    Memory.copy(to, sum, 4L * columns);
                 }
             }
         }

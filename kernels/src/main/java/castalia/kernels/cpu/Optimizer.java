@@ -59,6 +59,7 @@ final class Optimizer {
             LongVector t = LongVector.zero(VectorMath.J).addIndex(1).add(position / 2 + 1)
                     .mul(T_FACTOR);
             LongVector s = t.mul(S_FACTOR);
+            long step = T_FACTOR * (L / 2);
             for (int i = 0; i < whole; i += L) {
                 LongVector u = words(weight + 4L * i).mul(WEIGHT_FACTOR)
                         .add(words(first + 4L * i).mul(FIRST_FACTOR))
@@ -66,8 +67,8 @@ final class Optimizer {
                 a = a.add(u.mul(key1(t)));
                 b = b.add(u.lanewise(VectorOperators.XOR, u.lanewise(VectorOperators.LSHR, 32))
                         .mul(key2(s)));
-                t = t.add(T_FACTOR * (L / 2));
-                s = s.add(T_FACTOR * S_FACTOR * (L / 2));
+                t = t.add(step);
+                s = s.add(step * S_FACTOR);
             }
             long sumA = a.reduceLanes(VectorOperators.ADD);
             long sumB = b.reduceLanes(VectorOperators.ADD);

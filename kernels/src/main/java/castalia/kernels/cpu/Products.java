@@ -2,12 +2,11 @@ package castalia.kernels.cpu;
 
 import castalia.kernels.Buffer;
 import castalia.kernels.MatmulShape;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Products cut into grids of blocks. The grid is a function of the shape alone; a block is computed
@@ -96,8 +95,8 @@ final class Products {
         private final Cut cut;
         private final int rowBlocks;
         private final int columnBlocks;
-        private final @Nullable Product[] parts = new Product[4];
-        private final @Nullable MatmulShape[] shapes = new MatmulShape[4];
+        private final Product[] parts;
+        private final List<MatmulShape> shapes;
         private long out;
         private long a;
         private long b;
@@ -108,13 +107,16 @@ final class Products {
             cut = Cut.of(shape);
             rowBlocks = (shape.m() + cut.rows() - 1) / cut.rows();
             columnBlocks = (shape.n() + cut.columns() - 1) / cut.columns();
-            for (int i = 0; i < rowBlocks; i += Math.max(1, rowBlocks - 1)) {
-                for (int j = 0; j < columnBlocks; j += Math.max(1, columnBlocks - 1)) {
-                    int part = part(i, j);
-                    shapes[part] = cut(shape, rowsOf(i), columnsOf(j));
-                    parts[part] = Products.this.block(shapes[part]);
-                }
+            List<MatmulShape> all = new ArrayList<>();
+            List<Product> prepared = new ArrayList<>();
+            for (int part = 0; part < 4; part++) {
+                MatmulShape one = cut(shape, rowsOf((part & 2) == 0 ? 0 : rowBlocks - 1),
+                        columnsOf((part & 1) == 0 ? 0 : columnBlocks - 1));
+                all.add(one);
+                prepared.add(Products.this.block(one));
             }
+            shapes = List.copyOf(new LinkedHashSet<>(all));
+            parts = prepared.toArray(Product[]::new);
         }
 
         int blocks() {
@@ -123,10 +125,7 @@ final class Products {
 
         /** The distinct shapes of the grid's blocks. */
         List<MatmulShape> blockShapes() {
-            return Arrays.stream(shapes)
-                    .filter(Objects::nonNull)
-                    .distinct()
-                    .toList();
+            return shapes;
         }
 
         private int rowsOf(int i) {

@@ -39,7 +39,7 @@ final class VectorMath {
     static final boolean WIDE = L == 16;
 
     private static final float LOG2_E = 1.442695f;
-    private static final float LN2_HIGH = 0.693359375f;
+    private static final float LN2_HIGH = 0.6933594f;
     private static final float LN2_LOW = -2.1219444e-4f;
     private static final float ROUND = 12582912f;
     private static final float EXP_MIN = -87f;

@@ -5,6 +5,8 @@ import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.Device;
 import castalia.kernels.Kernels;
+import castalia.kernels.KnownAnswers;
+import castalia.kernels.NumericVersion;
 import castalia.kernels.OutOfDeviceMemoryException;
 import java.lang.foreign.MemorySegment;
 
@@ -49,6 +51,12 @@ public final class ReferenceDevice implements Device {
     @Override
     public String description() {
         return "reference (1 thread, plain loops)";
+    }
+
+    @Override
+    public NumericVersion numericVersion() {
+        return new NumericVersion("reference", "plain loops", "any", Runtime.version().feature(),
+                NumericVersion.KERNEL_REVISION, KnownAnswers.ofKernels(this));
     }
 
     /** Nothing to free: memory belongs to the arenas. */
