@@ -19,7 +19,8 @@ sources_stamp() {
   )
 }
 
-poms_stamp() {
+# Prints the checksum over what decides which files Maven needs.
+needs_stamp() {
   (cd "$root" && cat pom.xml ./*/pom.xml | cksum | tr -d ' ')
 }
 
@@ -117,21 +118,20 @@ stop_maven() {
   exit "$1"
 }
 
-# run_maven KIND LOG WATCHER ARGUMENT...: offline when this KIND of run succeeded with these poms before, online
+# run_maven KIND LOG WATCHER ARGUMENT...: offline when this KIND of run succeeded before with the same needs, online
 # otherwise or when offline something is missing. WATCHER is called a few times a second, and once at the end.
 run_maven() {
-  local kind=$1 log=$2 watcher=$3 mark poms code
+  local kind=$1 log=$2 watcher=$3 mark code
   shift 3
-  poms=$(poms_stamp)
   mark=$home/offline-$kind
-  if [ "$(cat "$mark" 2>/dev/null)" = "$poms" ]; then
+  if [ "$(cat "$mark" 2>/dev/null)" = "$(needs_stamp)" ]; then
     watch_maven "$log" "$watcher" --offline "$@" && return 0
     code=$?
     grep -q -e 'in offline mode' -e 'offline mode and the artifact' "$log" || return $code
     say "something Maven needs is no longer on this machine; asking Maven Central"
   fi
   watch_maven "$log" "$watcher" "$@" || return $?
-  printf '%s\n' "$poms" > "$mark"
+  needs_stamp > "$mark"
 }
 
 watch_maven() {
@@ -149,7 +149,7 @@ watch_maven() {
   maven_pid=$!
   while kill -0 $maven_pid 2>/dev/null; do
     "$watcher" "$log"
-    sleep 0.3
+    sleep 0.2
   done
   wait $maven_pid
   code=$?
@@ -185,12 +185,12 @@ watch_build() {
     [ -t 2 ] && printf '\r\033[K' >&2
     return 0
   fi
-  step=$(sed -n 's/^\[INFO\] Building Castalia *\([a-z]*\) .*\[\([0-9]*\/[0-9]*\)\].*/\2 \1/p' "$1" | tail -n 1)
+  step=$(sed -n 's/^\[INFO\] Building Castalia \([a-z][a-z]*\) .*\[\([0-9]*\/[0-9]*\)\].*/\2 \1/p' "$1" | tail -n 1)
   fetched=$(grep -c '^Downloaded from' "$1")
   if [ -t 2 ] && [ "$fetched" -gt 0 ]; then
-    progress "building ${step:-0/7} ($fetched files fetched)"
+    progress "building ${step:-1/7 settings} ($fetched files fetched)"
   else
-    progress "building ${step:-0/7}"
+    progress "building ${step:-1/7 settings}"
   fi
 }
 

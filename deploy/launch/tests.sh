@@ -61,23 +61,29 @@ module_reports() { # read_reports of one module
   read_reports ${files[@]+"${files[@]}"}
 }
 
-# The state of a module in the log: nothing, running or ended.
+# Prints one line for each module whose tests have ended since the last call; the log names modules in their order.
 watch_tests() {
-  local module running counts
-  running=$(sed -n 's/^\[INFO\] Building Castalia *\([a-z]*\) .*\[[0-9]*\/[0-9]*\].*/\1/p' "$1" | tail -n 1)
-  if [ "${2:-}" = ended ]; then running=''; fi
-  if [ "$running" != "$tests_module" ]; then
-    [ -t 1 ] && printf '\r\033[K'
-    if [ -n "$tests_module" ]; then
-      counts=$(module_reports "$tests_module" | sed -n 's/^C \([0-9]*\) \([0-9]*\) \([0-9]*\)$/\1 passed, \2 failed, \3 skipped/p')
-      printf '%-12s %s, %d s\n' "$tests_module" "$counts" $((SECONDS - tests_module_began))
-    fi
-    tests_module=$running
-    tests_module_began=$SECONDS
+  local module count=0 running=''
+  # shellcheck disable=SC2013 # names without spaces
+  for module in $(sed -n 's/^\[INFO\] Building Castalia \([a-z][a-z]*\) .*\[[0-9]*\/[0-9]*\].*/\1/p' "$1"); do
+    count=$((count + 1))
+    if [ -n "$running" ] && [ $count -gt $((tests_shown + 1)) ]; then show_module "$running"; fi
+    running=$module
+  done
+  if [ "${2:-}" = ended ]; then
+    if [ -n "$running" ] && [ $count -gt "$tests_shown" ]; then show_module "$running"; fi
+  elif [ -t 1 ] && [ -n "$running" ]; then
+    printf '\r\033[K%-12s running, %d s' "$running" $((SECONDS - tests_module_began))
   fi
-  if [ -t 1 ] && [ -n "$tests_module" ]; then
-    printf '\r\033[K%-12s running, %d s' "$tests_module" $((SECONDS - tests_module_began))
-  fi
+}
+
+show_module() {
+  local counts
+  counts=$(module_reports "$1" | sed -n 's/^C \([0-9]*\) \([0-9]*\) \([0-9]*\)$/\1 passed, \2 failed, \3 skipped/p')
+  [ -t 1 ] && printf '\r\033[K'
+  printf '%-12s %s, %d s\n' "$1" "$counts" $((SECONDS - tests_module_began))
+  tests_shown=$((tests_shown + 1))
+  tests_module_began=$SECONDS
 }
 
 # Prints a line for each module whose tests did not run to their end.
@@ -134,7 +140,7 @@ run_tests() {
   echo "building and testing, tier $tier; log in .castalia/test.log"
   for module in $modules; do rm -rf "$root/$module/target/surefire-reports"; done
   rm -rf "$root/deploy/target/lib"
-  tests_module='' tests_module_began=$SECONDS
+  tests_shown=0 tests_module_began=$SECONDS
   run_maven test "$log" watch_tests --fail-at-end -Dmaven.test.failure.ignore=true \
     "-Dcastalia.test.excludedGroups=$excluded" verify
   code=$?

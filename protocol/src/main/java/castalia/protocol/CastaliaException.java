@@ -4,9 +4,9 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An operating error: something outside the code went wrong and a person can act on it. The message is one line, names
- * the file, key or value, and says what to do. Errors of the programmer are IllegalArgumentException and
- * IllegalStateException instead.
+ * An operating error: something outside the code went wrong and a person can act on it. The message
+ * is one line, names the file, key or value, and says what to do. Errors of the programmer are
+ * IllegalArgumentException and IllegalStateException instead.
  */
 public final class CastaliaException extends RuntimeException {
     private static final long serialVersionUID = 1L;

@@ -1,8 +1,9 @@
 package castalia.protocol;
 
 /**
- * Why an operation failed, from a closed list. Each code has its own exit code, which the command line documents in
- * its help and never reuses; 0 to 9 belong to the launcher and the command line itself.
+ * Why an operation failed, from a closed list. Each code has its own exit code, which the command
+ * line documents in its help and never reuses; 0 to 9 belong to the launcher and the command line
+ * itself.
  */
 public enum ErrorCode {
     /** A configuration, option or specification cannot be used as it is. */

@@ -1,13 +1,15 @@
 package castalia.testing;
 
+import org.junit.jupiter.api.Assumptions;
+
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
-import org.junit.jupiter.api.Assumptions;
 
 /**
- * Ends a test whose tool, driver or file is missing here: it counts as skipped and says why, in one line that
- * {@code ./castalia test} repeats at its end. With {@code --strict} such a test is a failure.
+ * Ends a test whose tool, driver or file is missing here: it counts as skipped and says why, in one
+ * line that {@code ./castalia test} repeats at its end. With {@code --strict} such a test is a
+ * failure.
  *
  * <p>Every module compiles this class into its own tests; it needs nothing but JUnit.
  */

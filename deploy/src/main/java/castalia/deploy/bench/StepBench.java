@@ -1,6 +1,6 @@
 package castalia.deploy.bench;
 
-import castalia.deploy.CastaliaHome;
+import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.Hosting;
 import castalia.deploy.train.Wiring;
 import castalia.protocol.specification.Initialisation;

@@ -1,7 +1,7 @@
 package castalia.deploy.command;
 
-import castalia.deploy.CastaliaHome;
-import castalia.deploy.JsonOption;
+import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.shell.JsonOption;
 import castalia.deploy.bench.StepBench;
 import castalia.deploy.train.Hosting;
 import castalia.deploy.train.Wiring;

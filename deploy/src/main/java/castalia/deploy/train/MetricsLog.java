@@ -1,6 +1,6 @@
 package castalia.deploy.train;
 
-import castalia.deploy.JsonOption;
+import castalia.deploy.shell.JsonOption;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import java.io.IOException;

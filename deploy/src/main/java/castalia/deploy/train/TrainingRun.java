@@ -1,6 +1,6 @@
 package castalia.deploy.train;
 
-import castalia.deploy.CastaliaHome;
+import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.configuration.TrainingConfiguration;
 import castalia.protocol.checkpoint.Manifest;
 import castalia.protocol.specification.RunSpecification;

@@ -1,6 +1,6 @@
 package castalia.deploy.train;
 
-import castalia.deploy.CastaliaHome;
+import castalia.deploy.shell.CastaliaHome;
 import castalia.kernels.Device;
 import castalia.kernels.OutOfDeviceMemoryException;
 import castalia.kernels.cpu.CpuDevice;
@@ -38,7 +38,7 @@ public final class Wiring {
         CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
                 home.natives().toString(), availableBytes() / hosting.ranks(),
                 MatmulEngine.AUTO);
-        return _ -> CpuDevice.open(settings);
+        return _ -> new CpuDevice(settings);
     }
 
     /** The cut of a plan's batches. */

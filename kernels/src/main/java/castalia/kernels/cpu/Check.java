@@ -3,6 +3,7 @@ package castalia.kernels.cpu;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
+import org.jspecify.annotations.Nullable;
 
 /** Refuses buffers that do not fit an operation: too short, of another type, closed, overlapping. */
 final class Check {
@@ -60,7 +61,8 @@ final class Check {
         }
     }
 
-    static void product(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer bias) {
+    static void product(
+            MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
         typed("matmul", "a", a, shape.input(), shape.transposeA()
                 ? extent(shape.k(), shape.strideA(), shape.m())
                 : extent(shape.m(), shape.strideA(), shape.k()));
@@ -70,7 +72,11 @@ final class Check {
         typed("matmul", "out", out, shape.output(), extent(shape.m(), shape.strideOut(), shape.n()));
         apart("matmul", "out", out, "a", a);
         apart("matmul", "out", out, "b", b);
-        if (shape.bias()) {
+        if (shape.bias() != (bias != null)) {
+            throw new IllegalArgumentException(
+                    "matmul: the shape has " + (shape.bias() ? "a" : "no") + " bias");
+        }
+        if (bias != null) {
             typed("matmul", "bias", bias, shape.input(), shape.n());
         }
     }

@@ -71,7 +71,8 @@ final class CpuKernels implements Kernels {
     }
 
     @Override
-    public void matmul(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer bias) {
+    public void matmul(
+            MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
         device.enter();
         Check.product(shape, out, a, b, bias);
         products.multiply(shape, out, a, b, bias);

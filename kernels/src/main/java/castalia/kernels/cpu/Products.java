@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Products cut into grids of blocks. The grid is a function of the shape alone; a block is computed
@@ -44,12 +45,13 @@ final class Products {
         return product;
     }
 
-    void multiply(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer bias) {
+    void multiply(
+            MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
         Grid grid = grid(shape);
         grid.out = out.segment().address();
         grid.a = a.segment().address();
         grid.b = b.segment().address();
-        grid.bias = shape.bias() ? bias.segment().address() : 0;
+        grid.bias = bias != null ? bias.segment().address() : 0;
         pool.run(grid, grid.blocks());
     }
 

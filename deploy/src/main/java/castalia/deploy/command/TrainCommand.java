@@ -1,0 +1,114 @@
+package castalia.deploy.command;
+
+import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.shell.JsonOption;
+import castalia.deploy.train.ConsoleListener;
+import castalia.deploy.train.ProgressLine;
+import castalia.deploy.train.StopSignal;
+import castalia.deploy.train.TrainingJob;
+import castalia.deploy.train.TrainingRun;
+import castalia.protocol.specification.TrainingPlan;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code train}: begins a run or goes on with it. */
+@Command(
+        name = "train",
+        description = {
+            "Train a model from a GPT-NeoX configuration, or go on where the run stopped.",
+            "The run's folder holds its specification, checkpoints and metrics.jsonl. SIGINT and SIGTERM",
+            "finish the step, write a checkpoint and end; the same command goes on."
+        },
+        footer = {
+            "",
+            "Examples:",
+            "  ./castalia train --config pythia-70m.yml --run runs/70m",
+            "  ./castalia train --config pythia-70m.yml --run runs/70m --ranks 2 --threads 2",
+            "  ./castalia train --config pythia-70m.yml --run runs/tuned --init exported/step1000"
+        })
+final class TrainCommand implements Callable<Integer> {
+    private final CastaliaHome home;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli fills it before anything runs
+    private CommandSpec spec;
+
+    @Mixin
+    private JsonOption json = new JsonOption();
+
+    @Option(names = "--config", required = true, paramLabel = "FILE",
+            description = "GPT-NeoX YAML with one optional castalia: block.")
+    @SuppressWarnings("NullAway.Init") // picocli requires it
+    private Path config;
+
+    @Option(names = "--run", required = true, paramLabel = "DIR", description = "The run's folder.")
+    @SuppressWarnings("NullAway.Init") // picocli requires it
+    private Path run;
+
+    @Option(names = "--ranks", paramLabel = "N", description = "Ranks of this process (default: the file's, else 1).")
+    private @Nullable Integer ranks;
+
+    @Option(names = "--threads", paramLabel = "N",
+            description = "Computing threads of all ranks (default: the file's, else all processors).")
+    private @Nullable Integer threads;
+
+    @Option(names = "--init", paramLabel = "FOLDER",
+            description = "Start a new run from the weights of a Hugging Face GPTNeoX folder.")
+    private @Nullable Path initial;
+
+    TrainCommand(CastaliaHome home) {
+        this.home = home;
+    }
+
+    private record Report(String run, long step, boolean finished, String digest, String state) {}
+
+    private static OptionalInt optional(@Nullable Integer value) {
+        return value == null ? OptionalInt.empty() : OptionalInt.of(value);
+    }
+
+    @Override
+    public Integer call() {
+        PrintWriter out = spec.commandLine().getOut();
+        ProgressLine line = new ProgressLine(out, ProgressLine.onTerminal());
+        try (StopSignal stop = new StopSignal(() -> line.say("stopping after this step"));
+                TrainingJob job = TrainingJob.read(
+                        config, optional(ranks), optional(threads), Optional.ofNullable(initial), home)) {
+            introduce(out, job);
+            ConsoleListener listener = new ConsoleListener(
+                    line, job.specification().trainSteps(), job.hosting().ranks(), false);
+            try (TrainingRun training = job.open(run, home, listener)) {
+                TrainingRun.Outcome outcome = training.run(stop);
+                line.end();
+                out.println(outcome.finished()
+                        ? "finished after step " + outcome.step()
+                        : "stopped after step " + outcome.step() + "; the same command goes on");
+                out.println("state  " + outcome.last().stateHash());
+                out.println("digest " + outcome.last().digest().hex());
+                json.printLast(out, new Report(run.toString(), outcome.step(), outcome.finished(),
+                        outcome.last().digest().hex(), outcome.last().stateHash()));
+                out.flush();
+            }
+            return 0;
+        }
+    }
+
+    private void introduce(PrintWriter out, TrainingJob job) {
+        TrainingPlan plan = job.specification().plan();
+        out.printf(Locale.ROOT, "%,d parameters, %s, %d steps of %d sequences of %d tokens%n",
+                plan.model().parameters(), plan.precision().name().toLowerCase(Locale.ROOT), plan.trainSteps(),
+                plan.globalBatch(), plan.sequence());
+        out.printf(Locale.ROOT, "%d virtual ranks on %d ranks, %d threads; run folder %s%n", plan.virtualRanks(),
+                job.hosting().ranks(), job.hosting().threads(), run);
+        out.flush();
+    }
+}

@@ -1,0 +1,5 @@
+/** What the command doctor looks at. */
+@NullMarked
+package castalia.deploy.doctor;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,131 @@
+package castalia.deploy.train;
+
+import castalia.deploy.configuration.NeoxYaml;
+import castalia.deploy.configuration.TokenizerSize;
+import castalia.deploy.configuration.TrainingConfiguration;
+import castalia.deploy.shell.CastaliaHome;
+import castalia.kernels.Device;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.specification.Initialisation;
+import castalia.protocol.specification.Problems;
+import castalia.protocol.specification.RunSpecification;
+import castalia.workers.data.Tokenizer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/**
+ * What {@code train} was asked for, read and checked: configuration, data, specification.
+ *
+ * @param configuration the configuration, with the initial weights it was given
+ * @param data opened data; belongs to the job
+ * @param specification the run's identity
+ * @param hosting ranks and threads
+ * @param initial folder of initial weights
+ */
+public record TrainingJob(
+        TrainingConfiguration configuration,
+        RunData data,
+        RunSpecification specification,
+        Hosting hosting,
+        Optional<Path> initial)
+        implements AutoCloseable {
+
+    /** Name of the tokenizer's copy in a run folder. */
+    public static final String TOKENIZER = "tokenizer.json";
+
+    /**
+     * Reads a configuration file and opens its data.
+     *
+     * @param ranks ranks asked for on the command line, which win over the file's
+     * @param threads computing threads asked for, likewise
+     * @param initial Hugging Face folder with the first weights
+     */
+    public static TrainingJob read(
+            Path file,
+            OptionalInt ranks,
+            OptionalInt threads,
+            Optional<Path> initial,
+            CastaliaHome home) {
+        Problems problems = new Problems();
+        TrainingConfiguration read = NeoxYaml.read(file, tokenizerSize(), problems);
+        problems.warnings().forEach(w -> System.err.println("castalia: warning: " + w));
+        TrainingConfiguration configuration = initial.isEmpty()
+                ? read
+                : read.with(read.plan().toBuilder().initialisation(
+                        new Initialisation.FromFolder(RunCheckpoints.hashOf(initial.get())))
+                        .build());
+        Hosting hosting = hosting(configuration, ranks, threads);
+        RunData data = RunData.open(configuration);
+        try {
+            String version = numericVersion(hosting, home);
+            RunSpecification specification =
+                    configuration.specification(data.manifest(), version);
+            return new TrainingJob(configuration, data, specification, hosting, initial);
+        } catch (RuntimeException e) {
+            data.close();
+            throw e;
+        }
+    }
+
+    private static Hosting hosting(
+            TrainingConfiguration configuration, OptionalInt ranks, OptionalInt threads) {
+        int w = ranks.orElse(configuration.placement().ranks().orElse(1));
+        int t = threads.orElse(configuration.placement().threads()
+                .orElse(Runtime.getRuntime().availableProcessors()));
+        try {
+            return new Hosting(w, t, configuration.recomputation());
+        } catch (IllegalArgumentException e) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+        }
+    }
+
+    /** The numeric version of this machine's device. */
+    public static String numericVersion(Hosting hosting, CastaliaHome home) {
+        try (Device device = Wiring.devices(hosting, home).apply(0)) {
+            return device.numericVersion().id();
+        }
+    }
+
+    /** Asks the tokenizer file itself. */
+    private static TokenizerSize tokenizerSize() {
+        return file -> {
+            if (file.isEmpty()) {
+                return TokenizerSize.unknown().of(file);
+            }
+            try (Tokenizer tokenizer = Tokenizer.load(Path.of(file.get()))) {
+                return tokenizer.vocabularySize();
+            }
+        };
+    }
+
+    /** Opens the run in its folder. */
+    public TrainingRun open(Path folder, CastaliaHome home, TrainingRun.Listener listener) {
+        TrainingRun run = new TrainingRun(
+                configuration, specification, data, hosting, folder, initial, home, listener);
+        configuration.tokenizer().ifPresent(file -> {
+            try {
+                Path copy = folder.resolve(TOKENIZER);
+                if (!Files.exists(copy)) {
+                    Path temporary = folder.resolve(TOKENIZER + ".tmp");
+                    Files.copy(Path.of(file), temporary, StandardCopyOption.REPLACE_EXISTING);
+                    Files.move(temporary, copy, StandardCopyOption.ATOMIC_MOVE);
+                }
+            } catch (IOException e) {
+                run.close();
+                throw new CastaliaException(ErrorCode.STORAGE_FAILED,
+                        "cannot copy the tokenizer into " + folder + ": " + e.getMessage(), e);
+            }
+        });
+        return run;
+    }
+
+    @Override
+    public void close() {
+        data.close();
+    }
+}

@@ -1,0 +1,4 @@
+package akka.planted;
+
+/** Stands for Akka in the planted offenders. */
+public final class Actor {}

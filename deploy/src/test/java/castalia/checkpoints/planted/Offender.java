@@ -1,0 +1,12 @@
+package castalia.checkpoints.planted;
+
+import castalia.workers.planted.Named;
+
+/** A class of checkpoints that uses workers, which it must not. */
+final class Offender {
+    private final Named named = new Named();
+
+    int number() {
+        return named.hashCode();
+    }
+}

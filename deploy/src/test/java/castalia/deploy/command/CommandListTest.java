@@ -1,0 +1,110 @@
+package castalia.deploy.command;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.shell.ErrorPolicy;
+import castalia.protocol.ErrorCode;
+
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+
+import picocli.CommandLine;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.Model.PositionalParamSpec;
+import picocli.CommandLine.Model.UsageMessageSpec;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+class CommandListTest {
+    private static final CastaliaHome HOME = new CastaliaHome(Path.of("/nowhere"));
+
+    private static CommandLine root() {
+        return CommandList.commandLine(
+                HOME, new ErrorPolicy(new PrintWriter(new StringWriter()), HOME));
+    }
+
+    private static void collect(CommandLine line, List<CommandLine> all) {
+        for (CommandLine one : line.getSubcommands().values()) {
+            all.add(one);
+            collect(one, all);
+        }
+    }
+
+    @TestFactory
+    List<DynamicTest> everyCommandSaysWhatItDoesAndShowsAnExample() {
+        List<CommandLine> all = new ArrayList<>();
+        collect(root(), all);
+        assertThat(all).isNotEmpty();
+        return all.stream()
+                .map(
+                        line ->
+                                DynamicTest.dynamicTest(
+                                        line.getCommandSpec().qualifiedName(),
+                                        () -> isExplained(line)))
+                .toList();
+    }
+
+    private static void isExplained(CommandLine line) {
+        UsageMessageSpec usage = line.getCommandSpec().usageMessage();
+        assertThat(usage.description()).as("description").isNotEmpty();
+        assertThat(usage.description()[0])
+                .as("first line of the description")
+                .endsWith(".")
+                .hasSizeLessThan(96);
+        if (line.getSubcommands().isEmpty()) {
+            assertThat(Arrays.asList(usage.footer()))
+                    .as("an example in the footer")
+                    .anyMatch(text -> text.startsWith("Example"))
+                    .anyMatch(text -> text.strip().startsWith("./castalia "));
+        }
+        for (OptionSpec option : line.getCommandSpec().options()) {
+            assertThat(option.description())
+                    .as("description of " + option.longestName())
+                    .isNotEmpty();
+        }
+        for (PositionalParamSpec parameter : line.getCommandSpec().positionalParameters()) {
+            assertThat(parameter.description())
+                    .as("description of " + parameter.paramLabel())
+                    .isNotEmpty();
+        }
+    }
+
+    @Test
+    void everyExampleOfTheHelpIsACommandThatExists() {
+        CommandLine root = root();
+        List<CommandLine> all = new ArrayList<>(List.of(root));
+        collect(root, all);
+        for (CommandLine line : all) {
+            for (String text : line.getCommandSpec().usageMessage().footer()) {
+                if (text.strip().startsWith("./castalia ")) {
+                    String name = text.strip().split(" +", -1)[1];
+                    assertThat(root.getSubcommands()).as(text).containsKey(name);
+                }
+            }
+        }
+    }
+
+    @Test
+    void everyErrorCodeIsInTheListOfExitCodes() {
+        for (ErrorCode code : ErrorCode.values()) {
+            assertThat(CommandList.exitCodes())
+                    .containsEntry(Integer.toString(code.exitCode()), code.meaning());
+        }
+    }
+
+    @Test
+    void everyCommandIsListedInTheHelp() {
+        String help = root().getUsageMessage();
+        for (CommandList.Entry entry : CommandList.entries(HOME)) {
+            assertThat(help)
+                    .contains("  " + new CommandLine(entry.command()).getCommandName() + " ");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+package jcuda.planted;
+
+/** Stands for JCuda in the planted offenders. */
+public final class Driver {}
