@@ -163,7 +163,8 @@ watch_maven() {
 log_errors() {
   grep -E '^\[(ERROR|FATAL)\]|^Error|^\[WARNING\] .*\.java:\[' "$1" |
     grep -v -e '\[Help 1\]$' -e 're-run Maven' -e 'For more information' -e '\[Help 1\] http' -e 'To see the full' \
-      -e '^\[ERROR\] *$' -e 'After correcting the problems' -e 'mvn <args> -rf' |
+      -e '^\[ERROR\] *$' -e 'After correcting the problems' -e 'mvn <args> -rf' \
+      -e 'Tests run:' -e '<<< ' -e '^\[ERROR\] [EF][a-z]*: *$' -e '^\[ERROR\]   *[A-Za-z]*\.[A-Za-z]' |
     awk '!seen[$0]++' | head -n 12
 }
 

@@ -12,6 +12,7 @@ import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
+import castalia.workers.model.Recomputation;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.TrainingRank;
@@ -39,6 +40,12 @@ public final class Wiring {
                 home.natives().toString(), availableBytes() / hosting.ranks(),
                 MatmulEngine.AUTO);
         return _ -> new CpuDevice(settings);
+    }
+
+    /** A CPU device with all processors. */
+    public static Device device(CastaliaHome home) {
+        return devices(new Hosting(1, Runtime.getRuntime().availableProcessors(),
+                Recomputation.NONE), home).apply(0);
     }
 
     /** The cut of a plan's batches. */

@@ -4,13 +4,16 @@ import castalia.checkpoints.FlatWeights;
 import castalia.kernels.Buffer;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.checkpoint.Manifest;
 import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.model.Parameter.Role;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.step.ScalarState;
+import castalia.protocol.step.StateDigest;
 import castalia.workers.state.InitialWeights;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -51,12 +54,85 @@ public final class StateTransfer {
                     clearMoments(rank, c);
                 }
             } catch (IOException e) {
-                throw new CastaliaException(ErrorCode.STORAGE_FAILED,
-                        "cannot read initial weights: " + e.getMessage(), e);
+                throw new UncheckedIOException(e);
             }
             rank.loaded(ScalarState.initial());
             return rank;
         });
+    }
+
+    /** Gives a chunk's tensors, each as fp32. */
+    @FunctionalInterface
+    public interface ChunkSource {
+
+        /** Fills the segments with weights, first and second moments of a chunk. */
+        void read(int chunk, MemorySegment weights, MemorySegment first, MemorySegment second)
+                throws IOException;
+    }
+
+    /** Takes a chunk's tensors, each as fp32. */
+    @FunctionalInterface
+    public interface ChunkSink {
+
+        /** Takes a chunk; the segments may change when it returns. Called by several threads. */
+        void add(
+                int chunk, StateDigest digest, MemorySegment weights, MemorySegment first,
+                MemorySegment second) throws IOException;
+    }
+
+    /**
+     * Gives all ranks a stored state.
+     *
+     * @param source called by several threads
+     * @throws CastaliaException if the state read has not the manifest's digest
+     */
+    public static void load(RankGroup group, Manifest manifest, ChunkSource source) {
+        ChunkGrid grid = group.settings().grid();
+        group.onAll(rank -> {
+            forEachChunk(grid, rank.held().chunks(), (c, weights, first, second) -> {
+                source.read(c, weights, first, second);
+                rank.upload(rank.held().weight(c), weights);
+                rank.upload(rank.held().firstMoment(c), first);
+                rank.upload(rank.held().secondMoment(c), second);
+            });
+            rank.loaded(manifest.scalarState());
+            return rank;
+        });
+        if (!group.digest().equals(manifest.digest())) {
+            throw new CastaliaException(ErrorCode.CHECKPOINT_CORRUPT, "the state of step "
+                    + manifest.step() + " has the digest " + group.digest().hex()
+                    + " after loading; its manifest says " + manifest.digest().hex());
+        }
+    }
+
+    /** Hands the current state to {@code sink}: every owner its chunks, side by side. */
+    public static void save(RankGroup group, ChunkSink sink) {
+        ChunkGrid grid = group.settings().grid();
+        group.onAll(rank -> {
+            forEachChunk(grid, group.placement().owned(rank.rank()),
+                    (c, weights, first, second) -> {
+                        rank.download(weights, rank.held().weight(c));
+                        rank.download(first, rank.held().firstMoment(c));
+                        rank.download(second, rank.held().secondMoment(c));
+                        sink.add(c, rank.held().digest(c), weights, first, second);
+                    });
+            return rank;
+        });
+    }
+
+    private static void forEachChunk(ChunkGrid grid, int[] chunks, ChunkSource each) {
+        try (Arena arena = Arena.ofShared()) {
+            MemorySegment weights = buffer(grid, arena);
+            MemorySegment first = buffer(grid, arena);
+            MemorySegment second = buffer(grid, arena);
+            for (int c : chunks) {
+                long bytes = 4L * grid.chunk(c).length();
+                each.read(c, weights.asSlice(0, bytes), first.asSlice(0, bytes),
+                        second.asSlice(0, bytes));
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static void clearMoments(TrainingRank rank, int chunk) {

@@ -1,0 +1,5 @@
+/** The demonstration behind {@code ./castalia demo}. */
+@NullMarked
+package castalia.deploy.demo;
+
+import org.jspecify.annotations.NullMarked;
