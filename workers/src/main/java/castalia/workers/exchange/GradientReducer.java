@@ -24,6 +24,7 @@ public final class GradientReducer {
     private final ChunkGrid grid;
     private final Placement placement;
     private final Transport transport;
+    private final HeldChunks held;
     private final Kernels kernels;
     private final List<Node> cover;
     private final Term tree;
@@ -43,17 +44,24 @@ public final class GradientReducer {
         record Sum(Term left, Term right) implements Term {}
     }
 
-    /** A rank's reducer; {@code arena} gives working memory of a few chunks. */
+    /**
+     * A rank's reducer.
+     *
+     * @param held gives memory for finished gradients that this rank does not fold itself
+     * @param arena gives working memory of a few chunks
+     */
     public GradientReducer(
             ChunkGrid grid,
             Placement placement,
             int virtualRanks,
             Transport transport,
+            HeldChunks held,
             Kernels kernels,
             Arena arena) {
         this.grid = grid;
         this.placement = placement;
         this.transport = transport;
+        this.held = held;
         this.kernels = kernels;
         int rank = transport.rank();
         this.cover = ReductionTree.cover(virtualRanks, placement.block(rank));
@@ -68,6 +76,19 @@ public final class GradientReducer {
                 views[chunk.index()] = whole.slice(0, chunk.length());
             }
         }
+        for (int chunk : buddied) {
+            held.gradientBuffer(chunk);
+        }
+        if (leftmost(tree) instanceof Term.Theirs) {
+            for (int chunk : owned) {
+                held.gradientBuffer(chunk);
+            }
+        }
+    }
+
+    /** The term in whose memory the whole sum is formed. */
+    private static Term leftmost(Term term) {
+        return term instanceof Term.Sum(Term left, Term _) ? leftmost(left) : term;
     }
 
     private Term term(Node node, int virtualRanks) {
@@ -105,8 +126,7 @@ public final class GradientReducer {
      *     into, and all stay untouched until the transport is drained
      * @param finished per chunk held, receives the buffer with the finished gradient
      */
-    public void reduce(
-            long generation, long step, FlatViews[] folded, HeldChunks held, Buffer[] finished) {
+    public void reduce(long generation, long step, FlatViews[] folded, Buffer[] finished) {
         int rank = transport.rank();
         for (Chunk chunk : grid.chunks()) {
             int owner = placement.owner(chunk.index());

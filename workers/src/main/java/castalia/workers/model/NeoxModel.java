@@ -61,37 +61,42 @@ public final class NeoxModel implements AutoCloseable {
         this.arena = device.arena();
         this.weights = weights;
         this.backward = backward;
-        ModelShape shape = plan.shape();
-        int layers = shape.layers();
-        long full = (long) plan.rows() * plan.hidden();
-        DType type = plan.compute();
-        boolean keepAll = backward && plan.recomputation() == Recomputation.NONE;
-        Scratch scratch = Scratch.allocate(plan, arena,
-                RotaryTable.allocate(shape, plan.sequence(), device, arena), backward);
-        this.blocks = new NeoxBlock[layers];
-        this.activations = new BlockActivations[layers];
-        this.x = new Buffer[layers + 1];
-        for (int b = 0; b <= layers; b++) {
-            x[b] = backward || b < 2 ? arena.allocate(type, full) : x[b - 2];
+        try {
+            ModelShape shape = plan.shape();
+            int layers = shape.layers();
+            long full = (long) plan.rows() * plan.hidden();
+            DType type = plan.compute();
+            boolean keepAll = backward && plan.recomputation() == Recomputation.NONE;
+            Scratch scratch = Scratch.allocate(plan, arena,
+                    RotaryTable.allocate(shape, plan.sequence(), device, arena), backward);
+            this.blocks = new NeoxBlock[layers];
+            this.activations = new BlockActivations[layers];
+            this.x = new Buffer[layers + 1];
+            for (int b = 0; b <= layers; b++) {
+                x[b] = backward || b < 2 ? arena.allocate(type, full) : x[b - 2];
+            }
+            for (int b = 0; b < layers; b++) {
+                blocks[b] = new NeoxBlock(b + 1, plan, kernels, scratch, weights);
+                activations[b] = keepAll || b == 0
+                        ? BlockActivations.allocate(plan, arena)
+                        : activations[0];
+            }
+            this.mean = arena.allocate(DType.F32, plan.rows());
+            this.rstd = arena.allocate(DType.F32, plan.rows());
+            this.normed = arena.allocate(type, full);
+            this.dx = arena.allocate(type, backward ? full : 0);
+            this.dNormed = arena.allocate(type, backward ? full : 0);
+            this.head = new Head(plan, kernels, arena, weights, backward);
+            this.tokens = arena.allocate(DType.I32, plan.rows());
+            this.labels = arena.allocate(DType.I32, plan.rows());
+            this.normedRows = rowsOf(normed, plan.hidden());
+            this.dNormedRows = backward ? rowsOf(dNormed, plan.hidden()) : new Buffer[0];
+            this.labelRows = rowsOf(labels, 1);
+            kernels.prepare(backward ? plan.products() : plan.forwardProducts());
+        } catch (RuntimeException | Error e) {
+            arena.close();
+            throw e;
         }
-        for (int b = 0; b < layers; b++) {
-            blocks[b] = new NeoxBlock(b + 1, plan, kernels, scratch, weights);
-            activations[b] = keepAll || b == 0
-                    ? BlockActivations.allocate(plan, arena)
-                    : activations[0];
-        }
-        this.mean = arena.allocate(DType.F32, plan.rows());
-        this.rstd = arena.allocate(DType.F32, plan.rows());
-        this.normed = arena.allocate(type, full);
-        this.dx = arena.allocate(type, backward ? full : 0);
-        this.dNormed = arena.allocate(type, backward ? full : 0);
-        this.head = new Head(plan, kernels, arena, weights, backward);
-        this.tokens = arena.allocate(DType.I32, plan.rows());
-        this.labels = arena.allocate(DType.I32, plan.rows());
-        this.normedRows = rowsOf(normed, plan.hidden());
-        this.dNormedRows = backward ? rowsOf(dNormed, plan.hidden()) : new Buffer[0];
-        this.labelRows = rowsOf(labels, 1);
-        kernels.prepare(backward ? plan.products() : plan.forwardProducts());
     }
 
     private Buffer[] rowsOf(Buffer buffer, int columns) {

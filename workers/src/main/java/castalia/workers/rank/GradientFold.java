@@ -17,10 +17,8 @@ import java.util.List;
  */
 final class GradientFold {
 
-    private final ChunkGrid grid;
     private final List<Node> cover;
     private final Kernels kernels;
-    private final Arena arena;
     private final Deque<FlatViews> free = new ArrayDeque<>();
     private final FlatViews[] folded;
     private final List<FlatViews> all = new ArrayList<>();
@@ -32,12 +30,28 @@ final class GradientFold {
         void compute(int virtualRank, FlatViews into);
     }
 
+    /** Allocates the buffers from {@code arena}. */
     GradientFold(ChunkGrid grid, List<Node> cover, Kernels kernels, Arena arena) {
-        this.grid = grid;
         this.cover = cover;
         this.kernels = kernels;
-        this.arena = arena;
         this.folded = new FlatViews[cover.size()];
+        for (int i = 0; i < buffers(cover); i++) {
+            all.add(new FlatViews(
+                    grid, arena.allocate(DType.F32, grid.layout().elements())));
+        }
+    }
+
+    /** Full buffers that folding a cover takes: the results so far and those of the next node. */
+    static int buffers(List<Node> cover) {
+        int most = 0;
+        for (int i = 0; i < cover.size(); i++) {
+            most = Math.max(most, i + buffers(cover.get(i)));
+        }
+        return most;
+    }
+
+    private static int buffers(Node node) {
+        return node.isLeaf() ? 1 : Math.max(buffers(node.left()), 1 + buffers(node.right()));
     }
 
     /** Folds every node of the cover; the result is valid until the next call. */
@@ -52,7 +66,7 @@ final class GradientFold {
 
     private FlatViews fold(Node node, Leaf leaf) {
         if (node.isLeaf()) {
-            FlatViews into = free.isEmpty() ? allocate() : free.pop();
+            FlatViews into = free.pop();
             leaf.compute(node.first(), into);
             return into;
         }
@@ -61,12 +75,5 @@ final class GradientFold {
         kernels.add(left.flat(), right.flat(), left.flat().elements());
         free.push(right);
         return left;
-    }
-
-    private FlatViews allocate() {
-        FlatViews views =
-                new FlatViews(grid, arena.allocate(DType.F32, grid.layout().elements()));
-        all.add(views);
-        return views;
     }
 }

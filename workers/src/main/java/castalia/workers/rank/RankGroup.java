@@ -17,6 +17,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
@@ -53,18 +54,16 @@ public final class RankGroup implements AutoCloseable {
                 return thread;
             }));
         }
+        List<Future<TrainingRank>> made = new ArrayList<>();
+        for (int r = 0; r < ranks; r++) {
+            int rank = r;
+            made.add(threads.get(r).submit(() -> new TrainingRank(
+                    settings, placement, 1, transports[rank], devices.apply(rank))));
+        }
         try {
-            List<Future<TrainingRank>> made = new ArrayList<>();
-            for (int r = 0; r < ranks; r++) {
-                int rank = r;
-                made.add(threads.get(r).submit(() -> new TrainingRank(
-                        settings, placement, 1, transports[rank], devices.apply(rank))));
-            }
-            for (Future<TrainingRank> one : made) {
-                this.ranks.add(await(one));
-            }
-        } catch (RuntimeException e) {
-            close();
+            awaitAll(made, this.ranks::add);
+        } catch (RuntimeException | Error e) {
+            closeAfter(e);
             throw e;
         }
     }
@@ -135,9 +134,10 @@ public final class RankGroup implements AutoCloseable {
     }
 
     /**
-     * Runs {@code call} on every rank's own thread and waits for all.
+     * Runs {@code call} on every rank's own thread and waits for all. After a failure no rank can
+     * exchange anything any more; what they hold can still be read.
      *
-     * @throws RuntimeException the failure of the rank that failed first
+     * @throws RuntimeException a rank's failure; one that only lost its peers is not preferred
      */
     public <T> List<T> onAll(Function<TrainingRank, T> call) {
         List<Future<T>> calls = new ArrayList<>();
@@ -153,22 +153,32 @@ public final class RankGroup implements AutoCloseable {
             }));
         }
         List<T> results = new ArrayList<>();
-        RuntimeException failure = null;
-        for (Future<T> one : calls) {
-            try {
-                results.add(await(one));
-            } catch (RuntimeException e) {
-                failure = worse(failure, e);
-            }
-        }
-        if (failure != null) {
-            throw failure;
-        }
+        awaitAll(calls, results::add);
         return results;
     }
 
+    /** Waits for all, whatever happens, and then throws what failed. */
+    private <T> void awaitAll(List<Future<T>> calls, Consumer<T> each) {
+        Throwable failure = null;
+        for (Future<T> one : calls) {
+            try {
+                each.accept(await(one));
+            } catch (RuntimeException | Error e) {
+                failure = worse(failure, e);
+            }
+        }
+        switch (failure) {
+            case null -> {
+                // Nothing failed.
+            }
+            case Error error -> throw error;
+            case RuntimeException runtime -> throw runtime;
+            default -> throw new IllegalStateException(failure);
+        }
+    }
+
     /** A lost peer is a consequence; the failure to report is the cause. */
-    private static RuntimeException worse(@Nullable RuntimeException a, RuntimeException b) {
+    private static Throwable worse(@Nullable Throwable a, Throwable b) {
         return a == null || a instanceof PeerLostException ? b : a;
     }
 
@@ -190,23 +200,29 @@ public final class RankGroup implements AutoCloseable {
         }
     }
 
+    private void closeAfter(Throwable failure) {
+        try {
+            close();
+        } catch (RuntimeException | Error e) {
+            failure.addSuppressed(e);
+        }
+    }
+
+    /** Closes every rank on its own thread; a second call does nothing. */
     @Override
     public void close() {
-        for (int r = 0; r < ranks.size(); r++) {
-            TrainingRank rank = ranks.get(r);
-            Future<?> _ = threads.get(r).submit(rank::close);
+        if (threads.getFirst().isShutdown()) {
+            return;
         }
-        for (ExecutorService thread : threads) {
-            thread.shutdown();
+        List<Future<TrainingRank>> closing = new ArrayList<>();
+        for (TrainingRank rank : ranks) {
+            closing.add(threads.get(rank.rank()).submit(rank::close, rank));
         }
+        threads.forEach(ExecutorService::shutdown);
         try {
-            for (ExecutorService thread : threads) {
-                if (!thread.awaitTermination(deadline.toMillis(), TimeUnit.MILLISECONDS)) {
-                    thread.shutdownNow();
-                }
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
+            awaitAll(closing, _ -> {});
+        } finally {
+            threads.forEach(ExecutorService::shutdownNow);
         }
     }
 }

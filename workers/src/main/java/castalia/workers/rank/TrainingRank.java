@@ -31,7 +31,9 @@ import castalia.workers.model.ModelPlan;
 import castalia.workers.model.NeoxModel;
 import castalia.workers.state.HeldChunks;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 
 /**
@@ -67,12 +69,14 @@ public final class TrainingRank implements AutoCloseable {
     private final MemorySegment labels;
     private final double[] lossSums;
     private final long generation;
+    private final Deque<Runnable> opened = new ArrayDeque<>();
     private ScalarState scalars = ScalarState.initial();
     private long dataNanos;
     private long reductionNanos;
 
     /**
-     * Allocates everything the rank needs; {@code device} is closed with it.
+     * Allocates everything the rank needs. {@code device} and {@code transport} are closed with it,
+     * and also when this fails.
      *
      * @param generation membership this placement belongs to
      */
@@ -89,25 +93,36 @@ public final class TrainingRank implements AutoCloseable {
         this.transport = transport;
         this.device = device;
         this.generation = generation;
-        this.kernels = device.kernels();
-        this.arena = device.arena();
-        this.block = placement.block(transport.rank());
-        DType type = computeType(plan.precision());
-        this.compute = new FlatViews(grid, arena.allocate(type, grid.layout().elements()));
-        ModelPlan modelPlan = new ModelPlan(grid.layout(), plan.microBatch(), plan.sequence(), type,
-                settings.recomputation());
-        this.model = new NeoxModel(modelPlan, grid, device, compute, true);
-        this.held = new HeldChunks(grid, placement, transport.rank(), kernels, arena);
-        this.heldChunks = held.chunks();
-        this.reducer = new GradientReducer(
-                grid, placement, plan.virtualRanks(), transport, kernels, arena);
-        this.votes = new VoteExchange(transport, placement, grid.size());
-        this.gather = new WeightGather(grid, placement, transport);
-        this.fold = new GradientFold(grid, reducer.cover(), kernels, arena);
-        this.finished = new Buffer[grid.size()];
-        this.inputs = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
-        this.labels = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
-        this.lossSums = new double[plan.virtualRanks()];
+        opened.push(device::close);
+        opened.push(host::close);
+        opened.push(transport::close);
+        try {
+            this.kernels = device.kernels();
+            this.arena = device.arena();
+            opened.push(arena::close);
+            this.block = placement.block(transport.rank());
+            DType type = computeType(plan.precision());
+            this.compute = new FlatViews(grid, arena.allocate(type, grid.layout().elements()));
+            ModelPlan modelPlan = new ModelPlan(grid.layout(), plan.microBatch(), plan.sequence(), type,
+                    settings.recomputation());
+            this.model = new NeoxModel(modelPlan, grid, device, compute, true);
+            opened.push(model::close);
+            this.held = new HeldChunks(grid, placement, transport.rank(), kernels, arena);
+            this.heldChunks = held.chunks();
+            this.reducer = new GradientReducer(
+                    grid, placement, plan.virtualRanks(), transport, held, kernels, arena);
+            this.votes = new VoteExchange(transport, placement, grid.size());
+            opened.push(votes::close);
+            this.gather = new WeightGather(grid, placement, transport);
+            this.fold = new GradientFold(grid, reducer.cover(), kernels, arena);
+            this.finished = new Buffer[grid.size()];
+            this.inputs = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
+            this.labels = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
+            this.lossSums = new double[plan.virtualRanks()];
+        } catch (RuntimeException | Error e) {
+            closeAfter(e);
+            throw e;
+        }
     }
 
     /**
@@ -248,7 +263,7 @@ public final class TrainingRank implements AutoCloseable {
         long start = System.nanoTime();
         FlatViews[] folded = fold.fold((virtualRank, into) ->
                 virtualRank(source, virtualRank, into, scale));
-        reducer.reduce(generation, scalars.step(), folded, held, finished);
+        reducer.reduce(generation, scalars.step(), folded, finished);
         reductionNanos = System.nanoTime() - start - dataNanos;
     }
 
@@ -352,13 +367,24 @@ public final class TrainingRank implements AutoCloseable {
         return reducer.cover();
     }
 
+    private void closeAfter(Throwable failure) {
+        try {
+            close();
+        } catch (RuntimeException | Error e) {
+            failure.addSuppressed(e);
+        }
+    }
+
+    /** Frees everything, also where freeing a part of it fails; a second call does nothing. */
     @Override
     public void close() {
-        model.close();
-        held.close();
-        votes.close();
-        transport.close();
-        host.close();
-        device.close();
+        Runnable next = opened.poll();
+        if (next != null) {
+            try {
+                next.run();
+            } finally {
+                close();
+            }
+        }
     }
 }

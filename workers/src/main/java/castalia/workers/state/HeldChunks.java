@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * Master weights, moments and finished gradient of the chunks one rank holds as owner or buddy.
  * Owner and buddy run the same code on the same gradient; their digests must agree.
  */
-public final class HeldChunks implements AutoCloseable {
+public final class HeldChunks {
 
     private final ChunkGrid grid;
     private final Kernels kernels;
@@ -42,7 +42,7 @@ public final class HeldChunks implements AutoCloseable {
         }
     }
 
-    /** Allocates zeroed state for the chunks that {@code rank} holds. */
+    /** Allocates zeroed state for the chunks that {@code rank} holds from the caller's arena. */
     public HeldChunks(ChunkGrid grid, Placement placement, int rank, Kernels kernels, Arena arena) {
         this.grid = grid;
         this.kernels = kernels;
@@ -77,7 +77,10 @@ public final class HeldChunks implements AutoCloseable {
         return entry(chunk).digest;
     }
 
-    /** Memory for a finished gradient that arrives or is folded outside the model's buffers. */
+    /**
+     * Memory for a finished gradient that arrives or is folded outside the model's buffers;
+     * allocated when it is first asked for.
+     */
     public Buffer gradientBuffer(int chunk) {
         Entry entry = entry(chunk);
         Buffer buffer = entry.gradient;
@@ -117,10 +120,5 @@ public final class HeldChunks implements AutoCloseable {
             throw new IllegalArgumentException("chunk " + chunk + " is not held here");
         }
         return entry;
-    }
-
-    @Override
-    public void close() {
-        arena.close();
     }
 }
