@@ -11,9 +11,11 @@ public final class InterruptedFiles implements FileOperations {
     private final int failing;
     private final boolean forGood;
     private final String message;
+    private final boolean sparing;
     private int done;
 
-    private InterruptedFiles(int failing, boolean forGood, String message) {
+    private InterruptedFiles(int failing, boolean forGood, String message, boolean sparing) {
+        this.sparing = sparing;
         this.failing = failing;
         this.forGood = forGood;
         this.message = message;
@@ -21,12 +23,17 @@ public final class InterruptedFiles implements FileOperations {
 
     /** From operation n (counted from 0) on nothing happens any more: the process has died. */
     public static InterruptedFiles dyingAt(int n) {
-        return new InterruptedFiles(n, true, "the process died");
+        return new InterruptedFiles(n, true, "the process died", false);
     }
 
     /** Operation n (counted from 0) fails once with a message. */
     public static InterruptedFiles failingAt(int n, String message) {
-        return new InterruptedFiles(n, false, message);
+        return new InterruptedFiles(n, false, message, false);
+    }
+
+    /** The disk is full at operation n alone, where removing files is not counted. */
+    public static InterruptedFiles fullAt(int n) {
+        return new InterruptedFiles(n, false, "No space left on device", true);
     }
 
     /** Operations begun so far. */
@@ -84,7 +91,9 @@ public final class InterruptedFiles implements FileOperations {
 
     @Override
     public boolean delete(Path file) throws IOException {
-        step();
+        if (!sparing) {
+            step();
+        }
         return files.delete(file);
     }
 
@@ -92,6 +101,12 @@ public final class InterruptedFiles implements FileOperations {
     public void createDirectory(Path folder) throws IOException {
         step();
         files.createDirectory(folder);
+    }
+
+    @Override
+    public void touch(Path file) throws IOException {
+        step();
+        files.touch(file);
     }
 
     @Override

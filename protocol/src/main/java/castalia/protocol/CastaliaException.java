@@ -29,6 +29,13 @@ public final class CastaliaException extends RuntimeException {
         this.code = Objects.requireNonNull(code, "code");
     }
 
+    /** The error whose line is the message of {@code cause}, or its type where it has none. */
+    public static CastaliaException of(ErrorCode code, Throwable cause) {
+        String message = cause.getMessage();
+        return new CastaliaException(
+                code, message == null ? cause.getClass().getSimpleName() : message, cause);
+    }
+
     /** Why it failed. */
     public ErrorCode code() {
         return code;

@@ -134,7 +134,7 @@ final class BenchCommand {
             try {
                 return new Hosting(ranks, threads, recompute ? Recomputation.BLOCK : Recomputation.NONE);
             } catch (IllegalArgumentException e) {
-                throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+                throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
             }
         }
 
@@ -157,7 +157,7 @@ final class BenchCommand {
                         .trainSteps(iterations)
                         .build();
             } catch (IllegalArgumentException e) {
-                throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+                throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
             }
         }
 

@@ -110,7 +110,7 @@ final class GenerateCommand implements Callable<Integer> {
             }
             return new Sampling(temperature, topK, seed);
         } catch (IllegalArgumentException e) {
-            throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+            throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
         }
     }
 

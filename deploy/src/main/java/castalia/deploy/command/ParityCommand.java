@@ -110,7 +110,7 @@ final class ParityCommand implements Callable<Integer> {
             return Parity.compare(fixture,
                     new Parity.Options(tensorSlices, virtualRanks, ranks, recomputation), devices);
         } catch (IOException e) {
-            throw new CastaliaException(ErrorCode.DATA_CORRUPT, e.getMessage(), e);
+            throw CastaliaException.of(ErrorCode.DATA_CORRUPT, e);
         }
     }
 }

@@ -6,6 +6,7 @@ import castalia.protocol.checkpoint.MilestoneSchedule;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.TrainingPlan;
+import castalia.workers.model.Recomputation;
 import java.io.IOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;

@@ -4,6 +4,7 @@ import castalia.protocol.checkpoint.MilestoneSchedule;
 import castalia.protocol.specification.DataManifest;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.specification.TrainingPlan;
+import castalia.workers.model.Recomputation;
 import java.util.Optional;
 
 /**

@@ -7,6 +7,7 @@ import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.Objects;
 
 /** Turns what storage says into the errors a user sees. */
 public final class Storage {
@@ -28,7 +29,7 @@ public final class Storage {
         try {
             return attempt.run();
         } catch (UncheckedIOException e) {
-            throw failed(e.getCause());
+            throw failed(Objects.requireNonNull(e.getCause()));
         } catch (IOException e) {
             throw failed(e);
         }

@@ -1,5 +1,6 @@
 package castalia.deploy.train;
 
+import java.io.Console;
 import java.io.PrintWriter;
 
 /** One line that is redrawn on a terminal; elsewhere now and then a line of its own. */
@@ -21,8 +22,9 @@ public final class ProgressLine {
 
     /** Whether standard error is a terminal, as far as Java can say. */
     public static boolean onTerminal() {
-        return System.console() != null
-                && System.console().isTerminal()
+        Console console = System.console();
+        return console != null
+                && console.isTerminal()
                 && System.getenv("CASTALIA_PLAIN") == null;
     }
 

@@ -86,7 +86,7 @@ public record TrainingJob(
         try {
             return new Hosting(w, t, configuration.recomputation());
         } catch (IllegalArgumentException e) {
-            throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+            throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
         }
     }
 

@@ -69,7 +69,7 @@ public final class Wiring {
                     + "; use fewer ranks, a smaller micro-batch, recomputation, or a machine with "
                     + "more memory", e);
         } catch (IllegalArgumentException e) {
-            throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+            throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
         }
     }
 
