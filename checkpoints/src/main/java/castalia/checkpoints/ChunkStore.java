@@ -19,8 +19,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Chunk files named by the SHA-256 of their payload: {@code ab/ab..ef.chunk}. A file is written
- * under a temporary name, made durable, and renamed, so that what has its name is whole; writing the
- * same content again reuses the file. Safe from several threads and processes. Segments must be
+ * under a temporary name, made durable, and renamed, so that what has its name is whole; writing
+ * the same content again reuses the file. Safe from several threads and processes. Segments must be
  * native memory; the machine must be little-endian.
  */
 public final class ChunkStore {

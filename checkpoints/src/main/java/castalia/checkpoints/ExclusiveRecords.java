@@ -106,7 +106,7 @@ public final class ExclusiveRecords {
         return won
                 ? new Outcome.Won()
                 : new Outcome.Lost(read(name).orElseThrow(() -> new CheckpointException(
-                        path + " was there and is gone; someone removes records from this folder")));
+                        path + " was there and is gone; someone removes records here")));
     }
 
     private void write(Path temporary, byte[] sealed) throws IOException {
@@ -137,7 +137,8 @@ public final class ExclusiveRecords {
 
     private CheckpointException noLinks(Exception cause) {
         return new CheckpointException(folder + " is on storage without hard links, which are"
-                + " needed to publish a record once; choose a folder on another file system", cause);
+                + " needed to publish a record once; choose a folder on another file system",
+                cause);
     }
 
     private void discard(Path temporary, IOException cause) {

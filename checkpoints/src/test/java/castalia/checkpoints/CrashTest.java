@@ -47,7 +47,7 @@ class CrashTest {
         RunFolder folder;
         try {
             folder = RunFolder.openToRead(path);
-        } catch (DamagedFileException e) {
+        } catch (CheckpointException e) {
             return false;
         }
         List<Long> steps = folder.catalogue().steps();
@@ -94,7 +94,7 @@ class CrashTest {
                 disk.cut(new Random(n * 31L + cut));
                 if (!holds(path, acknowledged)) {
                     lost++;
-                } else if (cut == 0 && n % 20 == 0) {
+                } else if (cut == 0 && n % 40 == 0) {
                     assertThat(twoCheckpoints(FileOperations.real(), path)).isEqualTo(2);
                     assertThat(holds(path, 2)).isTrue();
                 }
@@ -146,7 +146,8 @@ class CrashTest {
         boolean finished = false;
         for (int n = 0; !finished; n++) {
             Path path = root.resolve("run-" + n);
-            try (RunFolder folder = RunFolder.openToTrain(path, RUN)) {
+            try (RunFolder folder = RunFolder.openToTrain(
+                    InterruptedFiles.fullAt(Integer.MAX_VALUE), path, RUN)) {
                 Runs.write(folder, 1);
             }
             InterruptedFiles files = InterruptedFiles.fullAt(n);
