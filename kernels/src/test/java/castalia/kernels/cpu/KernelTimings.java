@@ -114,7 +114,7 @@ final class KernelTimings {
         while (System.nanoTime() < until || runs < 12) {
             long start = System.nanoTime();
             call.run();
-            best = Math.min(best, System.nanoTime() - start);
+            best = Math.min(best, (double) (System.nanoTime() - start));
             runs++;
             if (runs >= 4 && System.nanoTime() > until + 2_000_000_000L) {
                 break;
@@ -130,7 +130,7 @@ final class KernelTimings {
         Buffer b = buffer(shape.input(), shape.transposeB() ? shape.n() : shape.k(), shape.strideB());
         Buffer out = buffer(shape.output(), shape.m(), shape.strideOut());
         Buffer bias = buffer(shape.input(), 1, shape.n());
-        time(name, perStep, shape.flops(), 0, () -> kernels.matmul(shape, out, a, b, bias));
+        time(name, perStep, (double) shape.flops(), 0, () -> kernels.matmul(shape, out, a, b, bias));
     }
 
     private void layer(String name, int n, int k, DType out) {
