@@ -112,7 +112,7 @@ require_maven() {
 
 maven_pid=''
 stop_maven() {
-  trap - INT TERM
+  trap - INT TERM HUP
   [ -n "$maven_pid" ] && kill "$maven_pid" 2>/dev/null && wait "$maven_pid"
   say "stopped"
   exit "$1"
@@ -140,6 +140,7 @@ watch_maven() {
   maven_started=$SECONDS
   trap 'stop_maven 130' INT
   trap 'stop_maven 143' TERM
+  trap 'stop_maven 129' HUP
   (
     cd "$root" || exit 1
     export JAVA_HOME=$jdk_home
@@ -154,7 +155,7 @@ watch_maven() {
   wait $maven_pid
   code=$?
   maven_pid=''
-  trap - INT TERM
+  trap - INT TERM HUP
   "$watcher" "$log" ended
   return $code
 }
@@ -199,7 +200,7 @@ build_product() {
   local log=$home/build.log began=$SECONDS
   require_maven
   if [ ! -e "$home/dist" ]; then
-    say "first build: up to 250 MB from Maven Central, then about a minute on two cores; log in .castalia/build.log"
+    say "first build: about 150 MB from Maven Central unless Maven has them, 2 to 4 minutes on two cores; log in .castalia/build.log"
   else
     say "the sources changed since the last build; building again; log in .castalia/build.log"
   fi

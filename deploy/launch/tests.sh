@@ -41,6 +41,11 @@ read_reports() {
     /<testcase / { test = attribute("classname") "." attribute("name") }
     /<skipped/ {
       why = attribute("message")
+      if (why == "" && match($0, /<!\[CDATA\[/)) { # an aborted test: the first line of its exception
+        why = substr($0, RSTART + RLENGTH)
+        sub(/\]\]>.*/, "", why)
+        sub(/^[A-Za-z0-9.]*: /, "", why)
+      }
       print "N " (why ~ /^not run: / ? why : "not run: " test ", because " (why == "" ? "it is disabled" : why))
     }
     /<(failure|error)[ >]/ {

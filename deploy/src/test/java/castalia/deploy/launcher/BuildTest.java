@@ -219,6 +219,25 @@ class BuildTest {
     }
 
     @Test
+    void aStoppedBuildStopsMavenToo() throws Exception {
+        Path number = workplace.base().resolve("number");
+        workplace.maven("3.9.9", "echo $$ > '" + number + "'", "exec sleep 60");
+        Path err = workplace.base().resolve("e");
+        Process process = workplace.start(workplace.base().resolve("o"), err, "doctor");
+        while (!Files.exists(number) || Files.readString(number).isBlank()) {
+            assertThat(process.isAlive()).isTrue();
+            Thread.onSpinWait();
+        }
+        process.destroy();
+
+        assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(process.exitValue()).isEqualTo(143);
+        assertThat(err).content().contains("castalia: stopped");
+        long maven = Long.parseLong(Files.readString(number).strip());
+        assertThat(ProcessHandle.of(maven).filter(ProcessHandle::isAlive)).isEmpty();
+    }
+
+    @Test
     void aLinkToTheLauncherFindsItsFolder() throws Exception {
         Path link = workplace.tools().resolve("castalia");
         Files.createSymbolicLink(link, workplace.root().resolve("castalia"));

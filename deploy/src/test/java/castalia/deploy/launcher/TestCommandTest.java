@@ -114,15 +114,19 @@ class TestCommandTest {
         workplace.write(
                 "reports/protocol.xml",
                 report(
+                        3,
+                        0,
+                        0,
                         2,
-                        0,
-                        0,
-                        1,
                         """
                         <testcase name="a" classname="castalia.ATest" time="0.1">
-                          <skipped message="not run: parity, because python3 isn&apos;t there"/>
-                          <system-out><![CDATA[not run: parity, because python3 isn't there
+                          <skipped type="A"><![CDATA[org.opentest4j.A: not run: parity, because it's <gone>
+                        at X]]></skipped>
+                          <system-out><![CDATA[not run: parity, because it's <gone>
                         ]]></system-out>
+                        </testcase>
+                        <testcase name="b" classname="castalia.ATest" time="0.1">
+                          <skipped message="on &quot;Mondays&quot;"/>
                         </testcase>\
                         """));
         testingMaven(0);
@@ -131,10 +135,11 @@ class TestCommandTest {
         Result strict = workplace.run("test", "--strict");
 
         assertThat(loose.code()).isZero();
-        assertThat(loose.out()).containsOnlyOnce("not run: parity, because python3 isn't there\n");
-        assertThat(loose.outLines().getLast()).isEqualTo("3 passed, 0 failed, 1 skipped");
+        assertThat(loose.out()).containsOnlyOnce("not run: parity, because it's <gone>\n");
+        assertThat(loose.out()).contains("not run: castalia.ATest.b, because on \"Mondays\"\n");
+        assertThat(loose.outLines().getLast()).isEqualTo("3 passed, 0 failed, 2 skipped");
         assertThat(strict.code()).isEqualTo(1);
-        assertThat(strict.outLines().getLast()).isEqualTo("3 passed, 0 failed, 1 skipped");
+        assertThat(strict.outLines().getLast()).isEqualTo("3 passed, 0 failed, 2 skipped");
     }
 
     @Test
