@@ -4,6 +4,7 @@ import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -48,13 +49,14 @@ public final class LocalTransport implements Transport {
 
     @Override
     public void send(int to, FrameTag tag, MemorySegment payload) {
+        Objects.checkIndex(to, hub.ranks);
         sentBytes += payload.byteSize();
         hub.post(new Address(rank, to, tag), payload);
     }
 
     @Override
     public void receive(int from, FrameTag tag, MemorySegment into) {
-        Address address = new Address(from, rank, tag);
+        Address address = new Address(Objects.checkIndex(from, hub.ranks), rank, tag);
         MemorySegment payload = hub.await(address);
         try {
             if (payload.byteSize() != into.byteSize()) {
@@ -149,8 +151,8 @@ public final class LocalTransport implements Transport {
         @SuppressWarnings("WaitNotInLoop") // every caller loops
         private void pause(long end, int peer, String what) {
             if (failed >= 0) {
-                throw new PeerLostException(
-                        failed, "rank " + failed + " failed while others waited for " + what, cause);
+                throw new PeerLostException(failed,
+                        "rank " + failed + " failed while others waited for " + what, cause);
             }
             long left = end - System.nanoTime();
             if (left <= 0) {
