@@ -172,7 +172,8 @@ run_tests() {
     echo "BROKEN no test ran at all; counted as one failure (log: $log)"
     failed=1 code=4
   else
-    if ls "$root"/deploy/target/lib/deploy-*.jar > /dev/null 2>&1 && ! is_built "$stamp"; then stage_product "$stamp"; fi
+    if ! is_built "$stamp" && [ "$(sources_stamp)" = "$stamp" ] &&
+      ls "$root"/deploy/target/lib/deploy-*.jar > /dev/null 2>&1; then stage_product "$stamp"; fi
     code=0
     if [ $failed -gt 0 ]; then
       echo "Stack traces are in MODULE/target/surefire-reports."

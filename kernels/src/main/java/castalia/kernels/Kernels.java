@@ -23,13 +23,18 @@ import org.jspecify.annotations.Nullable;
  */
 public interface Kernels {
 
-    /** Rows per group of column sums: bias and layer norm gradients fold groups in ascending order. */
+    /**
+     * Rows per group of column sums: bias and layer norm gradients fold groups in ascending order.
+     */
     int ROW_GROUP = 128;
 
     /** Prepares the products of a run, so that no step pays for it. */
     void prepare(List<MatmulShape> shapes);
 
-    /** {@code out = a * b (+ bias) (+ out)}; see {@link MatmulShape}. {@code bias} is null unless the shape has one. */
+    /**
+     * {@code out = a * b (+ bias) (+ out)}; see {@link MatmulShape}. {@code bias} is null unless
+     * the shape has one.
+     */
     void matmul(MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias);
 
     /**
@@ -37,52 +42,64 @@ public interface Kernels {
      * {@code weight (V, C)} where the token lies in [first, first + V), and stays as it is
      * elsewhere. A negative zero becomes a positive one, as a sum over slices would make it.
      */
-    void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows, int columns, int vocabulary);
+    void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows, int columns,
+            int vocabulary);
 
     /**
      * Adds each row of {@code dOut (R, C)} to its token's row of {@code dWeight (V, C)}, in
      * ascending order of rows. Not accumulating, {@code dWeight} is zeroed first.
      */
-    void embeddingBackward(Buffer dWeight, Buffer dOut, Buffer tokens, int first, int rows, int columns,
-            int vocabulary, boolean accumulate);
-
-    /** Layer norm of every row: {@code out = (x - mean) * rstd * weight + bias}; mean and rstd (R) are kept. */
-    void layerNorm(Buffer out, Buffer mean, Buffer rstd, Buffer x, Buffer weight, Buffer bias, float epsilon,
-            int rows, int columns);
-
-    /** Two layer norms of the same input, which share mean and rstd: the parallel residual's. */
-    void layerNormDouble(Buffer out1, Buffer out2, Buffer mean, Buffer rstd, Buffer x, Buffer weight1, Buffer bias1,
-            Buffer weight2, Buffer bias2, float epsilon, int rows, int columns);
+    void embeddingBackward(Buffer dWeight, Buffer dOut, Buffer tokens, int first, int rows,
+            int columns, int vocabulary, boolean accumulate);
 
     /**
-     * {@code dx = dResidual + (gradient of the layer norm at dOut)}, rounded once; {@code dx} may be
-     * {@code dResidual}. Parameter gradients sum rows by groups of {@link #ROW_GROUP}.
-     * {@code dResidual} may be {@code null} for none.
+     * Layer norm of every row: {@code out = (x - mean) * rstd * weight + bias}; mean and rstd (R)
+     * are kept.
+     */
+    void layerNorm(Buffer out, Buffer mean, Buffer rstd, Buffer x, Buffer weight, Buffer bias,
+            float epsilon, int rows, int columns);
+
+    /** Two layer norms of the same input, which share mean and rstd: the parallel residual's. */
+    void layerNormDouble(Buffer out1, Buffer out2, Buffer mean, Buffer rstd, Buffer x,
+            Buffer weight1, Buffer bias1, Buffer weight2, Buffer bias2, float epsilon, int rows,
+            int columns);
+
+    /**
+     * {@code dx = dResidual + (gradient of the layer norm at dOut)}, rounded once; {@code dx} may
+     * be {@code dResidual}. Parameter gradients sum rows by groups of {@link #ROW_GROUP}. {@code
+     * dResidual} may be {@code null} for none.
      */
     void layerNormBackward(Buffer dx, Buffer dWeight, Buffer dBias, @Nullable Buffer dResidual,
-            Buffer dOut, Buffer x, Buffer mean, Buffer rstd, Buffer weight, int rows, int columns, boolean accumulate);
+            Buffer dOut, Buffer x, Buffer mean, Buffer rstd, Buffer weight, int rows, int columns,
+            boolean accumulate);
 
-    /** {@code dx = dResidual + LN1'(dOut1) + LN2'(dOut2)}, rounded once; as {@link #layerNormBackward}. */
-    void layerNormDoubleBackward(Buffer dx, Buffer dWeight1, Buffer dBias1, Buffer dWeight2, Buffer dBias2,
-            Buffer dResidual, Buffer dOut1, Buffer dOut2, Buffer x, Buffer mean, Buffer rstd, Buffer weight1,
-            Buffer weight2, int rows, int columns, boolean accumulate);
+    /**
+     * {@code dx = dResidual + LN1'(dOut1) + LN2'(dOut2)}, rounded once; as {@link
+     * #layerNormBackward}.
+     */
+    void layerNormDoubleBackward(Buffer dx, Buffer dWeight1, Buffer dBias1, Buffer dWeight2,
+            Buffer dBias2, Buffer dResidual, Buffer dOut1, Buffer dOut2, Buffer x, Buffer mean,
+            Buffer rstd, Buffer weight1, Buffer weight2, int rows, int columns, boolean accumulate);
 
     /**
      * Rotates the first {@code rotary} dimensions of Q and K in place. {@code qkv (R, H, 3, D)};
-     * {@code table (S, rotary)} F32 holds rotary/2 cosines, then rotary/2 sines, of each position. The backward pass
-     * is the inverse rotation.
+     * {@code table (S, rotary)} F32 holds rotary/2 cosines, then rotary/2 sines, of each position.
+     * The backward pass is the inverse rotation.
      */
-    void rotary(Buffer qkv, Buffer table, boolean inverse, int batch, int sequence, int heads, int dimension, int rotary);
+    void rotary(Buffer qkv, Buffer table, boolean inverse, int batch, int sequence, int heads,
+            int dimension, int rotary);
 
     /**
-     * Causal attention: {@code out (R, H, D)} and, kept for the backward pass, the logarithm of each row's sum of
-     * exponentials {@code lse (B, H, S)} F32, from {@code qkv (R, H, 3, D)}. Scores are scaled by 1/sqrt(D).
+     * Causal attention: {@code out (R, H, D)} and, kept for the backward pass, the logarithm of
+     * each row's sum of exponentials {@code lse (B, H, S)} F32, from {@code qkv (R, H, 3, D)}.
+     * Scores are scaled by 1/sqrt(D).
      */
-    void attention(Buffer out, Buffer lse, Buffer qkv, int batch, int sequence, int heads, int dimension);
+    void attention(Buffer out, Buffer lse, Buffer qkv, int batch, int sequence, int heads,
+            int dimension);
 
     /** {@code dQkv (R, H, 3, D)} from {@code dOut (R, H, D)}. */
-    void attentionBackward(Buffer dQkv, Buffer dOut, Buffer out, Buffer lse, Buffer qkv, int batch, int sequence,
-            int heads, int dimension);
+    void attentionBackward(Buffer dQkv, Buffer dOut, Buffer out, Buffer lse, Buffer qkv, int batch,
+            int sequence, int heads, int dimension);
 
     /** {@code out = gelu(x)}; {@code tanh} chooses the form. */
     void gelu(Buffer out, Buffer x, boolean tanh, long count);
@@ -90,27 +107,33 @@ public interface Kernels {
     /** {@code dx = dOut * gelu'(x)}; {@code dx} may be {@code dOut}. */
     void geluBackward(Buffer dx, Buffer dOut, Buffer x, boolean tanh, long count);
 
-    /** {@code dBias (C)}: column sums of {@code dOut (R, C)} by groups of {@link #ROW_GROUP} rows. */
+    /**
+     * {@code dBias (C)}: column sums of {@code dOut (R, C)} by groups of {@link #ROW_GROUP} rows.
+     */
     void biasGradient(Buffer dBias, Buffer dOut, int rows, int columns, boolean accumulate);
 
     /**
-     * {@code out (R, C) = round(x + (tree(partials) + copies * bias1 + copies * bias2))}: the one rounding of a
-     * residual addition. {@code partials} are T matrices F32, summed by the canonical tree; {@code bias2} may be
-     * {@code null}. {@code out} may be {@code x}.
+     * {@code out (R, C) = round(x + (tree(partials) + copies * bias1 + copies * bias2))}: the one
+     * rounding of a residual addition. {@code partials} are T matrices F32, summed by the canonical
+     * tree; {@code bias2} may be {@code null}. {@code out} may be {@code x}.
      */
     void residual(Buffer out, Buffer x, Buffer[] partials, Buffer bias1, @Nullable Buffer bias2,
             int copies, int rows, int columns);
 
-    /** {@code out = round(tree(partials))}: the sum of T partials F32, rounded once to the type of {@code out}. */
+    /**
+     * {@code out = round(tree(partials))}: the sum of T partials F32, rounded once to the type of
+     * {@code out}.
+     */
     void sumPartials(Buffer out, Buffer[] partials, long count);
 
     /**
-     * First pass of softmax cross-entropy over one vocabulary slice. {@code logits (R, V)} F32 become
-     * {@code exp(logit - max)} in place; per row {@code max}, {@code sum} (R) of those exponentials, and
-     * {@code target} (R): the target's logit where the label lies in [first, first + V), unchanged elsewhere.
+     * First pass of softmax cross-entropy over one vocabulary slice. {@code logits (R, V)} F32
+     * become {@code exp(logit - max)} in place; per row {@code max}, {@code sum} (R) of those
+     * exponentials, and {@code target} (R): the target's logit where the label lies in [first,
+     * first + V), unchanged elsewhere.
      */
-    void softmaxPartial(Buffer logits, Buffer max, Buffer sum, Buffer target, Buffer labels, int first, int rows,
-            int vocabulary);
+    void softmaxPartial(Buffer logits, Buffer max, Buffer sum, Buffer target, Buffer labels,
+            int first, int rows, int vocabulary);
 
     /**
      * Joins T slices' statistics by the canonical tree. {@code factor[s] (R)} becomes
@@ -120,11 +143,11 @@ public interface Kernels {
     double softmaxJoin(Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows);
 
     /**
-     * Second pass: {@code dLogits (R, V) = (exponentials * factor - [column is the label]) * scale}, rounded once to
-     * its type. {@code dLogits} may be {@code exponentials}.
+     * Second pass: {@code dLogits (R, V) = (exponentials * factor - [column is the label]) *
+     * scale}, rounded once to its type. {@code dLogits} may be {@code exponentials}.
      */
-    void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels, float scale, int first,
-            int rows, int vocabulary);
+    void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
+            float scale, int first, int rows, int vocabulary);
 
     /** {@code out += x}, both F32. */
     void add(Buffer out, Buffer x, long count);
@@ -139,23 +162,26 @@ public interface Kernels {
     double sumOfSquares(Buffer x, long count);
 
     /**
-     * One AdamW update in place of {@code weight}, {@code first} and {@code second} moment (all F32) from
-     * {@code gradient} F32, adding the digest of the new values into {@code digest}, and writing the weights rounded
-     * to {@code compute}'s type. {@code position} is the flat offset of the first element, a multiple of 16.
+     * One AdamW update in place of {@code weight}, {@code first} and {@code second} moment (all
+     * F32) from {@code gradient} F32, adding the digest of the new values into {@code digest}, and
+     * writing the weights rounded to {@code compute}'s type. {@code position} is the flat offset of
+     * the first element, a multiple of 16.
      */
-    void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient, AdamW scalars, long position,
-            long count, DigestSum digest);
+    void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient,
+            AdamW scalars, long position, long count, DigestSum digest);
 
     /** Adds the digest of weights and moments into {@code digest}; see {@link #adamW}. */
-    void digest(Buffer weight, Buffer first, Buffer second, long position, long count, DigestSum digest);
+    void digest(Buffer weight, Buffer first, Buffer second, long position, long count,
+            DigestSum digest);
 
     /**
      * Initial weights: element i is {@code std} times the standard normal value of (seed, tensor,
-     * {@code index(i)}), where a matrix of {@code rows} and {@code columns} lies at row {@code firstRow} and column
-     * {@code firstColumn} of a tensor with {@code tensorColumns} columns: independent of slices.
+     * {@code index(i)}), where a matrix of {@code rows} and {@code columns} lies at row {@code
+     * firstRow} and column {@code firstColumn} of a tensor with {@code tensorColumns} columns:
+     * independent of slices.
      */
-    void normal(Buffer out, double std, long seed, int tensor, int firstRow, int firstColumn, int tensorColumns, int rows,
-            int columns);
+    void normal(Buffer out, double std, long seed, int tensor, int firstRow, int firstColumn,
+            int tensorColumns, int rows, int columns);
 
     /** Fills with one value. */
     void fill(Buffer out, float value, long count);

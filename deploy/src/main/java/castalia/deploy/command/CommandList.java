@@ -48,10 +48,17 @@ public final class CommandList {
     /** The commands, each made anew. */
     public static List<Entry> entries(CastaliaHome home) {
         return List.of(
+                new Entry(Group.START, new DemoCommand(home)),
                 new Entry(Group.START, new LauncherCommands.Setup()),
                 new Entry(Group.START, new DoctorCommand(home)),
                 new Entry(Group.START, new LauncherCommands.Test()),
-                new Entry(Group.START, new HelpCommand()));
+                new Entry(Group.START, new HelpCommand()),
+                new Entry(Group.TRAIN, new TrainCommand(home)),
+                new Entry(Group.TRAIN, new GenerateCommand(home)),
+                new Entry(Group.CHECKPOINTS, new CheckpointCommand(home)),
+                new Entry(Group.DATA, new DataCommand()),
+                new Entry(Group.CHECK, new ParityCommand(home)),
+                new Entry(Group.CHECK, new BenchCommand()));
     }
 
     /** The whole command line with its help and its way of reporting errors. */

@@ -56,9 +56,7 @@ public record TrainingJob(
         problems.warnings().forEach(w -> System.err.println("castalia: warning: " + w));
         TrainingConfiguration configuration = initial.isEmpty()
                 ? read
-                : read.with(read.plan().toBuilder().initialisation(
-                        new Initialisation.FromFolder(RunCheckpoints.hashOf(initial.get())))
-                        .build());
+                : startingFrom(read, RunCheckpoints.hashOf(initial.get()));
         Hosting hosting = hosting(configuration, ranks, threads);
         RunData data = RunData.open(configuration);
         try {
@@ -70,6 +68,14 @@ public record TrainingJob(
             data.close();
             throw e;
         }
+    }
+
+    private static TrainingConfiguration startingFrom(TrainingConfiguration c, String sha256) {
+        return new TrainingConfiguration(
+                c.plan().toBuilder()
+                        .initialisation(new Initialisation.FromFolder(sha256)).build(),
+                c.data(), c.tokenizer(), c.save(), c.load(), c.milestones(), c.evalInterval(),
+                c.evalIterations(), c.logInterval(), c.recomputation(), c.placement());
     }
 
     private static Hosting hosting(

@@ -39,12 +39,12 @@ final class ImportRules {
                                             "workers",
                                             "actors")));
 
-    /**
-     * Classes outside the packages for files that may touch them, because they unpack and load
-     * native libraries.
-     */
+    /** Kernels that may touch files: they unpack and load native libraries, or ask /proc/cpuinfo. */
     private static final Set<String> NATIVE_LOADERS =
-            Set.of("castalia.kernels.cpu.NativeFiles", "castalia.kernels.cpu.OneDnn");
+            Set.of(
+                    "castalia.kernels.cpu.NativeFiles",
+                    "castalia.kernels.cpu.OneDnn",
+                    "castalia.kernels.cpu.CpuDevice");
 
     private static final Pattern FILE_TYPES =
             Pattern.compile(

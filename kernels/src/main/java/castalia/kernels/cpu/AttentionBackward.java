@@ -1,12 +1,27 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.EXP_2;
+import static castalia.kernels.cpu.VectorMath.EXP_3;
+import static castalia.kernels.cpu.VectorMath.EXP_4;
+import static castalia.kernels.cpu.VectorMath.EXP_5;
+import static castalia.kernels.cpu.VectorMath.EXP_6;
+import static castalia.kernels.cpu.VectorMath.EXP_MAX;
+import static castalia.kernels.cpu.VectorMath.EXP_MIN;
+import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
-import static castalia.kernels.cpu.VectorMath.all;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static castalia.kernels.cpu.VectorMath.LN2_HIGH;
+import static castalia.kernels.cpu.VectorMath.LN2_LOW;
+import static castalia.kernels.cpu.VectorMath.LOG2_E;
+import static castalia.kernels.cpu.VectorMath.ONE_BITS;
+import static castalia.kernels.cpu.VectorMath.ROUND;
+import static jdk.incubator.vector.FloatVector.broadcast;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -145,10 +160,8 @@ final class AttentionBackward extends WorkerPool.Task {
             long scores, long products, long state, float scale, int first, int count) {
         int from = first & -16;
         probabilities(scores, products, state, scale, from, Rows.padded(count));
-        for (int i = 0; i < from; i += L) {
-            store(scores + 4L * i, all(0f));
-            store(products + 4L * i, all(0f));
-        }
+        Rows.zero(scores, 4L * from);
+        Rows.zero(products, 4L * from);
         for (int i = from; i < first; i++) {
             Memory.f32(scores + 4L * i, 0f);
             Memory.f32(products + 4L * i, 0f);
@@ -157,13 +170,29 @@ final class AttentionBackward extends WorkerPool.Task {
 
     private static void probabilities(
             long scores, long products, long state, float scale, int from, int to) {
-        FloatVector factor = all(scale);
         for (int i = from; i < to; i += L) {
-            FloatVector exponent = load(scores + 4L * i).fma(factor, load(state + 4L * i).neg());
-            FloatVector p = VectorMath.exp(exponent);
-            FloatVector dp = load(products + 4L * i).sub(load(state + STATE_BYTES + 4L * i));
-            store(scores + 4L * i, p);
-            store(products + 4L * i, p.mul(dp));
+            FloatVector lse = fromMemorySegment(F, ALL, state + 4L * i, ORDER);
+            FloatVector v = fromMemorySegment(F, ALL, scores + 4L * i, ORDER)
+                    .fma(broadcast(F, scale), lse.neg());
+            FloatVector y = v.blend(EXP_MAX, v.compare(VectorOperators.GT, EXP_MAX));
+            FloatVector shifted = y.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
+            FloatVector n = shifted.sub(ROUND);
+            FloatVector r = n.fma(broadcast(F, -LN2_HIGH), y);
+            r = n.fma(broadcast(F, -LN2_LOW), r);
+            FloatVector q = r.fma(broadcast(F, EXP_6), broadcast(F, EXP_5));
+            q = q.fma(r, broadcast(F, EXP_4));
+            q = q.fma(r, broadcast(F, EXP_3));
+            q = q.fma(r, broadcast(F, EXP_2));
+            q = q.fma(r.mul(r), r).add(1f);
+            FloatVector power = shifted.reinterpretAsInts()
+                    .lanewise(VectorOperators.LSHL, 23)
+                    .add(ONE_BITS)
+                    .reinterpretAsFloats();
+            FloatVector p = q.mul(power).blend(0f, v.compare(VectorOperators.LT, EXP_MIN));
+            FloatVector delta = fromMemorySegment(F, ALL, state + STATE_BYTES + 4L * i, ORDER);
+            FloatVector dp = fromMemorySegment(F, ALL, products + 4L * i, ORDER).sub(delta);
+            p.intoMemorySegment(ALL, scores + 4L * i, ORDER);
+            p.mul(dp).intoMemorySegment(ALL, products + 4L * i, ORDER);
         }
     }
 
@@ -265,11 +294,12 @@ final class AttentionBackward extends WorkerPool.Task {
         private static void sum(
                 long to, long from, long stride, int groups, float scale, int elements) {
             for (int i = 0; i < elements; i += L) {
-                FloatVector sum = load(from + 4L * i);
+                FloatVector sum = fromMemorySegment(F, ALL, from + 4L * i, ORDER);
                 for (int group = 1; group < groups; group++) {
-                    sum = sum.add(load(from + group * stride + 4L * i));
+                    long part = from + group * stride + 4L * i;
+                    sum = sum.add(fromMemorySegment(F, ALL, part, ORDER));
                 }
-                store(to + 4L * i, sum.mul(scale));
+                sum.mul(scale).intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
     }

@@ -1,14 +1,14 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
-import static castalia.kernels.cpu.VectorMath.VB;
-import static castalia.kernels.cpu.VectorMath.WIDE;
-import static castalia.kernels.cpu.VectorMath.all;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
 import org.jspecify.annotations.Nullable;
 
 /** The forward pass; see {@link Attention}. */
@@ -111,7 +111,8 @@ final class AttentionForward extends WorkerPool.Task {
         }
         float before = first ? Float.NEGATIVE_INFINITY : Memory.f32(maxima + state);
         float max = Math.max(before, largest(line, size, fold));
-        float sum = exponentials(line, max, scale, size, fold);
+        VectorMath.exponentials(line, max, scale, size, fold);
+        float sum = VectorMath.fold(fold);
         if (!first) {
             float correction = VectorMath.exp((before - max) * scale);
             sum += Memory.f32(sums + state) * correction;
@@ -131,41 +132,23 @@ final class AttentionForward extends WorkerPool.Task {
     }
 
     private static float largest(long x, int elements, long work) {
-        FloatVector a = load(x);
-        FloatVector b = load(x + (WIDE ? 0 : VB));
-        for (int i = 0; i < elements; i += 16) {
-            a = VectorMath.max(a, load(x + 4L * i));
-            if (!WIDE) {
-                b = VectorMath.max(b, load(x + 4L * i + VB));
-            }
+        FloatVector largest = fromMemorySegment(F, ALL, x, ORDER);
+        for (int i = 0; i < elements; i += L) {
+            FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+            largest = largest.blend(v, v.compare(VectorOperators.GT, largest));
         }
-        store(work, VectorMath.max(a, b));
-        float largest = Memory.f32(work);
+        largest.intoMemorySegment(ALL, work, ORDER);
+        float result = Memory.f32(work);
         for (int i = 1; i < L; i++) {
-            largest = Math.max(largest, Memory.f32(work + 4L * i));
+            result = Math.max(result, Memory.f32(work + 4L * i));
         }
-        return largest;
-    }
-
-    private static float exponentials(long x, float max, float scale, int elements, long work) {
-        FloatVector low = all(0f);
-        FloatVector high = all(0f);
-        for (int i = 0; i < elements; i += 16) {
-            FloatVector e = VectorMath.exp(load(x + 4L * i).sub(max).mul(scale));
-            store(x + 4L * i, e);
-            low = low.add(e);
-            if (!WIDE) {
-                e = VectorMath.exp(load(x + 4L * i + VB).sub(max).mul(scale));
-                store(x + 4L * i + VB, e);
-                high = high.add(e);
-            }
-        }
-        return VectorMath.fold(low, high, work);
+        return result;
     }
 
     static void scale(long x, float factor, int elements) {
         for (int i = 0; i < elements; i += L) {
-            store(x + 4L * i, load(x + 4L * i).mul(factor));
+            fromMemorySegment(F, ALL, x + 4L * i, ORDER).mul(factor)
+                    .intoMemorySegment(ALL, x + 4L * i, ORDER);
         }
     }
 

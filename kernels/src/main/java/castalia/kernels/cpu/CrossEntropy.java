@@ -1,14 +1,16 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
-import static castalia.kernels.cpu.VectorMath.VB;
-import static castalia.kernels.cpu.VectorMath.WIDE;
-import static castalia.kernels.cpu.VectorMath.all;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
+import jdk.incubator.vector.VectorOperators;
 
 /** Softmax cross-entropy over vocabulary slices: statistics, their join, the gradient. */
 final class CrossEntropy {
@@ -87,61 +89,38 @@ final class CrossEntropy {
         return largest;
     }
 
+    /** The largest of a row of whole groups; NaN if an element is not finite. */
     private static float largestOfWhole(long x, int elements, long work) {
-        FloatVector a = load(x);
-        FloatVector b = WIDE ? a : load(x + VB);
-        // A NaN fails every comparison: where a vector has one, x - x != 0 marks it in the check.
-        FloatVector check = all(0f);
-        for (int i = 0; i < elements; i += 16) {
-            FloatVector v = load(x + 4L * i);
-            a = VectorMath.max(a, v);
+        FloatVector largest = fromMemorySegment(F, ALL, x, ORDER);
+        // A NaN fails every comparison, so it is looked for by itself: 0 times it is NaN.
+        FloatVector check = FloatVector.zero(F);
+        for (int i = 0; i < elements; i += L) {
+            FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+            largest = largest.blend(v, v.compare(VectorOperators.GT, largest));
             check = check.add(v.mul(0f));
-            if (!WIDE) {
-                v = load(x + 4L * i + VB);
-                b = VectorMath.max(b, v);
-                check = check.add(v.mul(0f));
-            }
         }
-        store(work, VectorMath.max(a, b));
-        store(work + 64, check);
-        float largest = Memory.f32(work);
+        largest.intoMemorySegment(ALL, work, ORDER);
+        check.intoMemorySegment(ALL, work + 64, ORDER);
+        float result = Memory.f32(work);
         float bad = 0f;
         for (int i = 0; i < L; i++) {
-            largest = Math.max(largest, Memory.f32(work + 4L * i));
+            result = Math.max(result, Memory.f32(work + 4L * i));
             bad += Memory.f32(work + 64 + 4L * i);
         }
-        return Float.isNaN(bad) ? Float.NaN : largest;
+        return Float.isNaN(bad) ? Float.NaN : result;
     }
 
     /** Replaces a row by {@code exp(x - max)} and returns the sum over 16 lanes. */
     private static float exponentials(long x, float max, int elements, long work) {
         int whole = elements & -16;
-        FloatVector low = all(0f);
-        FloatVector high = all(0f);
-        for (int i = 0; i < whole; i += 16) {
-            FloatVector e = VectorMath.exp(load(x + 4L * i).sub(max));
-            store(x + 4L * i, e);
-            low = low.add(e);
-            if (!WIDE) {
-                e = VectorMath.exp(load(x + 4L * i + VB).sub(max));
-                store(x + 4L * i + VB, e);
-                high = high.add(e);
-            }
-        }
-        if (whole == elements) {
-            return VectorMath.fold(low, high, work);
-        }
-        store(work, low);
-        if (!WIDE) {
-            store(work + VB, high);
-        }
+        VectorMath.exponentials(x, max, 1f, whole, work);
         for (int i = whole; i < elements; i++) {
             float e = VectorMath.exp(Memory.f32(x + 4L * i) - max);
             Memory.f32(x + 4L * i, e);
             long lane = work + 4L * (i - whole);
             Memory.f32(lane, Memory.f32(lane) + e);
         }
-        return VectorMath.fold(load(work), WIDE ? low : load(work + VB), work);
+        return VectorMath.fold(work);
     }
 
     /** Joins the statistics of T slices by the canonical tree; on the calling thread. */
@@ -266,13 +245,22 @@ final class CrossEntropy {
 
         private static void toF32(long to, long from, float factor, float scale, int elements) {
             for (int i = 0; i < elements; i += L) {
-                store(to + 4L * i, load(from + 4L * i).mul(factor).mul(scale));
+                fromMemorySegment(F, ALL, from + 4L * i, ORDER).mul(factor).mul(scale)
+                        .intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
 
         private static void toBf16(long to, long from, float factor, float scale, int elements) {
             for (int i = 0; i < elements; i += L) {
-                VectorMath.storeBf16(to + 2L * i, load(from + 4L * i).mul(factor).mul(scale));
+                IntVector bits = fromMemorySegment(F, ALL, from + 4L * i, ORDER).mul(factor)
+                        .mul(scale).reinterpretAsInts();
+                IntVector upper = bits.lanewise(VectorOperators.LSHR, 16);
+                IntVector rounded = bits.add(upper.and(1)).add(0x7fff)
+                        .lanewise(VectorOperators.LSHR, 16)
+                        .blend(upper.or(0x40),
+                                bits.and(0x7fffffff).compare(VectorOperators.GT, 0x7f800000));
+                ((ShortVector) rounded.convertShape(VectorOperators.I2S, VectorMath.S, 0))
+                        .intoMemorySegment(ALL, to + 2L * i, ORDER);
             }
         }
     }

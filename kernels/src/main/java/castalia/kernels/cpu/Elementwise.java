@@ -31,8 +31,8 @@ abstract class Elementwise extends WorkerPool.Task {
         this.scratch = scratch;
     }
 
-    /** Computes {@code count} elements, a multiple of 16. */
-    abstract void piece(long to, long x, long y, int elements);
+    /** Computes a multiple of 16 elements, at most a piece; {@code work} has room for two pieces. */
+    abstract void piece(long to, long x, long y, long work, int elements);
 
     void run(WorkerPool pool, Buffer to, Buffer x, Buffer y, long elements) {
         two = true;
@@ -53,7 +53,7 @@ abstract class Elementwise extends WorkerPool.Task {
         first = x.segment().address();
         firstBf16 = Rows.isBf16(x.type());
         count = elements;
-        scratch.ensureRows(3 * PIECE_BYTES);
+        scratch.ensureRows(5 * PIECE_BYTES);
         pool.run(this, blocks(elements));
     }
 
@@ -72,7 +72,8 @@ abstract class Elementwise extends WorkerPool.Task {
                     ? Rows.read(second + at * (secondBf16 ? 2 : 4), secondBf16, n, work + PIECE_BYTES)
                     : x;
             long target = out + at * (outBf16 ? 2 : 4);
-            piece(Rows.write(target, outBf16, n, work + 2 * PIECE_BYTES), x, y, Rows.padded(n));
+            long to = Rows.write(target, outBf16, n, work + 2 * PIECE_BYTES);
+            piece(to, x, y, work + 3 * PIECE_BYTES, Rows.padded(n));
             Rows.written(target, outBf16, n, work + 2 * PIECE_BYTES);
         }
     }

@@ -1,8 +1,10 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
 import castalia.kernels.Kernels;
@@ -36,9 +38,7 @@ final class GroupFold extends WorkerPool.Task {
         int end = Math.min(columns, (block + 1) * COLUMNS);
         int column = block * COLUMNS;
         for (; column + L <= end; column += L) {
-            FloatVector sum = fold(partials + 4L * column, groups, stride);
-            long to = out + 4L * column;
-            store(to, accumulate ? load(to).add(sum) : sum);
+            fold(out + 4L * column, partials + 4L * column, groups, stride, accumulate);
         }
         for (; column < end; column++) {
             float sum = Memory.f32(partials + 4L * column);
@@ -50,12 +50,16 @@ final class GroupFold extends WorkerPool.Task {
         }
     }
 
-    private static FloatVector fold(long from, int groups, long stride) {
-        FloatVector sum = load(from);
+    private static void fold(long to, long from, int groups, long stride, boolean accumulate) {
+        FloatVector sum = fromMemorySegment(F, ALL, from, ORDER);
         for (int group = 1; group < groups; group++) {
-            sum = sum.add(load(from + group * stride));
+            sum = sum.add(fromMemorySegment(F, ALL, from + group * stride, ORDER));
         }
-        return sum;
+        if (accumulate) {
+            fromMemorySegment(F, ALL, to, ORDER).add(sum).intoMemorySegment(ALL, to, ORDER);
+        } else {
+            sum.intoMemorySegment(ALL, to, ORDER);
+        }
     }
 
     /** Column sums of a matrix, by row groups. */

@@ -1,9 +1,12 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
 import static castalia.kernels.cpu.VectorMath.VB;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static jdk.incubator.vector.FloatVector.broadcast;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.MatmulShape;
 import jdk.incubator.vector.FloatVector;
@@ -95,9 +98,9 @@ final class JavaEngine implements ProductEngine {
 
         private static void clear(long sums, int rows) {
             long end = sums + SUM_STRIDE * TILE_ROWS * ((rows + TILE_ROWS - 1) / TILE_ROWS);
-            FloatVector zero = FloatVector.zero(VectorMath.F);
+            FloatVector zero = FloatVector.zero(F);
             for (long at = sums; at < end; at += VB) {
-                store(at, zero);
+                zero.intoMemorySegment(ALL, at, ORDER);
             }
         }
 
@@ -160,54 +163,54 @@ final class JavaEngine implements ProductEngine {
         }
 
         private static void tile(long sum, long left, long right, int depth) {
-            FloatVector a0 = load(sum);
-            FloatVector a1 = load(sum + VB);
-            FloatVector b0 = load(sum + SUM_STRIDE);
-            FloatVector b1 = load(sum + SUM_STRIDE + VB);
-            FloatVector c0 = load(sum + 2 * SUM_STRIDE);
-            FloatVector c1 = load(sum + 2 * SUM_STRIDE + VB);
-            FloatVector d0 = load(sum + 3 * SUM_STRIDE);
-            FloatVector d1 = load(sum + 3 * SUM_STRIDE + VB);
-            FloatVector e0 = load(sum + 4 * SUM_STRIDE);
-            FloatVector e1 = load(sum + 4 * SUM_STRIDE + VB);
-            FloatVector f0 = load(sum + 5 * SUM_STRIDE);
-            FloatVector f1 = load(sum + 5 * SUM_STRIDE + VB);
+            FloatVector a0 = fromMemorySegment(F, ALL, sum, ORDER);
+            FloatVector a1 = fromMemorySegment(F, ALL, sum + VB, ORDER);
+            FloatVector b0 = fromMemorySegment(F, ALL, sum + SUM_STRIDE, ORDER);
+            FloatVector b1 = fromMemorySegment(F, ALL, sum + SUM_STRIDE + VB, ORDER);
+            FloatVector c0 = fromMemorySegment(F, ALL, sum + 2 * SUM_STRIDE, ORDER);
+            FloatVector c1 = fromMemorySegment(F, ALL, sum + 2 * SUM_STRIDE + VB, ORDER);
+            FloatVector d0 = fromMemorySegment(F, ALL, sum + 3 * SUM_STRIDE, ORDER);
+            FloatVector d1 = fromMemorySegment(F, ALL, sum + 3 * SUM_STRIDE + VB, ORDER);
+            FloatVector e0 = fromMemorySegment(F, ALL, sum + 4 * SUM_STRIDE, ORDER);
+            FloatVector e1 = fromMemorySegment(F, ALL, sum + 4 * SUM_STRIDE + VB, ORDER);
+            FloatVector f0 = fromMemorySegment(F, ALL, sum + 5 * SUM_STRIDE, ORDER);
+            FloatVector f1 = fromMemorySegment(F, ALL, sum + 5 * SUM_STRIDE + VB, ORDER);
             for (int k = 0; k < depth; k++) {
                 long l = left + 4L * TILE_ROWS * k;
                 long r = right + 4L * TILE_COLUMNS * k;
-                FloatVector r0 = load(r);
-                FloatVector r1 = load(r + VB);
-                FloatVector x = VectorMath.all(Memory.f32(l));
+                FloatVector r0 = fromMemorySegment(F, ALL, r, ORDER);
+                FloatVector r1 = fromMemorySegment(F, ALL, r + VB, ORDER);
+                FloatVector x = broadcast(F, Memory.f32(l));
                 a0 = x.fma(r0, a0);
                 a1 = x.fma(r1, a1);
-                x = VectorMath.all(Memory.f32(l + 4));
+                x = broadcast(F, Memory.f32(l + 4));
                 b0 = x.fma(r0, b0);
                 b1 = x.fma(r1, b1);
-                x = VectorMath.all(Memory.f32(l + 8));
+                x = broadcast(F, Memory.f32(l + 8));
                 c0 = x.fma(r0, c0);
                 c1 = x.fma(r1, c1);
-                x = VectorMath.all(Memory.f32(l + 12));
+                x = broadcast(F, Memory.f32(l + 12));
                 d0 = x.fma(r0, d0);
                 d1 = x.fma(r1, d1);
-                x = VectorMath.all(Memory.f32(l + 16));
+                x = broadcast(F, Memory.f32(l + 16));
                 e0 = x.fma(r0, e0);
                 e1 = x.fma(r1, e1);
-                x = VectorMath.all(Memory.f32(l + 20));
+                x = broadcast(F, Memory.f32(l + 20));
                 f0 = x.fma(r0, f0);
                 f1 = x.fma(r1, f1);
             }
-            store(sum, a0);
-            store(sum + VB, a1);
-            store(sum + SUM_STRIDE, b0);
-            store(sum + SUM_STRIDE + VB, b1);
-            store(sum + 2 * SUM_STRIDE, c0);
-            store(sum + 2 * SUM_STRIDE + VB, c1);
-            store(sum + 3 * SUM_STRIDE, d0);
-            store(sum + 3 * SUM_STRIDE + VB, d1);
-            store(sum + 4 * SUM_STRIDE, e0);
-            store(sum + 4 * SUM_STRIDE + VB, e1);
-            store(sum + 5 * SUM_STRIDE, f0);
-            store(sum + 5 * SUM_STRIDE + VB, f1);
+            a0.intoMemorySegment(ALL, sum, ORDER);
+            a1.intoMemorySegment(ALL, sum + VB, ORDER);
+            b0.intoMemorySegment(ALL, sum + SUM_STRIDE, ORDER);
+            b1.intoMemorySegment(ALL, sum + SUM_STRIDE + VB, ORDER);
+            c0.intoMemorySegment(ALL, sum + 2 * SUM_STRIDE, ORDER);
+            c1.intoMemorySegment(ALL, sum + 2 * SUM_STRIDE + VB, ORDER);
+            d0.intoMemorySegment(ALL, sum + 3 * SUM_STRIDE, ORDER);
+            d1.intoMemorySegment(ALL, sum + 3 * SUM_STRIDE + VB, ORDER);
+            e0.intoMemorySegment(ALL, sum + 4 * SUM_STRIDE, ORDER);
+            e1.intoMemorySegment(ALL, sum + 4 * SUM_STRIDE + VB, ORDER);
+            f0.intoMemorySegment(ALL, sum + 5 * SUM_STRIDE, ORDER);
+            f1.intoMemorySegment(ALL, sum + 5 * SUM_STRIDE + VB, ORDER);
         }
 
         private void finish(
@@ -239,7 +242,9 @@ final class JavaEngine implements ProductEngine {
         private static void addTo(long to, long sum, int columns) {
             int j = 0;
             for (; j + L <= columns; j += L) {
-                store(to + 4L * j, load(to + 4L * j).add(load(sum + 4L * j)));
+                FloatVector old = fromMemorySegment(F, ALL, to + 4L * j, ORDER);
+                FloatVector added = fromMemorySegment(F, ALL, sum + 4L * j, ORDER);
+                old.add(added).intoMemorySegment(ALL, to + 4L * j, ORDER);
             }
             for (; j < columns; j++) {
                 Memory.f32(to + 4L * j, Memory.f32(to + 4L * j) + Memory.f32(sum + 4L * j));

@@ -1,11 +1,10 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
-import static castalia.kernels.cpu.VectorMath.VB;
-import static castalia.kernels.cpu.VectorMath.WIDE;
-import static castalia.kernels.cpu.VectorMath.all;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
 import castalia.kernels.Kernels;
@@ -106,51 +105,43 @@ final class LayerNorm {
         private static void normalize(
                 long to, long x, float mean, float rstd, long weight, long bias, int elements) {
             for (int i = 0; i < elements; i += L) {
-                FloatVector normal = load(x + 4L * i).sub(mean).mul(rstd);
-                store(to + 4L * i, normal.fma(load(weight + 4L * i), load(bias + 4L * i)));
+                FloatVector value = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+                FloatVector w = fromMemorySegment(F, ALL, weight + 4L * i, ORDER);
+                FloatVector b = fromMemorySegment(F, ALL, bias + 4L * i, ORDER);
+                value.sub(mean).mul(rstd).fma(w, b).intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
     }
 
     /** Sum of a padded row in 16 lanes. */
-    static float sum(long x, int elements, long fold) {
-        FloatVector low = all(0f);
-        FloatVector high = all(0f);
-        for (int i = 0; i < elements; i += 16) {
-            low = low.add(load(x + 4L * i));
-            if (!WIDE) {
-                high = high.add(load(x + 4L * i + VB));
+    static float sum(long x, int elements, long work) {
+        for (int lane = 0; lane < 16; lane += L) {
+            FloatVector sum = FloatVector.zero(F);
+            for (int i = lane; i < elements; i += 16) {
+                sum = sum.add(fromMemorySegment(F, ALL, x + 4L * i, ORDER));
             }
+            sum.intoMemorySegment(ALL, work + 4L * lane, ORDER);
         }
-        return VectorMath.fold(low, high, fold);
+        return VectorMath.fold(work);
     }
 
     /** Sum of squared deviations of a row in 16 lanes; padding counts for nothing. */
-    private static float squares(long x, float mean, int elements, long fold) {
+    private static float squares(long x, float mean, int elements, long work) {
         int whole = elements & -16;
-        FloatVector low = all(0f);
-        FloatVector high = all(0f);
-        for (int i = 0; i < whole; i += 16) {
-            FloatVector d = load(x + 4L * i).sub(mean);
-            low = low.add(d.mul(d));
-            if (!WIDE) {
-                d = load(x + 4L * i + VB).sub(mean);
-                high = high.add(d.mul(d));
+        for (int lane = 0; lane < 16; lane += L) {
+            FloatVector sum = FloatVector.zero(F);
+            for (int i = lane; i < whole; i += 16) {
+                FloatVector d = fromMemorySegment(F, ALL, x + 4L * i, ORDER).sub(mean);
+                sum = sum.add(d.mul(d));
             }
-        }
-        if (whole == elements) {
-            return VectorMath.fold(low, high, fold);
-        }
-        store(fold, low);
-        if (!WIDE) {
-            store(fold + VB, high);
+            sum.intoMemorySegment(ALL, work + 4L * lane, ORDER);
         }
         for (int i = whole; i < elements; i++) {
             float d = Memory.f32(x + 4L * i) - mean;
-            long lane = fold + 4L * (i - whole);
+            long lane = work + 4L * (i - whole);
             Memory.f32(lane, Memory.f32(lane) + d * d);
         }
-        return VectorMath.fold(load(fold), WIDE ? low : load(fold + VB), fold);
+        return VectorMath.fold(work);
     }
 
     static final class Backward extends WorkerPool.Task {
@@ -274,63 +265,78 @@ final class LayerNorm {
         private static void normalAndParameters(long normal, long x, float mean, float rstd,
                 long g, long dWeight, long dBias, int elements) {
             for (int i = 0; i < elements; i += L) {
-                FloatVector n = load(x + 4L * i).sub(mean).mul(rstd);
-                FloatVector gradient = load(g + 4L * i);
-                store(normal + 4L * i, n);
-                store(dWeight + 4L * i, load(dWeight + 4L * i).add(gradient.mul(n)));
-                store(dBias + 4L * i, load(dBias + 4L * i).add(gradient));
+                FloatVector n = fromMemorySegment(F, ALL, x + 4L * i, ORDER).sub(mean).mul(rstd);
+                FloatVector gradient = fromMemorySegment(F, ALL, g + 4L * i, ORDER);
+                FloatVector w = fromMemorySegment(F, ALL, dWeight + 4L * i, ORDER);
+                FloatVector b = fromMemorySegment(F, ALL, dBias + 4L * i, ORDER);
+                n.intoMemorySegment(ALL, normal + 4L * i, ORDER);
+                w.add(gradient.mul(n)).intoMemorySegment(ALL, dWeight + 4L * i, ORDER);
+                b.add(gradient).intoMemorySegment(ALL, dBias + 4L * i, ORDER);
             }
         }
 
         private static void parameters(
                 long normal, long g, long dWeight, long dBias, int elements) {
             for (int i = 0; i < elements; i += L) {
-                FloatVector gradient = load(g + 4L * i);
-                store(dWeight + 4L * i,
-                        load(dWeight + 4L * i).add(gradient.mul(load(normal + 4L * i))));
-                store(dBias + 4L * i, load(dBias + 4L * i).add(gradient));
+                FloatVector gradient = fromMemorySegment(F, ALL, g + 4L * i, ORDER);
+                FloatVector n = fromMemorySegment(F, ALL, normal + 4L * i, ORDER);
+                FloatVector w = fromMemorySegment(F, ALL, dWeight + 4L * i, ORDER);
+                FloatVector b = fromMemorySegment(F, ALL, dBias + 4L * i, ORDER);
+                w.add(gradient.mul(n)).intoMemorySegment(ALL, dWeight + 4L * i, ORDER);
+                b.add(gradient).intoMemorySegment(ALL, dBias + 4L * i, ORDER);
             }
         }
 
         private static void weigh(long to, long g, long weight, int elements) {
             for (int i = 0; i < elements; i += L) {
-                store(to + 4L * i, load(g + 4L * i).mul(load(weight + 4L * i)));
+                FloatVector gradient = fromMemorySegment(F, ALL, g + 4L * i, ORDER);
+                FloatVector w = fromMemorySegment(F, ALL, weight + 4L * i, ORDER);
+                gradient.mul(w).intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
 
         private static void weighBoth(
                 long to, long g1, long weight1, long g2, long weight2, int elements) {
             for (int i = 0; i < elements; i += L) {
-                store(to + 4L * i, load(g1 + 4L * i).mul(load(weight1 + 4L * i))
-                        .add(load(g2 + 4L * i).mul(load(weight2 + 4L * i))));
+                FloatVector a = fromMemorySegment(F, ALL, g1 + 4L * i, ORDER);
+                FloatVector w = fromMemorySegment(F, ALL, weight1 + 4L * i, ORDER);
+                FloatVector b = fromMemorySegment(F, ALL, g2 + 4L * i, ORDER);
+                FloatVector v = fromMemorySegment(F, ALL, weight2 + 4L * i, ORDER);
+                a.mul(w).add(b.mul(v)).intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
 
-        static float dot(long x, long y, int elements, long fold) {
-            FloatVector low = all(0f);
-            FloatVector high = all(0f);
-            for (int i = 0; i < elements; i += 16) {
-                low = low.add(load(x + 4L * i).mul(load(y + 4L * i)));
-                if (!WIDE) {
-                    high = high.add(load(x + 4L * i + VB).mul(load(y + 4L * i + VB)));
+        static float dot(long x, long y, int elements, long work) {
+            for (int lane = 0; lane < 16; lane += L) {
+                FloatVector sum = FloatVector.zero(F);
+                for (int i = lane; i < elements; i += 16) {
+                    FloatVector a = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+                    FloatVector b = fromMemorySegment(F, ALL, y + 4L * i, ORDER);
+                    sum = sum.add(a.mul(b));
                 }
+                sum.intoMemorySegment(ALL, work + 4L * lane, ORDER);
             }
-            return VectorMath.fold(low, high, fold);
+            return VectorMath.fold(work);
         }
 
         private static void input(
                 long to, long g, long normal, float rstd, float s1, float s2, int elements) {
             for (int i = 0; i < elements; i += L) {
-                FloatVector inner = load(g + 4L * i).sub(s1).sub(load(normal + 4L * i).mul(s2));
-                store(to + 4L * i, inner.mul(rstd));
+                FloatVector gradient = fromMemorySegment(F, ALL, g + 4L * i, ORDER);
+                FloatVector n = fromMemorySegment(F, ALL, normal + 4L * i, ORDER);
+                FloatVector inner = gradient.sub(s1).sub(n.mul(s2));
+                inner.mul(rstd).intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
 
         private static void inputAdd(long to, long before, long g, long normal, float rstd,
                 float s1, float s2, int elements) {
             for (int i = 0; i < elements; i += L) {
-                FloatVector inner = load(g + 4L * i).sub(s1).sub(load(normal + 4L * i).mul(s2));
-                store(to + 4L * i, load(before + 4L * i).add(inner.mul(rstd)));
+                FloatVector gradient = fromMemorySegment(F, ALL, g + 4L * i, ORDER);
+                FloatVector n = fromMemorySegment(F, ALL, normal + 4L * i, ORDER);
+                FloatVector inner = gradient.sub(s1).sub(n.mul(s2));
+                FloatVector old = fromMemorySegment(F, ALL, before + 4L * i, ORDER);
+                old.add(inner.mul(rstd)).intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
     }

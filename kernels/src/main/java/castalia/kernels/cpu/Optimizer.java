@@ -1,9 +1,12 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
+import static castalia.kernels.cpu.VectorMath.J;
 import static castalia.kernels.cpu.VectorMath.L;
-import static castalia.kernels.cpu.VectorMath.all;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static jdk.incubator.vector.FloatVector.broadcast;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.AdamW;
 import castalia.kernels.Buffer;
@@ -54,19 +57,26 @@ final class Optimizer {
         final void digest(
                 int thread, long weight, long first, long second, long position, int count) {
             int whole = count & -L;
-            LongVector a = LongVector.zero(VectorMath.J);
-            LongVector b = LongVector.zero(VectorMath.J);
-            LongVector t = LongVector.zero(VectorMath.J).addIndex(1).add(position / 2 + 1)
+            LongVector a = LongVector.zero(J);
+            LongVector b = LongVector.zero(J);
+            LongVector t = LongVector.zero(J).addIndex(1).add(position / 2 + 1)
                     .mul(T_FACTOR);
             LongVector s = t.mul(S_FACTOR);
             long step = T_FACTOR * (L / 2);
             for (int i = 0; i < whole; i += L) {
-                LongVector u = words(weight + 4L * i).mul(WEIGHT_FACTOR)
-                        .add(words(first + 4L * i).mul(FIRST_FACTOR))
-                        .add(words(second + 4L * i).mul(SECOND_FACTOR));
-                a = a.add(u.mul(key1(t)));
-                b = b.add(u.lanewise(VectorOperators.XOR, u.lanewise(VectorOperators.LSHR, 32))
-                        .mul(key2(s)));
+                LongVector x = LongVector.fromMemorySegment(J, ALL, weight + 4L * i, ORDER);
+                LongVector y = LongVector.fromMemorySegment(J, ALL, first + 4L * i, ORDER);
+                LongVector z = LongVector.fromMemorySegment(J, ALL, second + 4L * i, ORDER);
+                LongVector u = x.mul(WEIGHT_FACTOR).add(y.mul(FIRST_FACTOR))
+                        .add(z.mul(SECOND_FACTOR));
+                LongVector key1 = t.lanewise(VectorOperators.XOR,
+                        t.lanewise(VectorOperators.LSHR, 29)).lanewise(VectorOperators.OR, 1L);
+                LongVector key2 = s.lanewise(VectorOperators.XOR,
+                        s.lanewise(VectorOperators.LSHR, 32)).lanewise(VectorOperators.OR, 1L);
+                LongVector mixed = u.lanewise(VectorOperators.XOR,
+                        u.lanewise(VectorOperators.LSHR, 32));
+                a = a.add(u.mul(key1));
+                b = b.add(mixed.mul(key2));
                 t = t.add(step);
                 s = s.add(step * S_FACTOR);
             }
@@ -83,20 +93,6 @@ final class Optimizer {
                 sumB += (u ^ (u >>> 32)) * ((tailS ^ (tailS >>> 32)) | 1);
             }
             add(thread, sumA, sumB);
-        }
-
-        private static LongVector words(long address) {
-            return LongVector.fromMemorySegment(VectorMath.J, Memory.ALL, address, Memory.ORDER);
-        }
-
-        private static LongVector key1(LongVector t) {
-            return t.lanewise(VectorOperators.XOR, t.lanewise(VectorOperators.LSHR, 29))
-                    .lanewise(VectorOperators.OR, 1L);
-        }
-
-        private static LongVector key2(LongVector s) {
-            return s.lanewise(VectorOperators.XOR, s.lanewise(VectorOperators.LSHR, 32))
-                    .lanewise(VectorOperators.OR, 1L);
         }
 
         private static long word(long address, boolean both) {
@@ -212,29 +208,31 @@ final class Optimizer {
         }
 
         private void moments(long m, long v, long g, int elements) {
-            FloatVector scale = all(factor);
-            FloatVector b1 = all(beta1);
-            FloatVector b2 = all(beta2);
-            FloatVector r1 = all(rest1);
-            FloatVector r2 = all(rest2);
+            FloatVector scale = broadcast(F, factor);
+            FloatVector b1 = broadcast(F, beta1);
+            FloatVector b2 = broadcast(F, beta2);
+            FloatVector r1 = broadcast(F, rest1);
+            FloatVector r2 = broadcast(F, rest2);
             for (int i = 0; i < elements; i += L) {
-                FloatVector x = load(g + 4L * i).mul(scale);
-                store(m + 4L * i, b1.fma(load(m + 4L * i), r1.mul(x)));
-                store(v + 4L * i, b2.fma(load(v + 4L * i), r2.mul(x).mul(x)));
+                FloatVector x = fromMemorySegment(F, ALL, g + 4L * i, ORDER).mul(scale);
+                FloatVector first = fromMemorySegment(F, ALL, m + 4L * i, ORDER);
+                FloatVector second = fromMemorySegment(F, ALL, v + 4L * i, ORDER);
+                b1.fma(first, r1.mul(x)).intoMemorySegment(ALL, m + 4L * i, ORDER);
+                b2.fma(second, r2.mul(x).mul(x)).intoMemorySegment(ALL, v + 4L * i, ORDER);
             }
         }
 
         private void weights(long w, long m, long v, int elements) {
-            FloatVector c1 = all(correction1);
-            FloatVector c2 = all(correction2);
-            FloatVector eps = all(epsilon);
-            FloatVector lambda = all(decay);
-            FloatVector rate = all(negativeRate);
+            FloatVector c1 = broadcast(F, correction1);
+            FloatVector c2 = broadcast(F, correction2);
+            FloatVector eps = broadcast(F, epsilon);
+            FloatVector lambda = broadcast(F, decay);
+            FloatVector rate = broadcast(F, negativeRate);
             for (int i = 0; i < elements; i += L) {
-                FloatVector x = load(w + 4L * i);
-                FloatVector u = load(m + 4L * i).mul(c1)
-                        .div(load(v + 4L * i).mul(c2).sqrt().add(eps));
-                store(w + 4L * i, rate.fma(lambda.fma(x, u), x));
+                FloatVector x = fromMemorySegment(F, ALL, w + 4L * i, ORDER);
+                FloatVector u = fromMemorySegment(F, ALL, m + 4L * i, ORDER).mul(c1)
+                        .div(fromMemorySegment(F, ALL, v + 4L * i, ORDER).mul(c2).sqrt().add(eps));
+                rate.fma(lambda.fma(x, u), x).intoMemorySegment(ALL, w + 4L * i, ORDER);
             }
         }
 

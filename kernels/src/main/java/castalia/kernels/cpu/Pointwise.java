@@ -1,8 +1,10 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
 import jdk.incubator.vector.FloatVector;
@@ -20,7 +22,7 @@ final class Pointwise {
         }
 
         @Override
-        void piece(long to, long x, long y, int elements) {
+        void piece(long to, long x, long y, long work, int elements) {
             addRows(to, x, y, elements);
         }
     }
@@ -31,7 +33,7 @@ final class Pointwise {
         }
 
         @Override
-        void piece(long to, long x, long y, int elements) {
+        void piece(long to, long x, long y, long work, int elements) {
             if (to != x) {
                 Rows.copy(to, x, elements);
             }
@@ -84,7 +86,7 @@ final class Pointwise {
                     .reinterpretAsFloats();
             long at = 0;
             for (; at + VectorMath.VB <= bytes; at += VectorMath.VB) {
-                store(to + at, values);
+                values.intoMemorySegment(ALL, to + at, ORDER);
             }
             for (; at + 2 <= bytes; at += 2) {
                 Memory.i16(to + at, (short) (pattern >>> ((at & 7) * 8)));
@@ -229,27 +231,34 @@ final class Pointwise {
 
         private static void scale(long to, long from, float factor, int elements) {
             for (int i = 0; i < elements; i += L) {
-                store(to + 4L * i, load(from + 4L * i).mul(factor));
+                fromMemorySegment(F, ALL, from + 4L * i, ORDER).mul(factor)
+                        .intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
 
         private static void addScaled(long to, long from, float factor, int elements) {
             for (int i = 0; i < elements; i += L) {
-                store(to + 4L * i, load(to + 4L * i).add(load(from + 4L * i).mul(factor)));
+                FloatVector old = fromMemorySegment(F, ALL, to + 4L * i, ORDER);
+                FloatVector x = fromMemorySegment(F, ALL, from + 4L * i, ORDER);
+                old.add(x.mul(factor)).intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
 
         private static void addThree(long to, long x, long sum, long bias, int elements) {
             for (int i = 0; i < elements; i += L) {
-                FloatVector added = load(sum + 4L * i).add(load(bias + 4L * i));
-                store(to + 4L * i, load(x + 4L * i).add(added));
+                FloatVector value = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+                FloatVector s = fromMemorySegment(F, ALL, sum + 4L * i, ORDER);
+                FloatVector b = fromMemorySegment(F, ALL, bias + 4L * i, ORDER);
+                value.add(s.add(b)).intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
         }
     }
 
     static void addRows(long to, long x, long y, int elements) {
         for (int i = 0; i < elements; i += L) {
-            store(to + 4L * i, load(x + 4L * i).add(load(y + 4L * i)));
+            FloatVector a = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+            FloatVector b = fromMemorySegment(F, ALL, y + 4L * i, ORDER);
+            a.add(b).intoMemorySegment(ALL, to + 4L * i, ORDER);
         }
     }
 }

@@ -1,11 +1,18 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
+import static castalia.kernels.cpu.VectorMath.I;
 import static castalia.kernels.cpu.VectorMath.L;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static castalia.kernels.cpu.VectorMath.S;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.DType;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
+import jdk.incubator.vector.VectorOperators;
 
 /**
  * Lets row kernels see one kind of row: F32, with a number of elements that is a multiple of 16. A
@@ -74,7 +81,8 @@ final class Rows {
     static void copy(long to, long from, int elements) {
         int i = 0;
         for (; i + L <= elements; i += L) {
-            store(to + 4L * i, load(from + 4L * i));
+            fromMemorySegment(F, ALL, from + 4L * i, ORDER)
+                    .intoMemorySegment(ALL, to + 4L * i, ORDER);
         }
         for (; i < elements; i++) {
             Memory.i32(to + 4L * i, Memory.i32(from + 4L * i));
@@ -84,7 +92,11 @@ final class Rows {
     static void widen(long to, long from, int elements) {
         int i = 0;
         for (; i + L <= elements; i += L) {
-            store(to + 4L * i, VectorMath.loadBf16(from + 2L * i));
+            ((IntVector) ShortVector.fromMemorySegment(S, ALL, from + 2L * i, ORDER)
+                            .convertShape(VectorOperators.ZERO_EXTEND_S2I, I, 0))
+                    .lanewise(VectorOperators.LSHL, 16)
+                    .reinterpretAsFloats()
+                    .intoMemorySegment(ALL, to + 4L * i, ORDER);
         }
         for (; i < elements; i++) {
             Memory.f32(to + 4L * i, Memory.bf16(from + 2L * i));
@@ -94,7 +106,14 @@ final class Rows {
     static void narrow(long to, long from, int elements) {
         int i = 0;
         for (; i + L <= elements; i += L) {
-            VectorMath.storeBf16(to + 2L * i, load(from + 4L * i));
+            IntVector bits = fromMemorySegment(F, ALL, from + 4L * i, ORDER).reinterpretAsInts();
+            IntVector upper = bits.lanewise(VectorOperators.LSHR, 16);
+            IntVector rounded = bits.add(upper.and(1)).add(0x7fff)
+                    .lanewise(VectorOperators.LSHR, 16)
+                    .blend(upper.or(0x40),
+                            bits.and(0x7fffffff).compare(VectorOperators.GT, 0x7f800000));
+            ((ShortVector) rounded.convertShape(VectorOperators.I2S, S, 0))
+                    .intoMemorySegment(ALL, to + 2L * i, ORDER);
         }
         for (; i < elements; i++) {
             Memory.bf16(to + 2L * i, Memory.f32(from + 4L * i));
@@ -102,10 +121,10 @@ final class Rows {
     }
 
     static void zero(long to, long bytes) {
-        FloatVector zero = FloatVector.zero(VectorMath.F);
+        FloatVector zero = FloatVector.zero(F);
         long at = 0;
         for (; at + VectorMath.VB <= bytes; at += VectorMath.VB) {
-            store(to + at, zero);
+            zero.intoMemorySegment(ALL, to + at, ORDER);
         }
         for (; at + 2 <= bytes; at += 2) {
             Memory.i16(to + at, (short) 0);

@@ -1,10 +1,13 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
-import static castalia.kernels.cpu.VectorMath.load;
-import static castalia.kernels.cpu.VectorMath.store;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
+import jdk.incubator.vector.FloatVector;
 
 /** Embedding lookup and its gradient. */
 final class Tokens {
@@ -55,7 +58,8 @@ final class Tokens {
         private static void words(long to, long from, int elements) {
             int i = 0;
             for (; i + L <= elements; i += L) {
-                store(to + 4L * i, load(from + 4L * i).add(0f));
+                fromMemorySegment(F, ALL, from + 4L * i, ORDER).add(0f)
+                        .intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
             for (; i < elements; i++) {
                 Memory.f32(to + 4L * i, Memory.f32(from + 4L * i) + 0f);
@@ -130,7 +134,9 @@ final class Tokens {
         private static void add(long to, long from, int elements) {
             int i = 0;
             for (; i + L <= elements; i += L) {
-                store(to + 4L * i, load(to + 4L * i).add(load(from + 4L * i)));
+                FloatVector sum = fromMemorySegment(F, ALL, to + 4L * i, ORDER);
+                FloatVector x = fromMemorySegment(F, ALL, from + 4L * i, ORDER);
+                sum.add(x).intoMemorySegment(ALL, to + 4L * i, ORDER);
             }
             for (; i < elements; i++) {
                 Memory.f32(to + 4L * i, Memory.f32(to + 4L * i) + Memory.f32(from + 4L * i));

@@ -15,6 +15,11 @@ public final class ProblemsException extends IllegalArgumentException {
         this.problems = List.copyOf(problems);
     }
 
+    /** One line per error. */
+    public String report() {
+        return Problems.lines(problems);
+    }
+
     /** The errors in the order they were found. */
     public List<Problem> problems() {
         return problems;

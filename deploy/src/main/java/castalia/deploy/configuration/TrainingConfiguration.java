@@ -1,0 +1,41 @@
+package castalia.deploy.configuration;
+
+import castalia.protocol.checkpoint.MilestoneSchedule;
+import castalia.protocol.specification.DataManifest;
+import castalia.protocol.specification.RunSpecification;
+import castalia.protocol.specification.TrainingPlan;
+import java.util.Optional;
+
+/**
+ * What a configuration file says.
+ *
+ * @param plan everything of the specification but the data and the numeric version
+ * @param data where the data is
+ * @param tokenizer path of the tokenizer file (vocab-file), as written
+ * @param save folder for checkpoints, as written
+ * @param load folder of a checkpoint to start from, as written
+ * @param milestones checkpoints kept for ever
+ * @param evalInterval steps between validations
+ * @param evalIterations batches of one validation
+ * @param logInterval steps between log lines
+ * @param recomputation what the forward pass keeps
+ * @param placement wishes about ranks and threads
+ */
+public record TrainingConfiguration(
+        TrainingPlan plan,
+        DataSource data,
+        Optional<String> tokenizer,
+        Optional<String> save,
+        Optional<String> load,
+        MilestoneSchedule milestones,
+        long evalInterval,
+        long evalIterations,
+        long logInterval,
+        Recomputation recomputation,
+        PlacementHints placement) {
+
+    /** The specification of the run, once the data is open and the kernels are known. */
+    public RunSpecification specification(DataManifest manifest, String numericVersion) {
+        return plan.specification(manifest, numericVersion);
+    }
+}

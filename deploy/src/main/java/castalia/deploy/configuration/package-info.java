@@ -1,0 +1,5 @@
+/** GPT-NeoX YAML read once into a training configuration. */
+@NullMarked
+package castalia.deploy.configuration;
+
+import org.jspecify.annotations.NullMarked;
