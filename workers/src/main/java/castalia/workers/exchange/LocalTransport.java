@@ -79,7 +79,10 @@ public final class LocalTransport implements Transport {
         return sentBytes;
     }
 
-    /** Tells every rank that this one failed, so that nobody waits for it until the deadline. */
+    /**
+     * Tells every rank that this one failed, so that nobody waits for it until the deadline. From
+     * now on nothing is sent; a frame that was sent before can still be received.
+     */
     public void fail(Throwable cause) {
         hub.fail(rank, cause);
     }
@@ -107,6 +110,7 @@ public final class LocalTransport implements Transport {
         }
 
         synchronized void post(Address address, MemorySegment payload) {
+            requireNoFailure(address.tag.toString());
             if (frames.putIfAbsent(address, payload) != null) {
                 throw new IllegalStateException("frame sent twice: " + address);
             }
@@ -148,12 +152,16 @@ public final class LocalTransport implements Transport {
             notifyAll();
         }
 
-        @SuppressWarnings("WaitNotInLoop") // every caller loops
-        private void pause(long end, int peer, String what) {
+        private void requireNoFailure(String what) {
             if (failed >= 0) {
                 throw new PeerLostException(failed,
-                        "rank " + failed + " failed while others waited for " + what, cause);
+                        "rank " + failed + " failed; others were at " + what, cause);
             }
+        }
+
+        @SuppressWarnings("WaitNotInLoop") // every caller loops
+        private void pause(long end, int peer, String what) {
+            requireNoFailure(what);
             long left = end - System.nanoTime();
             if (left <= 0) {
                 throw new PeerLostException(
