@@ -127,6 +127,7 @@ public final class GradientReducer {
      * @param finished per chunk held, receives the buffer with the finished gradient
      */
     public void reduce(long generation, long step, FlatViews[] folded, Buffer[] finished) {
+        scratchUsed = 0;
         int rank = transport.rank();
         for (Chunk chunk : grid.chunks()) {
             int owner = placement.owner(chunk.index());

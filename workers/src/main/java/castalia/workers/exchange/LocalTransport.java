@@ -4,6 +4,7 @@ import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -48,13 +49,14 @@ public final class LocalTransport implements Transport {
 
     @Override
     public void send(int to, FrameTag tag, MemorySegment payload) {
+        Objects.checkIndex(to, hub.ranks);
         sentBytes += payload.byteSize();
         hub.post(new Address(rank, to, tag), payload);
     }
 
     @Override
     public void receive(int from, FrameTag tag, MemorySegment into) {
-        Address address = new Address(from, rank, tag);
+        Address address = new Address(Objects.checkIndex(from, hub.ranks), rank, tag);
         MemorySegment payload = hub.await(address);
         try {
             if (payload.byteSize() != into.byteSize()) {
@@ -77,7 +79,10 @@ public final class LocalTransport implements Transport {
         return sentBytes;
     }
 
-    /** Tells every rank that this one failed, so that nobody waits for it until the deadline. */
+    /**
+     * Tells every rank that this one failed, so that nobody waits for it until the deadline. From
+     * now on nothing is sent; a frame that was sent before can still be received.
+     */
     public void fail(Throwable cause) {
         hub.fail(rank, cause);
     }
@@ -105,6 +110,7 @@ public final class LocalTransport implements Transport {
         }
 
         synchronized void post(Address address, MemorySegment payload) {
+            requireNoFailure(address.tag.toString());
             if (frames.putIfAbsent(address, payload) != null) {
                 throw new IllegalStateException("frame sent twice: " + address);
             }
@@ -146,12 +152,16 @@ public final class LocalTransport implements Transport {
             notifyAll();
         }
 
+        private void requireNoFailure(String what) {
+            if (failed >= 0) {
+                throw new PeerLostException(failed,
+                        "rank " + failed + " failed; others were at " + what, cause);
+            }
+        }
+
         @SuppressWarnings("WaitNotInLoop") // every caller loops
         private void pause(long end, int peer, String what) {
-            if (failed >= 0) {
-                throw new PeerLostException(
-                        failed, "rank " + failed + " failed while others waited for " + what, cause);
-            }
+            requireNoFailure(what);
             long left = end - System.nanoTime();
             if (left <= 0) {
                 throw new PeerLostException(

@@ -2,6 +2,8 @@ package castalia.workers.generation;
 
 import castalia.kernels.DType;
 import castalia.kernels.Device;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.workers.model.FlatViews;
 import castalia.workers.model.ModelPlan;
@@ -59,11 +61,16 @@ public final class Generator implements AutoCloseable {
         if (prompt.length == 0) {
             throw new IllegalArgumentException("the prompt has no token");
         }
+        if (count < 0 || vocabulary < 1) {
+            throw new IllegalArgumentException(
+                    count + " tokens to add from a vocabulary of " + vocabulary);
+        }
         int allowed = Math.min(vocabulary, row.length);
         int[] tokens = Arrays.copyOf(prompt, prompt.length + count);
         int length = prompt.length;
         for (int i = 0; i < count; i++) {
             next(tokens, length);
+            requireFinite(allowed, length);
             tokens[length] = sampling.choose(row, allowed, i);
             length++;
             if (!onToken.test(tokens[length - 1])) {
@@ -89,18 +96,31 @@ public final class Generator implements AutoCloseable {
         MemorySegment.copy(logits, ValueLayout.JAVA_FLOAT, 0, row, 0, row.length);
     }
 
+    private void requireFinite(int allowed, int position) {
+        for (int i = 0; i < allowed; i++) {
+            if (!Float.isFinite(row[i])) {
+                throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED, "the model gives " + row[i]
+                        + " for token " + i + " at position " + position
+                        + ": its weights are not usable; take an earlier checkpoint");
+            }
+        }
+    }
+
+    /** A model whose size is a function of the length alone: so are the bits of its logits. */
     private NeoxModel modelFor(int length) {
+        int most = grid.layout().shape().maxPositions();
+        int padded = Math.max(SHORTEST, Integer.highestOneBit(Math.max(1, length - 1)) * 2);
+        int wanted = Math.min(most, padded);
         NeoxModel current = model;
-        if (current != null && current.plan().sequence() >= length) {
+        if (current != null && current.plan().sequence() == wanted) {
             return current;
         }
         if (current != null) {
+            model = null;
             current.close();
         }
-        int most = grid.layout().shape().maxPositions();
-        int wanted = Math.max(SHORTEST, Integer.highestOneBit(Math.max(1, length - 1)) * 2);
-        ModelPlan plan = new ModelPlan(grid.layout(), 1, Math.min(most, wanted), compute,
-                Recomputation.NONE);
+        ModelPlan plan =
+                new ModelPlan(grid.layout(), 1, wanted, compute, Recomputation.NONE);
         NeoxModel made = new NeoxModel(plan, grid, device, weights, false);
         model = made;
         return made;

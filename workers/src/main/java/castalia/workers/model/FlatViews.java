@@ -50,10 +50,12 @@ public final class FlatViews {
     /** A tensor slice; slice 0 for tensors that are not cut. */
     public Buffer slice(Role role, int layer, int slice) {
         Buffer[][] ofRole = bySlice.get(role);
-        if (ofRole == null) {
-            throw new IllegalArgumentException("no tensor of role " + role);
+        Buffer found = ofRole == null ? null : ofRole[layer][slice];
+        if (found == null) {
+            throw new IllegalArgumentException(
+                    "no tensor slice " + slice + " of " + role + " in layer " + layer);
         }
-        return ofRole[layer][slice];
+        return found;
     }
 
     /** A chunk. */

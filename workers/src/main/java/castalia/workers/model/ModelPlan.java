@@ -75,7 +75,7 @@ public record ModelPlan(
         return shape().vocabulary() / slices();
     }
 
-    /** Type of an input gradient's partials: with T = 1 the sum is rounded by the product itself. */
+    /** Type of an input gradient's partials; with T = 1 the product itself rounds the sum. */
     public DType partialType() {
         return slices() == 1 ? compute : DType.F32;
     }
@@ -93,11 +93,13 @@ public record ModelPlan(
     }
 
     public MatmulShape down() {
-        return MatmulShape.forward(rows(), hidden(), sliceIntermediate(), compute, DType.F32, false);
+        return MatmulShape.forward(
+                rows(), hidden(), sliceIntermediate(), compute, DType.F32, false);
     }
 
     public MatmulShape qkvInput() {
-        return MatmulShape.inputGradient(rows(), 3 * sliceHidden(), hidden(), compute, partialType());
+        return MatmulShape.inputGradient(
+                rows(), 3 * sliceHidden(), hidden(), compute, partialType());
     }
 
     public MatmulShape upInput() {

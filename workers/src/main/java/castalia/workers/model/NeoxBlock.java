@@ -102,7 +102,8 @@ final class NeoxBlock {
     }
 
     private void attention(BlockActivations a, int s) {
-        kernels.matmul(qkv, a.qkv()[s], a.ln1(), weight(Role.QKV_WEIGHT, s), weight(Role.QKV_BIAS, s));
+        kernels.matmul(qkv, a.qkv()[s], a.ln1(), weight(Role.QKV_WEIGHT, s),
+                weight(Role.QKV_BIAS, s));
         rotate(a.qkv()[s], false);
         kernels.attention(a.attention()[s], a.lse()[s], a.qkv()[s], plan.batch(), plan.sequence(),
                 plan.sliceHeads(), plan.shape().headDimension());
@@ -127,7 +128,8 @@ final class NeoxBlock {
      * Turns the gradient of the block's output into that of its input, in place of
      * {@code dx (R, C)}, and writes or adds the parameters' gradients.
      */
-    void backward(Buffer dx, Buffer x, BlockActivations a, FlatViews gradients, boolean accumulate) {
+    void backward(
+            Buffer dx, Buffer x, BlockActivations a, FlatViews gradients, boolean accumulate) {
         int rows = plan.rows();
         int columns = plan.hidden();
         if (plan.shape().parallelResidual()) {

@@ -116,7 +116,7 @@ public final class NeoxModel implements AutoCloseable {
         return arena.allocatedBytes();
     }
 
-    /** Time spent in forward passes since the last call, nanoseconds. The head's sweep counts as backward. */
+    /** Time of forward passes since the last call, nanoseconds; the head's sweep is not in it. */
     public long takeForwardNanos() {
         long taken = forwardNanos;
         forwardNanos = 0;
@@ -185,6 +185,10 @@ public final class NeoxModel implements AutoCloseable {
      * @param rows how many
      */
     public void logits(MemorySegment out, MemorySegment inputs, int firstRow, int rows) {
+        if (firstRow < 0 || rows < 0 || rows > plan.rows() - firstRow) {
+            throw new IllegalArgumentException("logits of " + rows + " rows from row " + firstRow
+                    + " of a micro-batch of " + plan.rows());
+        }
         forward(inputs, null);
         int vocabulary = plan.shape().vocabulary();
         int part = plan.sliceVocabulary();

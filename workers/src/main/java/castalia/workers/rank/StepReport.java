@@ -3,7 +3,8 @@ package castalia.workers.rank;
 import castalia.protocol.step.StateDigest;
 
 /**
- * What a rank says of a step it executed. Everything but the times is the same on every rank.
+ * What a rank says of a step it executed. Everything but its sequences and times is the same on
+ * every rank.
  *
  * @param step number of the step, from 0; the state is now at {@code step + 1}
  * @param loss mean loss over the tokens of the global batch

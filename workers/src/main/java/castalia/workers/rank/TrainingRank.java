@@ -21,6 +21,7 @@ import castalia.protocol.step.VirtualRanks;
 import castalia.protocol.step.Vote;
 import castalia.protocol.step.Vote.HeldChunk;
 import castalia.protocol.step.Vote.LossSum;
+import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
 import castalia.workers.exchange.GradientReducer;
 import castalia.workers.exchange.Transport;
@@ -103,8 +104,8 @@ public final class TrainingRank implements AutoCloseable {
             this.block = placement.block(transport.rank());
             DType type = computeType(plan.precision());
             this.compute = new FlatViews(grid, arena.allocate(type, grid.layout().elements()));
-            ModelPlan modelPlan = new ModelPlan(grid.layout(), plan.microBatch(), plan.sequence(), type,
-                    settings.recomputation());
+            ModelPlan modelPlan = new ModelPlan(grid.layout(), plan.microBatch(), plan.sequence(),
+                    type, settings.recomputation());
             this.model = new NeoxModel(modelPlan, grid, device, compute, true);
             opened.push(model::close);
             this.held = new HeldChunks(grid, placement, transport.rank(), kernels, arena);
@@ -242,8 +243,8 @@ public final class TrainingRank implements AutoCloseable {
             }
             case Verdict.Skip skip -> throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED,
                     "step " + scalars.step() + ": the gradient is not finite (loss " + skip.loss()
-                            + "); the state before the step is unharmed. Lower the learning rate or "
-                            + "resume from an earlier checkpoint");
+                            + "); the state before the step is unharmed. Lower the learning rate "
+                            + "or resume from an earlier checkpoint");
             case Verdict.Corrupt corrupt -> throw new CastaliaException(ErrorCode.DEVICE_FAILED,
                     "step " + scalars.step() + ": ranks " + corrupt.ranks() + " hold different "
                             + corrupt.what() + "s of chunk " + corrupt.chunk()
@@ -256,6 +257,7 @@ public final class TrainingRank implements AutoCloseable {
      * over all micro-batches of the gradients of their mean losses.
      */
     public void gradients(BatchSource source) {
+        requireShape(source);
         dataNanos = 0;
         float scale = (float) (scalars.lossScale() / plan.tokensPerMicroBatch());
         model.takeForwardNanos();
@@ -274,6 +276,15 @@ public final class TrainingRank implements AutoCloseable {
             throw new IllegalArgumentException("no gradient of chunk " + chunk + " is held here");
         }
         return buffer;
+    }
+
+    private void requireShape(BatchSource source) {
+        BatchShape expected = new BatchShape(
+                plan.globalBatch(), plan.virtualRanks(), plan.microBatch(), plan.sequence());
+        if (!source.shape().equals(expected)) {
+            throw new IllegalArgumentException(
+                    "batches of " + source.shape() + " for a plan of " + expected);
+        }
     }
 
     private void virtualRank(
@@ -347,6 +358,7 @@ public final class TrainingRank implements AutoCloseable {
      * @return V sums, zero for virtual ranks that are not hosted here
      */
     public double[] losses(BatchSource source, long batch) {
+        requireShape(source);
         double[] sums = new double[plan.virtualRanks()];
         for (int v = block.first(); v < block.end(); v++) {
             for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
