@@ -12,6 +12,21 @@ package castalia.protocol.layout;
  */
 public record Chunk(int index, long offset, int length, int layer, int slice, boolean decay) {
 
+    public Chunk {
+        if (index < 0
+                || offset < 0
+                || offset > 1L << 48
+                || offset % FlatLayout.ALIGNMENT != 0
+                || length < 1
+                || length > ChunkGrid.LIMIT
+                || length % FlatLayout.ALIGNMENT != 0
+                || layer < 0
+                || slice < -1) {
+            throw new IllegalArgumentException("chunk " + index + " of " + length
+                    + " elements at element " + offset + ", layer " + layer + ", slice " + slice);
+        }
+    }
+
     /** One past the last element. */
     public long end() {
         return offset + length;

@@ -77,6 +77,16 @@ public final class FlatLayout {
      *     feed-forward width and vocabulary
      */
     public static FlatLayout of(ModelShape shape, int tensorSlices) {
+        requireSlices(shape, tensorSlices);
+        return new FlatLayout(shape, tensorSlices);
+    }
+
+    /**
+     * Checks T against a shape without building the layout.
+     *
+     * @throws IllegalArgumentException as {@link #of}
+     */
+    public static void requireSlices(ModelShape shape, int tensorSlices) {
         if (tensorSlices < 1 || Integer.bitCount(tensorSlices) != 1) {
             throw new IllegalArgumentException(
                     "tensor slices T = " + tensorSlices + " must be a power of two");
@@ -84,7 +94,6 @@ public final class FlatLayout {
         divides(tensorSlices, "num-attention-heads", shape.heads());
         divides(tensorSlices, "intermediate size", shape.intermediate());
         divides(tensorSlices, "padded vocabulary", shape.vocabulary());
-        return new FlatLayout(shape, tensorSlices);
     }
 
     private static void divides(int tensorSlices, String what, int value) {

@@ -1,5 +1,8 @@
 package castalia.protocol.step;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
 /**
  * The part of the state that is not a tensor.
  *
@@ -26,6 +29,13 @@ public record ScalarState(
         if (!(lossScale > 0) || !Double.isFinite(lossScale)) {
             throw new IllegalArgumentException("loss scale " + lossScale);
         }
+        if (scalerIteration < 0
+                || lastOverflow < -1
+                || lastOverflow > scalerIteration
+                || hysteresis < 1) {
+            throw new IllegalArgumentException("scaler iteration " + scalerIteration
+                    + " with last overflow " + lastOverflow + " and hysteresis " + hysteresis);
+        }
     }
 
     /** The state before the first step of a run without loss scaling. */
@@ -37,5 +47,27 @@ public record ScalarState(
     public ScalarState applied() {
         return new ScalarState(
                 step + 1, appliedUpdates + 1, lossScale, scalerIteration, lastOverflow, hysteresis);
+    }
+
+    /** The state after a step whose update was skipped, where there is no loss scaling. */
+    public ScalarState skipped() {
+        return new ScalarState(
+                step + 1, appliedUpdates, lossScale, scalerIteration, lastOverflow, hysteresis);
+    }
+
+    /**
+     * The canonical bytes, for hashes: the six components in order as 64-bit little-endian
+     * integers, the loss scale by its IEEE 754 bits.
+     */
+    public byte[] bytes() {
+        return ByteBuffer.allocate(6 * Long.BYTES)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putLong(step)
+                .putLong(appliedUpdates)
+                .putLong(Double.doubleToLongBits(lossScale))
+                .putLong(scalerIteration)
+                .putLong(lastOverflow)
+                .putLong(hysteresis)
+                .array();
     }
 }

@@ -2,7 +2,7 @@ package castalia.protocol.step;
 
 import castalia.protocol.step.Vote.HeldChunk;
 import castalia.protocol.step.Vote.LossSum;
-import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 
 /** What all votes of a step amount to. Every rank derives the same verdict from the same votes. */
@@ -46,8 +46,8 @@ public sealed interface Verdict {
      * @param gradientMean what the summed gradient is multiplied with to be that of the mean loss,
      *     {@code 1 / (lossScale * micro-batches)}
      * @param clip largest norm, 0 for no clipping
-     * @throws IllegalArgumentException if the votes are of different steps or leave a chunk or a
-     *     virtual rank out
+     * @throws IllegalArgumentException if the votes are of different steps, two are of one rank,
+     *     one names a chunk or a virtual rank that does not exist, or all leave one out
      */
     static Verdict of(
             List<Vote> votes,
@@ -60,11 +60,8 @@ public sealed interface Verdict {
         int[] holder = new int[chunks];
         double[] losses = new double[virtualRanks];
         boolean[] counted = new boolean[virtualRanks];
-        long step = votes.getFirst().step();
-        for (Vote vote : votes) {
-            if (vote.step() != step) {
-                throw new IllegalArgumentException("votes of steps " + step + " and " + vote.step());
-            }
+        List<Vote> byRank = sorted(votes, chunks, virtualRanks);
+        for (Vote vote : byRank) {
             for (HeldChunk chunk : vote.chunks()) {
                 HeldChunk other = held[chunk.chunk()];
                 if (other == null) {
@@ -100,6 +97,32 @@ public sealed interface Verdict {
         return new Apply(norm, loss, state, (float) factor);
     }
 
+    private static List<Vote> sorted(List<Vote> votes, int chunks, int virtualRanks) {
+        List<Vote> byRank =
+                votes.stream().sorted(Comparator.comparingInt(Vote::rank)).toList();
+        for (int i = 0; i < byRank.size(); i++) {
+            Vote vote = byRank.get(i);
+            if (vote.step() != byRank.getFirst().step()) {
+                throw new IllegalArgumentException(
+                        "votes of steps " + byRank.getFirst().step() + " and " + vote.step());
+            }
+            if (i > 0 && byRank.get(i - 1).rank() == vote.rank()) {
+                throw new IllegalArgumentException("two votes of rank " + vote.rank());
+            }
+            vote.chunks().forEach(held -> requireBelow("chunk", held.chunk(), chunks, vote));
+            vote.losses().forEach(loss ->
+                    requireBelow("virtual rank", loss.virtualRank(), virtualRanks, vote));
+        }
+        return byRank;
+    }
+
+    private static void requireBelow(String what, int index, int count, Vote vote) {
+        if (index >= count) {
+            throw new IllegalArgumentException("rank " + vote.rank() + " votes on " + what + " "
+                    + index + "; there are " + count);
+        }
+    }
+
     private static void requireComplete(HeldChunk[] held, boolean[] counted) {
         for (int c = 0; c < held.length; c++) {
             if (held[c] == null) {
@@ -109,7 +132,7 @@ public sealed interface Verdict {
         for (int v = 0; v < counted.length; v++) {
             if (!counted[v]) {
                 throw new IllegalArgumentException("no vote has the loss of virtual rank " + v
-                        + " of " + Arrays.toString(counted));
+                        + " of " + counted.length);
             }
         }
     }

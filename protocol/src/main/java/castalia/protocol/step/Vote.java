@@ -14,6 +14,9 @@ import java.util.List;
 public record Vote(int rank, long step, List<HeldChunk> chunks, List<LossSum> losses) {
 
     public Vote {
+        if (rank < 0 || step < 0) {
+            throw new IllegalArgumentException("vote of rank " + rank + " for step " + step);
+        }
         chunks = List.copyOf(chunks);
         losses = List.copyOf(losses);
     }
@@ -26,8 +29,21 @@ public record Vote(int rank, long step, List<HeldChunk> chunks, List<LossSum> lo
      * @param squares sum of squares of the finished gradient, unscaled, fp64; not finite if an
      *     element of the gradient is not
      */
-    public record HeldChunk(int chunk, StateDigest state, double squares) {}
+    public record HeldChunk(int chunk, StateDigest state, double squares) {
+        public HeldChunk {
+            if (chunk < 0 || squares < 0) {
+                throw new IllegalArgumentException(
+                        "chunk " + chunk + " with a sum of squares of " + squares);
+            }
+        }
+    }
 
     /** Sum over its tokens of a virtual rank's losses, fp64. */
-    public record LossSum(int virtualRank, double sum) {}
+    public record LossSum(int virtualRank, double sum) {
+        public LossSum {
+            if (virtualRank < 0) {
+                throw new IllegalArgumentException("virtual rank " + virtualRank);
+            }
+        }
+    }
 }

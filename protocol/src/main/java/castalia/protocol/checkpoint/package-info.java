@@ -1,0 +1,5 @@
+/** What a checkpoint is, and when one is due. */
+@NullMarked
+package castalia.protocol.checkpoint;
+
+import org.jspecify.annotations.NullMarked;
