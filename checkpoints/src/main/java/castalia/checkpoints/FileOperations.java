@@ -39,6 +39,9 @@ public interface FileOperations {
     /** Creates one folder unless it is there; its parent must exist. */
     void createDirectory(Path folder) throws IOException;
 
+    /** Sets the time of last change to now, so that an age guard spares the file. */
+    void touch(Path file) throws IOException;
+
     /** Makes the entries of a folder durable. */
     void forceDirectory(Path folder) throws IOException;
 

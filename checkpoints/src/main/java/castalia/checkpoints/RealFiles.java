@@ -9,6 +9,8 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
 
 /** The file operations of the operating system. */
 enum RealFiles implements FileOperations {
@@ -44,6 +46,11 @@ enum RealFiles implements FileOperations {
                 throw new CheckpointException(folder + " is in the way: it is no folder", e);
             }
         }
+    }
+
+    @Override
+    public void touch(Path file) throws IOException {
+        Files.setLastModifiedTime(file, FileTime.from(Instant.now()));
     }
 
     @Override

@@ -12,7 +12,7 @@ public final class SafeNames {
 
     private SafeNames() {}
 
-    /** Whether a name is letters, digits, dot, underscore, minus, and starts with neither dot nor minus. */
+    /** Whether a name is letters, digits, and behind the first also dots, underscores, minuses. */
     public static boolean plain(String name) {
         return PLAIN.matcher(name).matches();
     }

@@ -42,7 +42,9 @@ public final class StorageFullException extends CheckpointException {
         } catch (IOException e) {
             cause.addSuppressed(e);
         }
-        return full ? new StorageFullException(folder == null ? file : folder, bytes, cause) : cause;
+        return full
+                ? new StorageFullException(folder == null ? file : folder, bytes, cause)
+                : cause;
     }
 
     public Path folder() {

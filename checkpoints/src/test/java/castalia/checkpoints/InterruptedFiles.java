@@ -4,16 +4,21 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 
-/** Real file operations of which the n-th fails, alone or with all that follow it. */
+/**
+ * File operations of which the n-th fails, alone or with all that follow it. The others happen, but
+ * nothing is forced to disk: a process that dies loses no writes.
+ */
 public final class InterruptedFiles implements FileOperations {
 
     private final FileOperations files = FileOperations.real();
     private final int failing;
     private final boolean forGood;
     private final String message;
+    private final boolean sparing;
     private int done;
 
-    private InterruptedFiles(int failing, boolean forGood, String message) {
+    private InterruptedFiles(int failing, boolean forGood, String message, boolean sparing) {
+        this.sparing = sparing;
         this.failing = failing;
         this.forGood = forGood;
         this.message = message;
@@ -21,12 +26,17 @@ public final class InterruptedFiles implements FileOperations {
 
     /** From operation n (counted from 0) on nothing happens any more: the process has died. */
     public static InterruptedFiles dyingAt(int n) {
-        return new InterruptedFiles(n, true, "the process died");
+        return new InterruptedFiles(n, true, "the process died", false);
     }
 
     /** Operation n (counted from 0) fails once with a message. */
     public static InterruptedFiles failingAt(int n, String message) {
-        return new InterruptedFiles(n, false, message);
+        return new InterruptedFiles(n, false, message, false);
+    }
+
+    /** The disk is full at operation n alone, where removing files is not counted. */
+    public static InterruptedFiles fullAt(int n) {
+        return new InterruptedFiles(n, false, "No space left on device", true);
     }
 
     /** Operations begun so far. */
@@ -60,7 +70,6 @@ public final class InterruptedFiles implements FileOperations {
             @Override
             public void force() throws IOException {
                 step();
-                output.force();
             }
 
             @Override
@@ -84,7 +93,9 @@ public final class InterruptedFiles implements FileOperations {
 
     @Override
     public boolean delete(Path file) throws IOException {
-        step();
+        if (!sparing) {
+            step();
+        }
         return files.delete(file);
     }
 
@@ -95,9 +106,14 @@ public final class InterruptedFiles implements FileOperations {
     }
 
     @Override
+    public void touch(Path file) throws IOException {
+        step();
+        files.touch(file);
+    }
+
+    @Override
     public void forceDirectory(Path folder) throws IOException {
         step();
-        files.forceDirectory(folder);
     }
 
     @Override

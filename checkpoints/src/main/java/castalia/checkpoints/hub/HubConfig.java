@@ -73,7 +73,8 @@ public record HubConfig(ModelShape shape, String hiddenAct, int bosToken, int eo
         try {
             root = JSON.readTree(Files.readAllBytes(file));
         } catch (JsonProcessingException e) {
-            throw new CheckpointException(file + " is not valid JSON: " + e.getOriginalMessage(), e);
+            throw new CheckpointException(
+                    file + " is not valid JSON: " + e.getOriginalMessage(), e);
         }
         if (root == null || !root.isObject()) {
             throw new CheckpointException(file + " is no JSON object");

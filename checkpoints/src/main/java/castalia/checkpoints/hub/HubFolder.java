@@ -133,7 +133,8 @@ public final class HubFolder implements AutoCloseable {
         try {
             map = HubConfig.JSON.readTree(Files.readAllBytes(file)).path("weight_map");
         } catch (JsonProcessingException e) {
-            throw new CheckpointException(file + " is not valid JSON: " + e.getOriginalMessage(), e);
+            throw new CheckpointException(
+                    file + " is not valid JSON: " + e.getOriginalMessage(), e);
         }
         if (!map.isObject()) {
             throw new CheckpointException(file + " has no weight_map");
@@ -164,7 +165,8 @@ public final class HubFolder implements AutoCloseable {
             if (!found.shape().equals(hubShape(p))) {
                 wrong.add(p.name() + " has shape " + found.shape() + " instead of " + hubShape(p));
             } else if (!found.type().holdsWeights()) {
-                wrong.add(p.name() + " has type " + found.type() + "; F32, BF16 or F16 can be read");
+                wrong.add(p.name() + " has type " + found.type()
+                        + "; F32, BF16 or F16 can be read");
             }
         }
         List<String> extra = tensors.keySet().stream()

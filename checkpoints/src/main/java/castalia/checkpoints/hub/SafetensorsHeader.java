@@ -24,7 +24,8 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /** The JSON header of a safetensors file, and where each tensor's data lies behind it. */
-record SafetensorsHeader(SequencedMap<String, Entry> tensors, SequencedMap<String, String> metadata) {
+record SafetensorsHeader(
+        SequencedMap<String, Entry> tensors, SequencedMap<String, String> metadata) {
 
     /** The reference implementation's cap on the header. */
     static final int MAX_BYTES = 100_000_000;

@@ -1,0 +1,184 @@
+package castalia.checkpoints;
+
+import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.specification.RunSpecification;
+import castalia.protocol.wire.Codecs;
+import castalia.protocol.wire.MalformedMessageException;
+import castalia.protocol.wire.RunIdentity;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The folder of one run:
+ *
+ * <pre>
+ * specification                           record: the run specification, published once
+ * catalogue/step-000000000012.manifest    record: a checkpoint, published last
+ * chunks/ab/ab..ef.chunk                  content of checkpoints, named by SHA-256
+ * metrics.jsonl                           one line per step; not written here
+ * lock                                    held by the process that trains; says which
+ * </pre>
+ *
+ * Records are in the format of {@link ExclusiveRecords}. The folder may be moved or copied when no
+ * process trains in it.
+ */
+public final class RunFolder implements AutoCloseable {
+
+    private static final String SPECIFICATION = "specification";
+    private static final String CATALOGUE = "catalogue";
+    private static final String CHUNKS = "chunks";
+    private static final String METRICS = "metrics.jsonl";
+    private static final String LOCK = "lock";
+
+    private final Path path;
+    private final RunSpecification specification;
+    private final RunIdentity identity;
+    private final ChunkGrid grid;
+    private final ChunkStore chunks;
+    private final Catalogue catalogue;
+    private final FileOperations files;
+    private final @Nullable RunLock lock;
+
+    private RunFolder(
+            FileOperations files, Path path, RunSpecification specification,
+            @Nullable RunLock lock) {
+        this.files = files;
+        this.path = path;
+        this.specification = specification;
+        this.identity = RunIdentity.of(specification);
+        this.grid = ChunkGrid.of(
+                FlatLayout.of(specification.model(), specification.tensorSlices()));
+        this.chunks = new ChunkStore(files, path.resolve(CHUNKS));
+        this.catalogue = new Catalogue(files, path.resolve(CATALOGUE), identity);
+        this.lock = lock;
+    }
+
+    /**
+     * Opens a folder to train in, creating it where it does not exist, and locks it until closed.
+     *
+     * @throws CheckpointException if another process trains in it or it belongs to another run
+     */
+    public static RunFolder openToTrain(Path path, RunSpecification specification)
+            throws IOException {
+        return openToTrain(FileOperations.real(), path, specification);
+    }
+
+    /** As the other, over given file operations. */
+    public static RunFolder openToTrain(
+            FileOperations files, Path path, RunSpecification specification) throws IOException {
+        createFolders(files, path.toAbsolutePath());
+        RunLock lock = RunLock.acquire(path.resolve(LOCK));
+        try {
+            for (String name : new String[] {CATALOGUE, CHUNKS}) {
+                files.createDirectory(path.resolve(name));
+            }
+            files.forceDirectory(path);
+            byte[] bytes = Codecs.encode(specification);
+            ExclusiveRecords records =
+                    new ExclusiveRecords(files, path, Codecs.SPECIFICATION_BYTES);
+            switch (records.publish(SPECIFICATION, bytes)) {
+                case ExclusiveRecords.Outcome.Won() -> { }
+                case ExclusiveRecords.Outcome.Lost lost -> {
+                    RunIdentity there = RunIdentity.of(decode(path, lost.existing()));
+                    RunIdentity wanted = RunIdentity.of(specification);
+                    if (!there.equals(wanted)) {
+                        throw new CheckpointException(path + " belongs to another run ("
+                                + there.shortId() + ", not " + wanted.shortId()
+                                + "): its specification differs; choose another run folder");
+                    }
+                }
+            }
+            return new RunFolder(files, path, specification, lock);
+        } catch (IOException | RuntimeException e) {
+            try {
+                lock.close();
+            } catch (IOException left) {
+                e.addSuppressed(left);
+            }
+            throw e;
+        }
+    }
+
+    /**
+     * Opens a folder to look at its checkpoints; no lock is taken.
+     *
+     * @throws CheckpointException if it is no run folder
+     */
+    public static RunFolder openToRead(Path path) throws IOException {
+        if (!Files.isDirectory(path)) {
+            throw new CheckpointException(path + " is no folder");
+        }
+        ExclusiveRecords records =
+                new ExclusiveRecords(FileOperations.real(), path, Codecs.SPECIFICATION_BYTES);
+        byte[] bytes = records.read(SPECIFICATION).orElseThrow(() -> new CheckpointException(
+                path + " is no run folder: it has no file named " + SPECIFICATION));
+        return new RunFolder(FileOperations.real(), path, decode(path, bytes), null);
+    }
+
+    private static RunSpecification decode(Path path, byte[] bytes) throws CheckpointException {
+        try {
+            return Codecs.decodeSpecification(bytes);
+        } catch (MalformedMessageException e) {
+            throw new CheckpointException(path.resolve(SPECIFICATION) + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static void createFolders(FileOperations files, Path folder) throws IOException {
+        if (Files.isDirectory(folder)) {
+            return;
+        }
+        Path parent = folder.getParent();
+        if (parent == null || Files.exists(folder, LinkOption.NOFOLLOW_LINKS)) {
+            throw new CheckpointException(folder + " is in the way: it is no folder");
+        }
+        createFolders(files, parent);
+        files.createDirectory(folder);
+        files.forceDirectory(parent);
+    }
+
+    public Path path() {
+        return path;
+    }
+
+    public RunSpecification specification() {
+        return specification;
+    }
+
+    public RunIdentity identity() {
+        return identity;
+    }
+
+    /** The chunks of the run's state. */
+    public ChunkGrid grid() {
+        return grid;
+    }
+
+    public ChunkStore chunks() {
+        return chunks;
+    }
+
+    public Catalogue catalogue() {
+        return catalogue;
+    }
+
+    /** The file for one line of metrics per step. */
+    public Path metrics() {
+        return path.resolve(METRICS);
+    }
+
+    FileOperations files() {
+        return files;
+    }
+
+    /** Releases the lock, where this holds it. */
+    @Override
+    public void close() throws IOException {
+        if (lock != null) {
+            lock.close();
+        }
+    }
+}

@@ -1,0 +1,113 @@
+package castalia.checkpoints;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The lock that lets one process at a time train in a run folder. The operating system releases it
+ * when the process ends, however it ends; the file stays and says who holds or held it.
+ */
+final class RunLock implements AutoCloseable {
+
+    private static final int MOST_TEXT = 200;
+
+    /**
+     * Locks held by this process. Closing any channel to a file releases the process's lock on it,
+     * so a second attempt must be refused before it opens one.
+     */
+    private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
+
+    private final Path key;
+    private final FileChannel channel;
+
+    private RunLock(Path key, FileChannel channel) {
+        this.key = key;
+        this.channel = channel;
+    }
+
+    /**
+     * Takes the lock.
+     *
+     * @throws CheckpointException if another holds it, naming its process
+     */
+    static RunLock acquire(Path file) throws IOException {
+        Path folder = file.toAbsolutePath().getParent();
+        if (folder == null) {
+            throw new IllegalArgumentException(file + " has no folder");
+        }
+        Path key = folder.toRealPath();
+        long pid = ProcessHandle.current().pid();
+        if (!HELD.add(key)) {
+            throw inUse(folder, "this process (pid " + pid + ")");
+        }
+        FileChannel channel = null;
+        try {
+            channel = FileChannel.open(
+                    file,
+                    StandardOpenOption.CREATE,
+                    StandardOpenOption.READ,
+                    StandardOpenOption.WRITE,
+                    LinkOption.NOFOLLOW_LINKS);
+            FileLock lock = channel.tryLock();
+            if (lock == null) {
+                throw inUse(folder, holder(channel));
+            }
+            byte[] text = ("pid " + pid + host() + "\n").getBytes(StandardCharsets.UTF_8);
+            channel.truncate(0);
+            channel.write(ByteBuffer.wrap(text), 0);
+            return new RunLock(key, channel);
+        } catch (IOException | RuntimeException e) {
+            release(key, channel, e);
+            throw e;
+        }
+    }
+
+    private static void release(Path key, @Nullable FileChannel channel, Exception cause) {
+        try {
+            if (channel != null) {
+                channel.close();
+            }
+        } catch (IOException e) {
+            cause.addSuppressed(e);
+        } finally {
+            HELD.remove(key);
+        }
+    }
+
+    private static CheckpointException inUse(Path folder, String holder) {
+        return new CheckpointException(folder + " is in use by " + holder
+                + "; stop that process or choose another run folder");
+    }
+
+    private static String holder(FileChannel channel) throws IOException {
+        ByteBuffer text = ByteBuffer.allocate(MOST_TEXT);
+        channel.read(text, 0);
+        String line = new String(text.array(), 0, text.position(), StandardCharsets.UTF_8)
+                .lines().findFirst().orElse("").replaceAll("[^\\x20-\\x7e]", "?");
+        return line.isBlank() ? "another process" : "another process (" + line + ")";
+    }
+
+    private static String host() throws IOException {
+        Path file = Path.of("/proc/sys/kernel/hostname");
+        return Files.isReadable(file) ? " on " + Files.readString(file).strip() : "";
+    }
+
+    @Override
+    public void close() throws IOException {
+        try {
+            channel.close();
+        } finally {
+            HELD.remove(key);
+        }
+    }
+}
