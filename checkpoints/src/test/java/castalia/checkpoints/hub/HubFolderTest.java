@@ -202,6 +202,34 @@ class HubFolderTest {
     }
 
     @Test
+    void theHashOfTheWeightsIsTheSameForAnyShardsAndAnyExactType() throws IOException {
+        Path sharded = folder.resolve("sharded");
+        roundTrip(Fixtures.folder("hf-tiny"), sharded, 2, 1, 100_000);
+        Path narrow = folder.resolve("narrow");
+        Path wide = folder.resolve("wide");
+        String original;
+        String widened;
+        try (HubFolder hub = HubFolder.open(Fixtures.folder("hf-tiny"));
+                HubFolder other = HubFolder.open(sharded)) {
+            original = hub.sha256();
+            assertThat(other.sha256()).isEqualTo(original).hasSize(64);
+            FlatLayout layout = FlatLayout.of(hub.config().shape(), 1);
+            HubExport.write(narrow, layout, hub.weights(layout),
+                    HubExport.Options.of(TensorType.BF16));
+        }
+        try (HubFolder hub = HubFolder.open(narrow)) {
+            widened = hub.sha256();
+            assertThat(widened).isNotEqualTo(original);
+            FlatLayout layout = FlatLayout.of(hub.config().shape(), 1);
+            HubExport.write(
+                    wide, layout, hub.weights(layout), HubExport.Options.of(TensorType.F32));
+        }
+        try (HubFolder hub = HubFolder.open(wide)) {
+            assertThat(hub.sha256()).isEqualTo(widened);
+        }
+    }
+
+    @Test
     void buffersOfOldExportsAreIgnoredAndTheHeadMayBeCalledLmHead() throws IOException {
         Path old = changed("hf-tiny", tensors -> {
             List<TensorInfo> list = new ArrayList<>(tensors);
