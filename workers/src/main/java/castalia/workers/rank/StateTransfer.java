@@ -147,18 +147,18 @@ public final class StateTransfer {
         ChunkGrid grid = group.settings().grid();
         return (offset, destination) -> {
             try (Arena arena = Arena.ofConfined()) {
-                MemorySegment host = buffer(grid, arena);
                 long at = offset;
                 long end = offset + destination.byteSize() / Float.BYTES;
+                MemorySegment host =
+                        arena.allocate(4 * Math.min(end - at, ChunkGrid.LIMIT), 64);
                 for (int c = chunkAt(grid, offset); at < end; c++) {
                     Chunk chunk = grid.chunk(c);
                     long count = Math.min(end, chunk.end()) - at;
-                    MemorySegment part = host.asSlice(0, 4L * chunk.length());
+                    MemorySegment part = host.asSlice(0, 4 * count);
                     TrainingRank owner = group.owner(c);
-                    owner.download(part, owner.held().weight(c));
-                    MemorySegment.copy(part, ValueLayout.JAVA_FLOAT_UNALIGNED,
-                            4 * (at - chunk.offset()), destination,
-                            ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * (at - offset), count);
+                    owner.download(
+                            part, owner.held().weight(c).slice(at - chunk.offset(), count));
+                    MemorySegment.copy(part, 0, destination, 4 * (at - offset), 4 * count);
                     at += count;
                 }
             }
