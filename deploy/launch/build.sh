@@ -200,7 +200,8 @@ build_product() {
   local log=$home/build.log began=$SECONDS
   require_maven
   if [ ! -e "$home/dist" ]; then
-    say "first build: about 150 MB from Maven Central unless Maven has them, 2 to 4 minutes on two cores; log in .castalia/build.log"
+    say "first build: about 150 MB from Maven Central unless Maven has them, 2 to 4 minutes on two cores"
+    say "its log is .castalia/build.log"
   else
     say "the sources changed since the last build; building again; log in .castalia/build.log"
   fi
