@@ -35,7 +35,7 @@ class TrainCommandTest {
                 "seq-length": 20
                 "max-position-embeddings": 32
                 "pos-emb": "rotary"
-                "rotary-pct": 0.5
+                "rotary-pct": 0.7
                 "no-weight-tying": true
                 "gpt-j-residual": true
                 "optimizer": {"type": "Adam", "params": {"lr": 0.003, "betas": [0.9, 0.95], "eps": 1.0e-8}}
