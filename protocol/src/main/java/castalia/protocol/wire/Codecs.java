@@ -124,7 +124,8 @@ public final class Codecs {
             throw bounds.malformed("", String.valueOf(e.getMessage()));
         }
         if (!Arrays.equals(toMessage.apply(read).toByteArray(), bytes)) {
-            throw bounds.malformed("", "its bytes are not the canonical ones of what they describe");
+            throw bounds.malformed(
+                    "", "its bytes are not the canonical ones of what they describe");
         }
         return read;
     }

@@ -38,7 +38,7 @@ class LayoutTest {
         }
         // wide enough that vectors of one layer do not fit into one chunk
         shapes.add(new ModelShape(
-                1, 400_000, 16, 2_000_000, 16, 8, 0, 10_000, 1e-5, true, Gelu.ERF, 1));
+                1, 176_000, 16, 64, 16, 8, 0, 10_000, 1e-5, true, Gelu.ERF, 1));
         PythiaModels.all().forEach(p -> shapes.add(p.shape()));
         return shapes.stream().flatMap(shape -> Stream.of(1, 2, 4, 8)
                 .filter(t -> shape.heads() % t == 0

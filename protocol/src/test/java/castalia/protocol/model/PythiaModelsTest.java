@@ -130,7 +130,11 @@ class PythiaModelsTest {
                 .hasMessageContaining("between 0 and the head dimension 4");
         assertThatThrownBy(() -> new ModelShape(
                         0, 8, 2, 4, 4, 4, 2, 10_000, 1e-5, true, Gelu.ERF, 1))
-                .hasMessage("layers is 0; it must lie between 1 and 16777216");
+                .hasMessage("layers is 0; it must lie between 1 and 4096");
+        assertThatThrownBy(() -> new ModelShape(
+                        4096, 1 << 24, 1, 1 << 24, 1 << 24, 4, 0, 10_000, 1e-5, true, Gelu.ERF, 1))
+                .hasMessage("the model would have more than 6918091977594503168 parameters;"
+                        + " at most 274877906944 are possible");
         assertThatThrownBy(() -> new ModelShape(
                         1, 8, 2, 4, 4, 4, 2, Double.NaN, 1e-5, true, Gelu.ERF, 1))
                 .hasMessageContaining("rotary base NaN");

@@ -36,6 +36,8 @@ class ReductionTreeTest {
         assertThatThrownBy(leaf::left).hasMessage("leaf 3 has no children");
         assertThatThrownBy(leaf::right).isInstanceOf(IllegalStateException.class);
         assertThatThrownBy(() -> new Node(0, 0)).hasMessage("node of 0 leaves from 0");
+        assertThatThrownBy(() -> ReductionTree.cover(4, new Block(3, 2)))
+                .hasMessage("Block[first=3, count=2] does not lie in 4 leaves");
     }
 
     @Test

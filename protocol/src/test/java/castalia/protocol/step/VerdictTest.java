@@ -166,7 +166,8 @@ class VerdictTest {
         assertThatThrownBy(() -> Verdict.of(votes, 2, 3, 50, 1, 1))
                 .hasMessage("rank 1 votes on virtual rank 3; there are 3");
         assertThatThrownBy(() -> Verdict.of(
-                        List.of(votes.get(0), new Vote(1, 6, List.of(), List.of())), 2, 4, 50, 1, 1))
+                        List.of(votes.get(0), new Vote(1, 6, List.of(), List.of())),
+                        2, 4, 50, 1, 1))
                 .hasMessage("votes of steps 5 and 6");
         assertThatThrownBy(() -> Verdict.of(
                         List.of(votes.get(0), votes.get(0)), 2, 4, 50, 1, 1))
