@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** What is left of a run folder when the process dies or the power fails at any point. */
-@Timeout(3600)
+@Timeout(120)
 class CrashTest {
 
     private static final RunSpecification RUN = Runs.smallest();
@@ -107,6 +107,7 @@ class CrashTest {
     }
 
     @Test
+    @Timeout(3600)
     void noPowerCutLosesWhatWasAcknowledgedOrMixesCheckpoints() throws IOException {
         assertThat(losses(files -> files, 1)).isZero();
     }
