@@ -120,7 +120,7 @@ class BadInputTest {
     @Test
     void aModelThatDoesNotFitInMemoryIsRefusedBeforeItIsTouched() throws IOException {
         String large = YAML.replace("\"hidden-size\": 16", "\"hidden-size\": 16384")
-                .replace("\"num-layers\": 1", "\"num-layers\": 96");
+                .replace("\"num-layers\": 1", "\"num-layers\": 20");
         Cli.Result result = train(large);
         refused(result, 15, "memory");
         assertThat(folder.resolve("run/catalogue")).isEmptyDirectory();
