@@ -82,8 +82,8 @@ final class AttentionBounds {
         return error;
     }
 
-    private void pair(double[] error, double[] dOut, int output, double log, double row, int b, int h,
-            int i, int j) {
+    private void pair(double[] error, double[] dOut, int output, double log, double row, int b,
+            int h, int i, int j) {
         int query = at(b, i, h, 0);
         int key = at(b, j, h, 1);
         int value = at(b, j, h, 2);

@@ -51,8 +51,8 @@ interface AttentionContract extends KernelSubject {
         try (Trial trial = Trial.bitwise(this, "%s, %s, %s, %s", type, size, rotary, inverse)) {
             Operand qkv = trial.inout("qkv", type, Values.normal(1, count, 1));
             Operand table = trial.input("table", DType.F32, Values.rotaryTable(sequence, rotary));
-            trial.run((kernels, b) -> kernels.rotary(b.of(qkv), b.of(table), inverse, batch, sequence,
-                    heads, dimension, rotary));
+            trial.run((kernels, b) -> kernels.rotary(b.of(qkv), b.of(table), inverse, batch,
+                    sequence, heads, dimension, rotary));
             trial.same(qkv);
         }
     }
@@ -82,7 +82,8 @@ interface AttentionContract extends KernelSubject {
         int sequence = size.sequence();
         int heads = size.heads();
         int dimension = size.dimension();
-        try (Trial trial = Trial.inDouble(this, "%s, %s, %s, %s", type, size, deviation, dominant)) {
+        try (Trial trial = Trial.inDouble(this, "%s, %s, %s, %s", type, size, deviation,
+                dominant)) {
             double[] values = Values.normal(1, 3 * size.elements(), 1);
             for (int i = 0; i < values.length; i++) {
                 int part = i / dimension % 3;

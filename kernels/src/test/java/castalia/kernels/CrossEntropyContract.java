@@ -78,8 +78,8 @@ interface CrossEntropyContract extends KernelSubject {
                 sum.add(trial.input("sum " + s, DType.F32, Values.integers(9 + s, rows, 1, 999)));
             }
             Operand target = trial.input("target", DType.F32, Values.normal(99, rows, spread));
-            Results loss = trial.evaluate((kernels, b) -> kernels.softmaxJoin(b.of(factor), b.of(max),
-                    b.of(sum), b.of(target), rows));
+            Results loss = trial.evaluate((kernels, b) -> kernels.softmaxJoin(b.of(factor),
+                    b.of(max), b.of(sum), b.of(target), rows));
             double[] largest = new double[rows];
             for (int r = 0; r < rows; r++) {
                 largest[r] = max.stream().mapToDouble(joinedMax(r)).max().orElseThrow();
@@ -118,7 +118,8 @@ interface CrossEntropyContract extends KernelSubject {
     private void gradient(DType type, int rows, int vocabulary, boolean inPlace) {
         int first = 40;
         float scale = 1024f / 77;
-        try (Trial trial = Trial.inDouble(this, "%s, %s x %s, %s", type, rows, vocabulary, inPlace)) {
+        try (Trial trial = Trial.inDouble(this, "%s, %s x %s, %s", type, rows, vocabulary,
+                inPlace)) {
             double[] values = Values.normal(1, (long) rows * vocabulary, 2);
             for (int i = 0; i < values.length; i++) {
                 values[i] = i % 5 == 0 ? 1 : Math.exp(-Math.abs(values[i]));
@@ -148,7 +149,7 @@ interface CrossEntropyContract extends KernelSubject {
         }
     }
 
-    /** T = 1, 2, 4 slices, with the logits the last slice pads left out, against one softmax in F64. */
+    /** T = 1, 2, 4 slices against one softmax in F64. */
     @Test
     default void slicedCrossEntropyIsOneSoftmax() {
         for (Logits kind : Logits.values()) {

@@ -119,7 +119,8 @@ final class DerivativesTest {
         Buffer dWeight = zeros(n * k);
         Buffer dBias = zeros(n);
         kernels.matmul(MatmulShape.inputGradient(m, n, k, F64, F64), dx, dOut, weight, bias);
-        kernels.matmul(MatmulShape.weightGradient(m, n, k, F64, F64, false), dWeight, dOut, x, bias);
+        kernels.matmul(MatmulShape.weightGradient(m, n, k, F64, F64, false), dWeight, dOut, x,
+                bias);
         kernels.biasGradient(dBias, dOut, m, n, false);
         agrees("dx", dx, x, loss);
         agrees("dWeight", dWeight, weight, loss);
@@ -219,13 +220,14 @@ final class DerivativesTest {
         Buffer mean = zeros(rows);
         Buffer rstd = zeros(rows);
         DoubleSupplier loss = () -> {
-            kernels.layerNormDouble(out1, out2, mean, rstd, x, weight1, bias1, weight2, bias2, 1e-5f,
-                    rows, columns);
+            kernels.layerNormDouble(out1, out2, mean, rstd, x, weight1, bias1, weight2, bias2,
+                    1e-5f, rows, columns);
             return dot(out1, dOut1) + dot(out2, dOut2) + dot(x, dResidual);
         };
         double _ = loss.getAsDouble();
         Buffer dx = zeros(count);
-        List<Buffer> gradients = List.of(zeros(columns), zeros(columns), zeros(columns), zeros(columns));
+        List<Buffer> gradients = List.of(zeros(columns), zeros(columns), zeros(columns),
+                zeros(columns));
         kernels.layerNormDoubleBackward(dx, gradients.get(0), gradients.get(1), gradients.get(2),
                 gradients.get(3), dResidual, dOut1, dOut2, x, mean, rstd, weight1, weight2, rows,
                 columns, false);

@@ -7,7 +7,8 @@ package castalia.kernels;
  * and refuses buffers that do not fit. A subclass names the device.
  */
 abstract class KernelContract
-        implements ProductContract,
+        implements DeviceContract,
+                ProductContract,
                 NormContract,
                 AttentionContract,
                 PointwiseContract,

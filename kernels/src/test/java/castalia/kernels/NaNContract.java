@@ -29,7 +29,8 @@ interface NaNContract extends KernelSubject {
             for (int at : new int[] {0, 66, 70, count - 1}) {
                 try (Trial trial = Trial.inDouble(this, "%s at %s", type, at)) {
                     Operand x = trial.input("x", type, spoiled(1, count, Double.NaN, at));
-                    Operand weight = trial.input("weight", type, Values.normal(2, NAN_COLUMNS * 3, 1));
+                    Operand weight = trial.input("weight", type,
+                            Values.normal(2, NAN_COLUMNS * 3, 1));
                     Operand vector = trial.input("vector", type, Values.normal(3, NAN_COLUMNS, 1));
                     Operand product = trial.output("product", DType.F32, NAN_ROWS * 3);
                     Operand normal = trial.output("normal", type, count);
@@ -67,7 +68,8 @@ interface NaNContract extends KernelSubject {
             for (int part = 0; part < 3; part++) { // Q, K, V
                 for (int position : new int[] {0, 16, 32}) {
                     int at = (position * 3 + part) * dimension + 7;
-                    try (Trial trial = Trial.inDouble(this, "%s at %s of %s", type, position, part)) {
+                    try (Trial trial = Trial.inDouble(this, "%s at %s of %s", type, position,
+                            part)) {
                         Operand qkv = trial.input("qkv", type,
                                 spoiled(1, 3L * sequence * dimension, Double.NaN, at));
                         Operand out = trial.output("out", type, (long) sequence * dimension);
@@ -119,8 +121,8 @@ interface NaNContract extends KernelSubject {
                         b.of(target), b.of(labels), NAN_COLUMNS, 1, NAN_COLUMNS);
                 double joined = kernels.softmaxJoin(b.of(factor), b.of(max), b.of(sum),
                         b.of(target), 1);
-                kernels.softmaxGradient(b.of(left), b.of(left), b.of(factor.get(0)), b.of(labels), 1,
-                        0, 1, NAN_COLUMNS);
+                kernels.softmaxGradient(b.of(left), b.of(left), b.of(factor.get(0)), b.of(labels),
+                        1, 0, 1, NAN_COLUMNS);
                 kernels.softmaxGradient(b.of(right), b.of(right), b.of(factor.get(1)), b.of(labels),
                         1, NAN_COLUMNS, 1, NAN_COLUMNS);
                 return joined;

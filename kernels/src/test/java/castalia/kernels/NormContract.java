@@ -85,8 +85,10 @@ interface NormContract extends KernelSubject {
                     int i = r * columns + c;
                     double normal = Math.abs(x.before()[i] - average) * scale;
                     double off = meanError[r] * scale + normal * (relative + 4 * U);
-                    error1[i] = Math.abs(weight1.before()[c]) * off + 2 * U * Math.abs(bias1.before()[c]);
-                    error2[i] = Math.abs(weight2.before()[c]) * off + 2 * U * Math.abs(bias2.before()[c]);
+                    error1[i] = Math.abs(weight1.before()[c]) * off
+                            + 2 * U * Math.abs(bias1.before()[c]);
+                    error2[i] = Math.abs(weight2.before()[c]) * off
+                            + 2 * U * Math.abs(bias2.before()[c]);
                 }
             }
             trial.near(mean, meanError);
@@ -142,7 +144,8 @@ interface NormContract extends KernelSubject {
                         b.of(rstd), b.of(one.weight), rows, columns, true);
                 kernels.layerNormDoubleBackward(b.of(dxDouble), b.of(again.dWeight),
                         b.of(again.dBias), b.of(two.dWeight), b.of(two.dBias), b.of(dResidual2),
-                        b.of(again.dOut), b.of(two.dOut), b.of(x), b.of(mean), b.of(rstd), b.of(again.weight), b.of(two.weight), rows, columns,
+                        b.of(again.dOut), b.of(two.dOut), b.of(x), b.of(mean), b.of(rstd),
+                        b.of(again.weight), b.of(two.weight), rows, columns,
                         false);
                 if (!inPlace) { // a second time only for the accumulated parameter gradients
                     kernels.layerNormDoubleBackward(b.of(dxDouble), b.of(again.dWeightAdded),
@@ -194,7 +197,8 @@ interface NormContract extends KernelSubject {
             dOut = trial.input("dOut", type, Values.normal(seed + 1, (long) rows * columns, 1));
             dWeight = trial.output("dWeight", DType.F32, columns);
             dBias = trial.output("dBias", DType.F32, columns);
-            dWeightAdded = trial.inout("dWeight added", DType.F32, Values.normal(seed + 2, columns, 1));
+            dWeightAdded = trial.inout("dWeight added", DType.F32,
+                    Values.normal(seed + 2, columns, 1));
             dBiasAdded = trial.inout("dBias added", DType.F32, Values.normal(seed + 3, columns, 1));
         }
 

@@ -20,7 +20,8 @@ interface OptimizerContract extends KernelSubject {
             for (double scale : new double[] {1e-20, 1, 1e18}) {
                 try (Trial trial = Trial.bitwise(this, "%s times %s", count, scale)) {
                     Operand x = trial.input("x", DType.F32, Values.normal(1, count, scale));
-                    Results sum = trial.evaluate((kernels, b) -> kernels.sumOfSquares(b.of(x), count));
+                    Results sum = trial.evaluate(
+                            (kernels, b) -> kernels.sumOfSquares(b.of(x), count));
                     assertThat(sum.actual()).isEqualTo(sum.expected());
                 }
             }
@@ -62,7 +63,8 @@ interface OptimizerContract extends KernelSubject {
         try (Trial trial = Trial.bitwise(this, "%s, %s, %s", compute, count, scalars)) {
             Operand weight = trial.inout("weight", DType.F32, Values.normal(1, count, 1));
             Operand first = trial.inout("first", DType.F32, Values.normal(2, count, 1e-2));
-            double[] squares = Arrays.stream(Values.normal(3, count, 1e-2)).map(x -> x * x).toArray();
+            double[] squares =
+                    Arrays.stream(Values.normal(3, count, 1e-2)).map(x -> x * x).toArray();
             Operand second = trial.inout("second", DType.F32, squares);
             double[] gradients = Values.normal(4, count, 1e-2);
             gradients[count / 2] = 0;
@@ -92,10 +94,12 @@ interface OptimizerContract extends KernelSubject {
             Operand rounded = trial.output("compute", DType.F32, 4);
             trial.run((kernels, b) -> kernels.adamW(b.of(weight), b.of(first), b.of(second),
                     b.of(rounded), b.of(gradient), UPDATE, 32, 4, b.digest()));
-            assertThat(bits(weight)).containsExactly(0x3FBFC8BB, 0xBE7CDCE3, 0x3A831219, 0x4479FF5C);
+            assertThat(bits(weight)).containsExactly(0x3FBFC8BB, 0xBE7CDCE3, 0x3A831219,
+                    0x4479FF5C);
             assertThat(bits(rounded)).containsExactly(bits(weight));
             assertThat(bits(first)).containsExactly(0x3C2B22D1, 0xBB4D1B72, 0x00000000, 0x292FEC05);
-            assertThat(bits(second)).containsExactly(0x38DD2229, 0x363D7578, 0x00000000, 0x14172274);
+            assertThat(bits(second)).containsExactly(0x38DD2229, 0x363D7578, 0x00000000,
+                    0x14172274);
             assertThat(trial.digest().a).isEqualTo(0x6298013AED18F422L);
             assertThat(trial.digest().b).isEqualTo(0xB895F8690D6986BEL);
         }
@@ -226,7 +230,8 @@ interface OptimizerContract extends KernelSubject {
                 kernels.normal(b.of(out), 0.02, 1234, 0, 0, 0, 6, 1, 6);
                 kernels.normal(b.of(far), 1.0, -7, 41, 2_000_000, 3000, 5120, 1, 2);
             });
-            assertThat(bits(out)).containsExactly(0x3BC3FD90, 0x3CB5B55E, 0xBCEE3A5A, 0xBB70AFD6, 0x3BE84C17, 0xBCBA6C61);
+            assertThat(bits(out)).containsExactly(0x3BC3FD90, 0x3CB5B55E, 0xBCEE3A5A, 0xBB70AFD6,
+                    0x3BE84C17, 0xBCBA6C61);
             assertThat(bits(far)).containsExactly(0xBE827C07, 0x3D544373);
         }
     }
@@ -257,7 +262,8 @@ interface OptimizerContract extends KernelSubject {
                 assertThat((double) Arrays.stream(values).filter(x -> x < -limit).count())
                         .isBetween(expected - allowed, expected + allowed);
             }
-            assertThat(Arrays.stream(values).map(Math::abs).max().orElseThrow()).isBetween(4.0, 6.5);
+            assertThat(Arrays.stream(values).map(Math::abs).max().orElseThrow())
+                    .isBetween(4.0, 6.5);
         }
     }
 }

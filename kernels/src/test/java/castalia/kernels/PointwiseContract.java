@@ -88,7 +88,9 @@ interface PointwiseContract extends KernelSubject {
                     ? trial.input("bias2", type, Values.normal(2, columns, 1))
                     : null;
             double[] values = Values.normal(3, count, 1);
-            Operand out = inPlace ? trial.inout("x", type, values) : trial.output("out", type, count);
+            Operand out = inPlace
+                    ? trial.inout("x", type, values)
+                    : trial.output("out", type, count);
             Operand x = inPlace ? out : trial.input("x", type, values);
             trial.run((kernels, b) -> kernels.residual(b.of(out), b.of(x), b.of(partials),
                     b.of(bias1), b.orNull(bias2), copies, rows, columns));

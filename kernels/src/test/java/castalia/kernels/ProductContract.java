@@ -90,7 +90,8 @@ interface ProductContract extends KernelSubject {
             Operand bias = trial.input("bias", shape.input(), Values.normal(4, n, scale * scale));
             Operand out = trial.inout("out", shape.output(), outValues);
             trial.run((kernels, on) -> kernels.matmul(
-                    on.tested() ? shape : inDouble(shape), on.of(out), on.of(a), on.of(b), on.of(bias)));
+                    on.tested() ? shape : inDouble(shape), on.of(out), on.of(a), on.of(b),
+                    on.of(bias)));
             trial.near(out, errors(shape, a.before(), b.before(), bias.before(), out.before()));
         }
     }
@@ -118,9 +119,13 @@ interface ProductContract extends KernelSubject {
             for (int j = 0; j < shape.n(); j++) {
                 double sum = shape.bias() ? Math.abs(bias[j]) : 0;
                 for (int l = 0; l < shape.k(); l++) {
-                    double left = a[shape.transposeA() ? l * shape.strideA() + i : i * shape.strideA() + l];
-                    double right = b[shape.transposeB() ? j * shape.strideB() + l : l * shape.strideB() + j];
-                    sum += Math.abs(left * right);
+                    int left = shape.transposeA()
+                            ? l * shape.strideA() + i
+                            : i * shape.strideA() + l;
+                    int right = shape.transposeB()
+                            ? j * shape.strideB() + l
+                            : l * shape.strideB() + j;
+                    sum += Math.abs(a[left] * b[right]);
                 }
                 int element = i * shape.strideOut() + j;
                 sum += shape.accumulate() ? Math.abs(out[element]) : 0;
@@ -140,7 +145,8 @@ interface ProductContract extends KernelSubject {
                     Operand dy = trial.input("dy", input, Values.normal(1, rows * 20L, 1));
                     Operand x = trial.input("x", input, Values.normal(2, rows * 67L, 1));
                     Operand written = trial.output("dw", DType.F32, 20 * 67);
-                    Operand added = trial.inout("dw added", DType.F32, Values.normal(3, 20 * 67, 9));
+                    Operand added = trial.inout("dw added", DType.F32,
+                            Values.normal(3, 20 * 67, 9));
                     trial.run((kernels, b) -> {
                         MatmulShape s = b.tested() ? shape : inDouble(shape);
                         kernels.matmul(s, b.of(written), b.of(dy), b.of(x), b.of(x));

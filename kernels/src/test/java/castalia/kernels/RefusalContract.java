@@ -57,7 +57,8 @@ interface RefusalContract extends KernelSubject {
         list.add(new Operation("embeddingBackward",
                 (k, b) -> k.embeddingBackward(b[0], b[1], b[2], 0, R, C, V, false), V * C, n, -R));
         list.add(new Operation("layerNorm",
-                (k, b) -> k.layerNorm(b[0], b[1], b[2], b[3], b[4], b[5], 1, R, C), n, R, R, n, C, C));
+                (k, b) -> k.layerNorm(b[0], b[1], b[2], b[3], b[4], b[5], 1, R, C),
+                n, R, R, n, C, C));
         list.add(new Operation("layerNormDouble",
                 (k, b) -> k.layerNormDouble(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], 1,
                         R, C), n, n, R, R, n, C, C, C, C));
@@ -86,12 +87,14 @@ interface RefusalContract extends KernelSubject {
         list.add(new Operation("sumPartials",
                 (k, b) -> k.sumPartials(b[0], new Buffer[] {b[1], b[2]}, n), n, n, n));
         list.add(new Operation("softmaxPartial",
-                (k, b) -> k.softmaxPartial(b[0], b[1], b[2], b[3], b[4], 0, R, V), R * V, R, R, R, -R));
+                (k, b) -> k.softmaxPartial(b[0], b[1], b[2], b[3], b[4], 0, R, V),
+                R * V, R, R, R, -R));
         list.add(new Operation("softmaxJoin",
                 (k, b) -> k.softmaxJoin(new Buffer[] {b[0], b[1]}, new Buffer[] {b[2], b[3]},
                         new Buffer[] {b[4], b[5]}, b[6], R), R, R, R, R, R, R, R));
         list.add(new Operation("softmaxGradient",
-                (k, b) -> k.softmaxGradient(b[0], b[1], b[2], b[3], 1, 0, R, V), R * V, R * V, R, -R));
+                (k, b) -> k.softmaxGradient(b[0], b[1], b[2], b[3], 1, 0, R, V),
+                R * V, R * V, R, -R));
         list.add(new Operation("add", (k, b) -> k.add(b[0], b[1], n), n, n));
         list.add(new Operation("cast", (k, b) -> k.cast(b[0], b[1], n), n, n));
         list.add(new Operation("zero", (k, b) -> k.zero(b[0], n), n));
@@ -129,7 +132,8 @@ interface RefusalContract extends KernelSubject {
                 for (int i = 0; i < buffers.size(); i++) {
                     Buffer right = buffers.get(i);
                     DType other = right.type() == DType.I32 ? DType.F32 : DType.I32;
-                    refused(operation, i, buffers, new Buffer(other, right.elements(), right.segment()));
+                    Buffer wrong = new Buffer(other, right.elements(), right.segment());
+                    refused(operation, i, buffers, wrong);
                 }
             }
         }

@@ -27,7 +27,7 @@ final class Values {
         return values;
     }
 
-    /** Cosines, then sines, of each position's rotary angles, rounded to F32: (sequence, rotary). */
+    /** Cosines, then sines, of each position's rotary angles in F32: (sequence, rotary). */
     static double[] rotaryTable(int sequence, int rotary) {
         double[] table = new double[sequence * rotary];
         for (int s = 0; s < sequence; s++) {
@@ -42,7 +42,8 @@ final class Values {
 
     /** The bytes of values rounded to a type. */
     static byte[] encode(DType type, double[] values) {
-        ByteBuffer bytes = ByteBuffer.allocate(values.length * type.bytes()).order(ByteOrder.nativeOrder());
+        ByteBuffer bytes =
+                ByteBuffer.allocate(values.length * type.bytes()).order(ByteOrder.nativeOrder());
         for (double value : values) {
             switch (type) {
                 case F32 -> bytes.putFloat((float) value);

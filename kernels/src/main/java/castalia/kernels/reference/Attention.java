@@ -19,11 +19,11 @@ final class Attention {
     private double[] sums = new double[0];
 
     /**
-     * Rotates the pairs (i, i + rotary/2) of Q and K by their position's angle. F32 throughout, each
-     * product rounded, then the sum; F64 for F64 buffers.
+     * Rotates the pairs (i, i + rotary/2) of Q and K by their position's angle. F32 throughout,
+     * each product rounded, then the sum; F64 for F64 buffers.
      */
-    static void rotary(Buffer qkv, Buffer table, boolean inverse, int batch, int sequence, int heads,
-            int dimension, int rotary) {
+    static void rotary(Buffer qkv, Buffer table, boolean inverse, int batch, int sequence,
+            int heads, int dimension, int rotary) {
         numbers("qkv", qkv, 3L * batch * sequence * heads * dimension);
         numbers("table", table, (long) sequence * rotary);
         if (rotary < 0 || rotary > dimension || rotary % 2 != 0) {
@@ -60,7 +60,7 @@ final class Attention {
         }
     }
 
-    /** out (B, S, H, D) and lse (B, H, S): softmax(Q K^T / sqrt(D)) V over positions up to the own. */
+    /** out (B, S, H, D) and lse (B, H, S): softmax(Q K^T / sqrt(D)) V up to the own position. */
     void attention(Buffer out, Buffer lse, Buffer qkv, int batch, int sequence, int heads,
             int dimension) {
         long vectors = (long) batch * sequence * heads;
@@ -96,7 +96,7 @@ final class Attention {
         }
     }
 
-    /** dQkv (B, S, H, 3, D): head by head, its gradients are summed in F64 and rounded at the end. */
+    /** dQkv (B, S, H, 3, D): head by head, summed in F64 and rounded at the end. */
     void attentionBackward(Buffer dQkv, Buffer dOut, Buffer out, Buffer lse, Buffer qkv, int batch,
             int sequence, int heads, int dimension) {
         long vectors = (long) batch * sequence * heads;
@@ -124,8 +124,8 @@ final class Attention {
     }
 
     /** Adds what query i contributes to the sums (S, 3, D) of its head. */
-    private void queryBackward(Buffer dOut, Buffer out, double logSum, Buffer qkv, int b, int i, int h,
-            int sequence, int heads, int dimension) {
+    private void queryBackward(Buffer dOut, Buffer out, double logSum, Buffer qkv, int b, int i,
+            int h, int sequence, int heads, int dimension) {
         double scale = 1 / Math.sqrt(dimension);
         long query = vector(b, i, h, sequence, heads) * 3 * dimension;
         long output = vector(b, i, h, sequence, heads) * dimension;
@@ -153,8 +153,8 @@ final class Attention {
         }
     }
 
-    private static double score(Buffer qkv, long query, int b, int j, int h, int sequence, int heads,
-            int dimension) {
+    private static double score(Buffer qkv, long query, int b, int j, int h, int sequence,
+            int heads, int dimension) {
         long key = (vector(b, j, h, sequence, heads) * 3 + 1) * dimension;
         double sum = 0;
         for (int d = 0; d < dimension; d++) {

@@ -13,7 +13,7 @@ final class CrossEntropy {
 
     private CrossEntropy() {}
 
-    /** logits (R, V) become exp(logit - max); max, sum and, where the label is in this slice, target (R). */
+    /** logits (R, V) become exp(logit - max); max, sum and, of labels in this slice, target (R). */
     static void softmaxPartial(Buffer logits, Buffer max, Buffer sum, Buffer target, Buffer labels,
             int first, int rows, int vocabulary) {
         numbers("logits", logits, (long) rows * vocabulary);
@@ -42,8 +42,9 @@ final class CrossEntropy {
         }
     }
 
-    /** factor[s] (R) = exp(max_s - max) / sum over all slices; returns the sum of the rows' losses. */
-    static double softmaxJoin(Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
+    /** factor[s] (R) = exp(max_s - max) / sum over all slices; returns the sum of row losses. */
+    static double softmaxJoin(Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target,
+            int rows) {
         int slices = max.length;
         if (slices == 0 || factor.length != slices || sum.length != slices) {
             throw new IllegalArgumentException("slices: " + factor.length + " factors, " + slices

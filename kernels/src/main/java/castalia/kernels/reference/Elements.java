@@ -79,8 +79,8 @@ final class Elements {
     }
 
     /**
-     * Rounds F64 to bfloat16 once: first to F32 towards zero with the lowest bit set if anything was
-     * cut off, so that the second rounding sees which side of a tie the value lies on.
+     * Rounds F64 to bfloat16 once: first to F32 towards zero with the lowest bit set if anything
+     * was cut off, so that the second rounding sees which side of a tie the value lies on.
      */
     static short round(double value) {
         float near = (float) value;

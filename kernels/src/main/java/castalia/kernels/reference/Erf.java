@@ -8,12 +8,12 @@ final class Erf {
     private Erf() {}
 
     /**
-     * {@code 1 - erf(x)} for x of at least 0 (or NaN): below 2 from the series of erf whose terms
+     * {@code 1 - erf(x)} for x of at least 0 (or NaN): below 1 from the series of erf whose terms
      * are all positive, above from the continued fraction of erfc (Abramowitz and Stegun 7.1.6 and
      * 7.1.14).
      */
     static double erfc(double x) {
-        if (x < 2) {
+        if (x < 1) {
             double term = x;
             double sum = x;
             for (int n = 1; term > sum * 1e-18; n++) {
@@ -23,7 +23,7 @@ final class Erf {
             return 1 - 2 / ROOT_PI * StrictMath.exp(-x * x) * sum;
         }
         double fraction = x;
-        for (int n = 120; n >= 1; n--) {
+        for (int n = 200; n >= 1; n--) {
             fraction = x + n / 2.0 / fraction;
         }
         return StrictMath.exp(-x * x) / ROOT_PI / fraction;

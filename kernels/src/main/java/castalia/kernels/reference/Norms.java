@@ -15,8 +15,8 @@ final class Norms {
     private Norms() {}
 
     /** Row statistics: mean (R) and rstd (R) of x (R, C); then out (R, C) of one layer norm. */
-    static void layerNorm(Buffer out, Buffer mean, Buffer rstd, Buffer x, Buffer weight, Buffer bias,
-            float epsilon, int rows, int columns) {
+    static void layerNorm(Buffer out, Buffer mean, Buffer rstd, Buffer x, Buffer weight,
+            Buffer bias, float epsilon, int rows, int columns) {
         numbers("out", out, (long) rows * columns);
         numbers("mean", mean, rows);
         numbers("rstd", rstd, rows);
@@ -74,10 +74,10 @@ final class Norms {
         }
     }
 
-    /** dx (R, C) = dResidual + gradient of one layer norm; dWeight (C) and dBias (C) sum over rows. */
-    static void layerNormBackward(Buffer dx, Buffer dWeight, Buffer dBias, @Nullable Buffer dResidual,
-            Buffer dOut, Buffer x, Buffer mean, Buffer rstd, Buffer weight, int rows, int columns,
-            boolean accumulate) {
+    /** dx (R, C) = dResidual + gradient of one layer norm; dWeight, dBias (C) sum over rows. */
+    static void layerNormBackward(Buffer dx, Buffer dWeight, Buffer dBias,
+            @Nullable Buffer dResidual, Buffer dOut, Buffer x, Buffer mean, Buffer rstd,
+            Buffer weight, int rows, int columns, boolean accumulate) {
         checkInput(dx, dResidual, x, mean, rstd, rows, columns);
         checkBranch("", dWeight, dBias, dOut, weight, rows, columns);
         for (int r = 0; r < rows; r++) {
@@ -86,7 +86,8 @@ final class Norms {
             for (int c = 0; c < columns; c++) {
                 double normal = (get(x, row + c) - get(mean, r)) * get(rstd, r);
                 double gradient = dResidual == null ? 0 : get(dResidual, row + c);
-                gradient += get(rstd, r) * sums.gradient(get(weight, c) * get(dOut, row + c), normal);
+                double g = get(weight, c) * get(dOut, row + c);
+                gradient += get(rstd, r) * sums.gradient(g, normal);
                 set(dx, row + c, gradient);
             }
         }
@@ -96,7 +97,8 @@ final class Norms {
     /** dx (R, C) = dResidual + gradients of both layer norms. */
     static void layerNormDoubleBackward(Buffer dx, Buffer dWeight1, Buffer dBias1, Buffer dWeight2,
             Buffer dBias2, Buffer dResidual, Buffer dOut1, Buffer dOut2, Buffer x, Buffer mean,
-            Buffer rstd, Buffer weight1, Buffer weight2, int rows, int columns, boolean accumulate) {
+            Buffer rstd, Buffer weight1, Buffer weight2, int rows, int columns,
+            boolean accumulate) {
         checkInput(dx, dResidual, x, mean, rstd, rows, columns);
         checkBranch("1", dWeight1, dBias1, dOut1, weight1, rows, columns);
         checkBranch("2", dWeight2, dBias2, dOut2, weight2, rows, columns);
@@ -107,8 +109,10 @@ final class Norms {
             for (int c = 0; c < columns; c++) {
                 double normal = (get(x, row + c) - get(mean, r)) * get(rstd, r);
                 double gradient = get(dResidual, row + c);
-                gradient += get(rstd, r) * sums1.gradient(get(weight1, c) * get(dOut1, row + c), normal);
-                gradient += get(rstd, r) * sums2.gradient(get(weight2, c) * get(dOut2, row + c), normal);
+                double g1 = get(weight1, c) * get(dOut1, row + c);
+                double g2 = get(weight2, c) * get(dOut2, row + c);
+                gradient += get(rstd, r) * sums1.gradient(g1, normal);
+                gradient += get(rstd, r) * sums2.gradient(g2, normal);
                 set(dx, row + c, gradient);
             }
         }

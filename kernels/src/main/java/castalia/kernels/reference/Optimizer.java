@@ -22,7 +22,7 @@ final class Optimizer {
 
     private final double[] lanes = new double[LANES];
 
-    /** out (rows, columns): elements of a tensor with tensorColumns columns, from its (firstRow, firstColumn). */
+    /** out (rows, columns): part of a tensor with tensorColumns columns. */
     static void normal(Buffer out, double std, long seed, int tensor, int firstRow, int firstColumn,
             int tensorColumns, int rows, int columns) {
         numbers("out", out, (long) rows * columns);
@@ -36,7 +36,7 @@ final class Optimizer {
         }
     }
 
-    /** Sum of squares in F64: lane l takes elements l, l + 16, ...; lanes are folded by the tree. */
+    /** Sum of squares in F64: lane l takes elements l, l + 16, ...; the tree folds lanes. */
     double sumOfSquares(Buffer x, long count) {
         numbers("x", x, count);
         Arrays.fill(lanes, 0);

@@ -23,7 +23,7 @@ final class Pointwise {
 
     private Pointwise() {}
 
-    /** out (count) = gelu(x): x times the normal distribution at x, or its approximation by tanh. */
+    /** out (count) = gelu(x): x times the normal distribution at x, or its form by tanh. */
     static void gelu(Buffer out, Buffer x, boolean tanh, long count) {
         numbers("out", out, count);
         numbers("x", x, count);
@@ -65,7 +65,7 @@ final class Pointwise {
         return (1 - t * t) / 2 * ROOT_TWO_OVER_PI * (1 + 3 * CUBIC * x * x);
     }
 
-    /** out (R, C) = x + (tree(partials) + (copies bias1 + copies bias2)), all F32, rounded at the end. */
+    /** out (R, C) = x + (tree(partials) + (copies bias1 + copies bias2)) in F32, rounded. */
     static void residual(Buffer out, Buffer x, Buffer[] partials, Buffer bias1,
             @Nullable Buffer bias2, int copies, int rows, int columns) {
         long count = (long) rows * columns;
@@ -78,7 +78,10 @@ final class Pointwise {
         for (long i = 0; i < count; i++) {
             int c = (int) (i % columns);
             if (inDouble) {
-                double biases = copies * get(bias1, c) + (bias2 == null ? 0 : copies * get(bias2, c));
+                double biases = copies * get(bias1, c);
+                if (bias2 != null) {
+                    biases += copies * get(bias2, c);
+                }
                 set(out, i, get(x, i) + (tree(partials, 0, partials.length, i) + biases));
             } else {
                 float biases = copies * getFloat(bias1, c);
@@ -112,7 +115,7 @@ final class Pointwise {
         }
     }
 
-    /** Element i of the partials from..to summed by the canonical tree: cut at the largest power of two below. */
+    /** Element i of partials from..to by the tree, cut at the largest power of two below. */
     private static double tree(Buffer[] partials, int from, int to, long i) {
         if (to - from == 1) {
             return get(partials[from], i);

@@ -21,8 +21,10 @@ final class Products {
         int n = shape.n();
         int k = shape.k();
         numbers("out", out, extent(m, n, shape.strideOut()));
-        numbers("a", a, shape.transposeA() ? extent(k, m, shape.strideA()) : extent(m, k, shape.strideA()));
-        numbers("b", b, shape.transposeB() ? extent(n, k, shape.strideB()) : extent(k, n, shape.strideB()));
+        int aRows = shape.transposeA() ? k : m;
+        int bRows = shape.transposeB() ? n : k;
+        numbers("a", a, extent(aRows, m + k - aRows, shape.strideA()));
+        numbers("b", b, extent(bRows, k + n - bRows, shape.strideB()));
         typed("out", out, shape.output());
         typed("a", a, shape.input());
         typed("b", b, shape.input());
@@ -30,7 +32,7 @@ final class Products {
             numbers("bias", bias, n);
             typed("bias", bias, shape.input());
         }
-        // Element (i, l) of a lies at i * aRow + l * aColumn, whether a is stored transposed or not.
+        // Element (i, l) of a lies at i * aRow + l * aColumn, stored transposed or not.
         long aRow = shape.transposeA() ? 1 : shape.strideA();
         long aColumn = shape.transposeA() ? shape.strideA() : 1;
         long bRow = shape.transposeB() ? 1 : shape.strideB();
@@ -75,7 +77,8 @@ final class Products {
     }
 
     /** out (R, C): rows of weight (V, C) by token, where the token belongs to this slice. */
-    static void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows, int columns,
+    static void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows,
+            int columns,
             int vocabulary) {
         numbers("out", out, (long) rows * columns);
         tokens("tokens", tokens, rows);
