@@ -162,9 +162,9 @@ watch_maven() {
 
 # The first lines of a Maven log that say what went wrong.
 log_errors() {
-  grep -E '^\[(ERROR|FATAL)\]|^Error|^\[WARNING\] .*\.java:\[' "$1" |
-    grep -v -e '\[Help 1\]$' -e 're-run Maven' -e 'For more information' -e '\[Help 1\] http' -e 'To see the full' \
-      -e '^\[ERROR\] *$' -e 'After correcting the problems' -e 'mvn <args> -rf' \
+  grep -E '^\[(ERROR|FATAL)\]|^Error|^\[WARNING\] .*\.java:\[' "$1" | sed 's/ *-> \[Help [0-9]*\]$//' |
+    grep -v -e '\[Help [0-9]*\] http' -e 'e-run Maven' -e 'There are test failures' -e 'For more information' \
+      -e '^\[ERROR\] *$' -e 'To see the full' -e 'After correcting the problems' -e 'mvn <args> -rf' \
       -e 'Tests run:' -e '<<< ' -e '^\[ERROR\] [EF][a-z]*: *$' -e '^\[ERROR\]   *[A-Za-z]*\.[A-Za-z]' |
     awk '!seen[$0]++' | head -n 12
 }
@@ -200,7 +200,8 @@ build_product() {
   local log=$home/build.log began=$SECONDS
   require_maven
   if [ ! -e "$home/dist" ]; then
-    say "first build: about 150 MB from Maven Central unless Maven has them, 2 to 4 minutes on two cores; log in .castalia/build.log"
+    say "first build: about 150 MB from Maven Central unless Maven has them, 2 to 4 minutes on two cores"
+    say "its log is .castalia/build.log"
   else
     say "the sources changed since the last build; building again; log in .castalia/build.log"
   fi

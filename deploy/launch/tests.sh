@@ -24,7 +24,8 @@ TEXT
 read_reports() {
   awk '
     function plain(s) {
-      gsub(/&#10;.*/, "", s); gsub(/&quot;/, "\"", s); gsub(/&apos;/, "\047", s); gsub(/&#[0-9]+;/, " ", s)
+      sub(/^(&#10;| )+/, "", s); gsub(/(&#10;| )+/, " ", s)
+      gsub(/&quot;/, "\"", s); gsub(/&apos;/, "\047", s); gsub(/&#[0-9]+;/, " ", s)
       gsub(/&lt;/, "<", s); gsub(/&gt;/, ">", s); gsub(/&amp;/, "\\&", s)
       return s
     }

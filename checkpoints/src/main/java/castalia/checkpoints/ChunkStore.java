@@ -1,6 +1,7 @@
 package castalia.checkpoints;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -215,16 +216,16 @@ public final class ChunkStore {
         if (!Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
             return false;
         }
-        try (FileChannel channel = open(file)) {
+        try (Arena arena = Arena.ofConfined();
+                FileChannel channel = open(file)) {
             int[] expected = readHeader(file, channel, elements);
             ChunkFile.Sums sums = new ChunkFile.Sums(elements, false);
-            ByteBuffer piece = ByteBuffer.allocateDirect(PIECE_BYTES);
+            MemorySegment piece = arena.allocate(PIECE_BYTES);
             int start = ChunkFile.headerBytes(elements);
             long at = start;
             long end = ChunkFile.fileBytes(elements);
             while (at < end) {
-                MemorySegment part = MemorySegment.ofBuffer(
-                        piece.clear().limit((int) Math.min(PIECE_BYTES, end - at)));
+                MemorySegment part = piece.asSlice(0, Math.min(PIECE_BYTES, end - at));
                 at = fill(file, channel, at, part);
                 sums.update(part);
             }

@@ -2,6 +2,7 @@ package castalia.checkpoints;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import castalia.protocol.specification.RunSpecification;
 import java.io.IOException;
@@ -10,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.TimeUnit;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -21,7 +23,8 @@ import org.junit.jupiter.api.io.TempDir;
 class CrashTest {
 
     private static final RunSpecification RUN = Runs.smallest();
-    private static final int CUTS_PER_POINT = 3;
+    /** Ways to cut the power at each operation; a long run sets the property. */
+    private static final int CUTS_PER_POINT = Integer.getInteger("castalia.test.cuts", 1);
 
     @TempDir Path root;
 
@@ -104,6 +107,7 @@ class CrashTest {
     }
 
     @Test
+    @Timeout(3600)
     void noPowerCutLosesWhatWasAcknowledgedOrMixesCheckpoints() throws IOException {
         assertThat(losses(files -> files, 1)).isZero();
     }
@@ -113,7 +117,7 @@ class CrashTest {
         assertThat(losses(files -> new ForwardingFiles(files) {
             @Override
             public void forceDirectory(Path folder) {}
-        }, 7)).isPositive();
+        }, 3)).isPositive();
     }
 
     @Test
@@ -137,7 +141,7 @@ class CrashTest {
                     }
                 };
             }
-        }, 7)).isPositive();
+        }, 3)).isPositive();
     }
 
     @Test
@@ -182,6 +186,49 @@ class CrashTest {
                         assertThat(e.folder()).isEqualTo(root.resolve("run/chunks"));
                     });
             assertThat(folder.catalogue().steps()).isEmpty();
+        }
+    }
+
+    /** Needs the right to mount a small file system in memory; skipped where there is none. */
+    @Test
+    void aReallyFullFileSystemIsNamedAndThePreviousCheckpointStays() throws Exception {
+        Path small = Files.createDirectory(root.resolve("small"));
+        boolean mounted = run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small.toString());
+        assumeTrue(mounted, "not run: a full file system, because mounting tmpfs is not allowed");
+        try {
+            Path path = small.resolve("run");
+            FileOperations boundless = new ForwardingFiles(FileOperations.real()) {
+                @Override
+                public long usableBytes(Path folder) {
+                    return Long.MAX_VALUE;
+                }
+            };
+            try (RunFolder folder =
+                    RunFolder.openToTrain(boundless, path, Runs.specification())) {
+                Runs.write(folder, 1);
+                assertThatThrownBy(() -> {
+                    Runs.write(folder, 2);
+                    Runs.write(folder, 3);
+                }).isInstanceOf(StorageFullException.class);
+                assertThat(folder.catalogue().steps()).contains(1L);
+                for (long step : folder.catalogue().steps()) {
+                    assertThat(CheckpointVerifier.verify(folder, step, 1).intact()).isTrue();
+                }
+            }
+            try (Stream<Path> all = Files.walk(path)) {
+                assertThat(all.filter(p -> p.toString().contains(".tmp-"))).isEmpty();
+            }
+        } finally {
+            run("umount", small.toString());
+        }
+    }
+
+    private static boolean run(String... command) throws IOException, InterruptedException {
+        try {
+            Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+            return process.waitFor(10, TimeUnit.SECONDS) && process.exitValue() == 0;
+        } catch (IOException e) {
+            return false;
         }
     }
 }

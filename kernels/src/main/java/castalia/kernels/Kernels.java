@@ -32,7 +32,7 @@ public interface Kernels {
     void prepare(List<MatmulShape> shapes);
 
     /**
-     * {@code out = a * b (+ bias) (+ out)}; see {@link MatmulShape}. {@code bias} is null unless
+     * {@code out = a * b (+ bias) (+ out)}; see {@link MatmulShape}. {@code bias} is ignored unless
      * the shape has one.
      */
     void matmul(MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias);

@@ -7,6 +7,7 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
+import java.util.stream.Collectors;
 
 /** Reads test resources. */
 public final class Fixtures {
@@ -27,7 +28,7 @@ public final class Fixtures {
             String text = new String(in.readAllBytes(), StandardCharsets.US_ASCII);
             String digits = text.lines()
                     .filter(line -> !line.startsWith("#"))
-                    .collect(java.util.stream.Collectors.joining())
+                    .collect(Collectors.joining())
                     .replace(" ", "");
             return HexFormat.of().parseHex(digits);
         } catch (IOException e) {

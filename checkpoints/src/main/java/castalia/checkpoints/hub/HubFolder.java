@@ -12,10 +12,14 @@ import castalia.protocol.model.Parameter.Role;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -44,6 +48,7 @@ public final class HubFolder implements AutoCloseable {
             "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
             "generation_config.json", "vocab.json", "merges.txt");
     private static final int LISTED = 6;
+    private static final long HASH_PIECE = 1 << 18;
 
     private final Path folder;
     private final HubConfig config;
@@ -274,6 +279,37 @@ public final class HubFolder implements AutoCloseable {
                         destination.asSlice((at - offset) * Float.BYTES, count * Float.BYTES));
             });
         };
+    }
+
+    /**
+     * SHA-256 of the weights in hexadecimal digits: as little-endian fp32, row-major, tensors in
+     * the order of {@link NeoxParameters}. Shards and stored type do not enter it.
+     */
+    public String sha256() throws IOException {
+        MessageDigest hash;
+        try {
+            hash = MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment floats = arena.allocate(HASH_PIECE * Float.BYTES, 64);
+            MemorySegment bytes = arena.allocate(HASH_PIECE * Float.BYTES, 64);
+            for (Parameter p : NeoxParameters.of(config.shape())) {
+                TensorType type = type(p);
+                for (long at = 0; at < p.elements(); at += HASH_PIECE) {
+                    long count = Math.min(HASH_PIECE, p.elements() - at);
+                    MemorySegment stored = file(p).data(stored(p)).asSlice(
+                            at * type.bytes(), count * type.bytes());
+                    MemorySegment piece = floats.asSlice(0, count * Float.BYTES);
+                    MemorySegment little = bytes.asSlice(0, count * Float.BYTES);
+                    Casts.toFloats(type, stored, 1, piece);
+                    new Casts().fromFloats(piece, 1, TensorType.F32, little);
+                    hash.update(little.asByteBuffer());
+                }
+            }
+        }
+        return HexFormat.of().formatHex(hash.digest());
     }
 
     @Override

@@ -7,8 +7,6 @@ import castalia.checkpoints.CheckpointException;
 import castalia.checkpoints.FileOperations;
 import castalia.checkpoints.Fixtures;
 import castalia.checkpoints.FlatWeights;
-import castalia.checkpoints.InterruptedFiles;
-import castalia.checkpoints.StorageFullException;
 import castalia.checkpoints.TensorMap;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
@@ -24,7 +22,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -202,6 +199,34 @@ class HubFolderTest {
     }
 
     @Test
+    void theHashOfTheWeightsIsTheSameForAnyShardsAndAnyExactType() throws IOException {
+        Path sharded = folder.resolve("sharded");
+        roundTrip(Fixtures.folder("hf-tiny"), sharded, 2, 1, 100_000);
+        Path narrow = folder.resolve("narrow");
+        Path wide = folder.resolve("wide");
+        String original;
+        String widened;
+        try (HubFolder hub = HubFolder.open(Fixtures.folder("hf-tiny"));
+                HubFolder other = HubFolder.open(sharded)) {
+            original = hub.sha256();
+            assertThat(other.sha256()).isEqualTo(original).hasSize(64);
+            FlatLayout layout = FlatLayout.of(hub.config().shape(), 1);
+            HubExport.write(narrow, layout, hub.weights(layout),
+                    HubExport.Options.of(TensorType.BF16));
+        }
+        try (HubFolder hub = HubFolder.open(narrow)) {
+            widened = hub.sha256();
+            assertThat(widened).isNotEqualTo(original);
+            FlatLayout layout = FlatLayout.of(hub.config().shape(), 1);
+            HubExport.write(
+                    wide, layout, hub.weights(layout), HubExport.Options.of(TensorType.F32));
+        }
+        try (HubFolder hub = HubFolder.open(wide)) {
+            assertThat(hub.sha256()).isEqualTo(widened);
+        }
+    }
+
+    @Test
     void buffersOfOldExportsAreIgnoredAndTheHeadMayBeCalledLmHead() throws IOException {
         Path old = changed("hf-tiny", tensors -> {
             List<TensorInfo> list = new ArrayList<>(tensors);
@@ -318,58 +343,6 @@ class HubFolderTest {
         Files.move(hub.resolve("model.safetensors"), hub.resolve("pytorch_model.bin"));
         assertThatThrownBy(() -> HubFolder.open(hub))
                 .hasMessageContaining("safe_serialization=True");
-    }
-
-    @Test
-    void anExportInterruptedAnywhereLeavesNoFolderOrTheWhole() throws IOException {
-        try (HubFolder hub = HubFolder.open(Fixtures.folder("hf-tiny"))) {
-            FlatLayout layout = FlatLayout.of(hub.config().shape(), 1);
-            FlatWeights weights = hub.weights(layout);
-            HubExport.Options options = new HubExport.Options(
-                    TensorType.F32, 200_000, 0, 0, hub.companions());
-            boolean finished = false;
-            for (int n = 0; !finished; n++) {
-                Path root = Files.createDirectory(folder.resolve("n" + n));
-                Path to = root.resolve("step0");
-                try {
-                    HubExport.write(
-                            InterruptedFiles.dyingAt(n), to, layout, weights, options);
-                    finished = true;
-                } catch (IOException e) {
-                    assertThat(e).hasMessage("the process died");
-                }
-                if (Files.exists(to)) {
-                    HubFolder.open(to).close();
-                }
-                assertThat(Files.exists(to) || !finished).isTrue();
-                Path other = Files.createDirectory(folder.resolve("m" + n));
-                InterruptedFiles once = InterruptedFiles.failingAt(n, "Disk quota exceeded");
-                try {
-                    HubExport.write(once, other.resolve("step0"), layout, weights, options);
-                } catch (StorageFullException e) {
-                    assertThat(e.bytesNeeded()).isPositive();
-                    assertThat(Fixtures.files(other)).isEmpty();
-                } catch (IOException e) {
-                    assertThat(e).hasMessage("Disk quota exceeded");
-                }
-            }
-        }
-    }
-
-    @Test
-    void anExistingFolderIsNotOverwritten() throws IOException {
-        try (HubFolder hub = HubFolder.open(Fixtures.folder("hf-tiny"))) {
-            FlatLayout layout = FlatLayout.of(hub.config().shape(), 1);
-            assertThatThrownBy(() -> HubExport.write(folder, layout, hub.weights(layout),
-                    HubExport.Options.of(TensorType.F32)))
-                    .isInstanceOf(CheckpointException.class).hasMessageContaining("exists");
-            assertThatThrownBy(() -> HubExport.write(folder.resolve("a/b"), layout,
-                    hub.weights(layout), HubExport.Options.of(TensorType.F32)))
-                    .isInstanceOf(CheckpointException.class).hasMessageContaining("parent");
-            assertThatThrownBy(() -> new HubExport.Options(
-                    TensorType.I64, 1, 0, 0, new LinkedHashMap<>(Map.of())))
-                    .isInstanceOf(IllegalArgumentException.class);
-        }
     }
 
     @Test

@@ -32,7 +32,8 @@ import picocli.CommandLine.Spec;
         name = "bench",
         description = "Measure: 'bench step' times whole training steps.",
         subcommands = BenchCommand.Step.class,
-        footer = {"", "Examples:", "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2"})
+        footer = {"", "Examples:",
+                "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2"})
 final class BenchCommand {
 
     /** {@code bench step}. */
@@ -57,7 +58,8 @@ final class BenchCommand {
         @Mixin
         private JsonOption json = new JsonOption();
 
-        @Option(names = "--model", required = true, paramLabel = "NAME", description = "pythia-14m, pythia-70m, ...")
+        @Option(names = "--model", required = true, paramLabel = "NAME",
+                description = "pythia-14m, pythia-70m, ...")
         @SuppressWarnings("NullAway.Init") // picocli requires it
         private String model;
 
@@ -67,16 +69,19 @@ final class BenchCommand {
         @Option(names = "--seq", paramLabel = "S", description = "Tokens of a sequence (default 2048).")
         private int sequence = 2048;
 
-        @Option(names = "--batch", paramLabel = "B", description = "Sequences of a micro-batch (default 1).")
+        @Option(names = "--batch", paramLabel = "B",
+                description = "Sequences of a micro-batch (default 1).")
         private int batch = 1;
 
-        @Option(names = "--threads", paramLabel = "N", description = "Computing threads (default: all processors).")
+        @Option(names = "--threads", paramLabel = "N",
+                description = "Computing threads (default: all processors).")
         private int threads = Runtime.getRuntime().availableProcessors();
 
         @Option(names = "--ranks", paramLabel = "N", description = "Ranks of this process (default 1).")
         private int ranks = 1;
 
-        @Option(names = "--virtual-ranks", paramLabel = "V", description = "Virtual ranks (default: the ranks).")
+        @Option(names = "--virtual-ranks", paramLabel = "V",
+                description = "Virtual ranks (default: the ranks).")
         private int virtualRanks;
 
         @Option(names = "--tensor-slices", paramLabel = "T", description = "Tensor slices (default 1).")
@@ -91,7 +96,8 @@ final class BenchCommand {
         @Option(names = "--recompute", description = "Compute blocks again in the backward pass.")
         private boolean recompute;
 
-        @Option(names = "--write-config", paramLabel = "FILE", description = "Write the configuration for train.")
+        @Option(names = "--write-config", paramLabel = "FILE",
+                description = "Write the configuration for train.")
         private @Nullable Path config;
 
         @Override
@@ -103,8 +109,10 @@ final class BenchCommand {
                         "--steps " + steps + " must be at least 1 and --warmup " + warmup + " at least 0");
             }
             int v = virtualRanks == 0 ? ranks : virtualRanks;
-            PythiaModels.Preset preset = PythiaModels.named(model).orElseThrow(() -> new CastaliaException(
-                    ErrorCode.CONFIG_INVALID, "no model is called " + model + "; known: " + PythiaModels.all().stream()
+            PythiaModels.Preset preset = PythiaModels.named(model).orElseThrow(
+                    () -> new CastaliaException(
+                    ErrorCode.CONFIG_INVALID,
+                            "no model is called " + model + "; known: " + PythiaModels.all().stream()
                             .map(PythiaModels.Preset::fullName).collect(Collectors.joining(", "))));
             TrainingPlan plan = plan(preset, v);
             Hosting hosting = hosting();
@@ -118,13 +126,17 @@ final class BenchCommand {
                         err.printf("step %d loss %.4f%n", report.step(), report.loss());
                         err.flush();
                     });
-            out.printf(Locale.ROOT, "%s %s, %d x %d tokens, %s%n", result.model(), result.dtype(), result.batch(),
+            out.printf(Locale.ROOT, "%s %s, %d x %d tokens, %s%n", result.model(), result.dtype(),
+                    result.batch(),
                     result.seq(), result.device());
-            out.printf(Locale.ROOT, "%.1f tokens/s, %.4f s a step (median of %d; fastest %.4f), %.1f GFLOP/s%n",
+            out.printf(Locale.ROOT,
+                    "%.1f tokens/s, %.4f s a step (median of %d; fastest %.4f), %.1f GFLOP/s%n",
                     result.tokens_per_s(), result.step_s(), steps, result.min_s(), result.gflops());
-            out.printf(Locale.ROOT, "forward %.4f s, head and backward %.4f s, reduction %.4f s, optimizer %.4f s%n",
+            out.printf(Locale.ROOT,
+                    "forward %.4f s, head and backward %.4f s, reduction %.4f s, optimizer %.4f s%n",
                     result.forward_s(), result.backward_s(), result.reduction_s(), result.optimizer_s());
-            out.printf(Locale.ROOT, "peak memory %.0f MiB, digest after %d steps %s%n", result.peak_bytes() / 1048576.0,
+            out.printf(Locale.ROOT, "peak memory %.0f MiB, digest after %d steps %s%n",
+                    result.peak_bytes() / 1048576.0,
                     result.total_steps(), result.digest());
             json.printLast(out, result);
             return 0;
@@ -147,7 +159,8 @@ final class BenchCommand {
             };
             long iterations = warmup + (long) steps;
             try {
-                return TrainingPlan.builder(preset.shape(), new LearningRateSchedule.Constant(preset.peakRate(), 0))
+                return TrainingPlan.builder(preset.shape(), new LearningRateSchedule.Constant(
+                        preset.peakRate(), 0))
                         .tensorSlices(tensorSlices)
                         .virtualRanks(v)
                         .globalBatch(v * batch)
@@ -176,7 +189,8 @@ final class BenchCommand {
                     "bias-gelu-fusion": true
                     "init_method": "small_init"
                     "output_layer_init_method": "wang_init"
-                    "optimizer": {"type": "Adam", "params": {"lr": %s, "betas": [0.9, 0.95], "eps": 1.0e-8}}
+                    "optimizer": {"type": "Adam", "params": {"lr": %s, "betas": [0.9, 0.95],
+                            "eps": 1.0e-8}}
                     "weight-decay": 0.1
                     "gradient_clipping": 1.0
                     "train_micro_batch_size_per_gpu": %d
@@ -189,7 +203,8 @@ final class BenchCommand {
                     }
                     """.formatted(plan.model().layers(), plan.model().hidden(), plan.model().heads(),
                     plan.sequence(), plan.model().maxPositions(), preset.peakRate(), plan.microBatch(),
-                    plan.trainSteps(), plan.seed(), plan.globalBatch(), plan.virtualRanks(), plan.tensorSlices(),
+                    plan.trainSteps(), plan.seed(), plan.globalBatch(), plan.virtualRanks(),
+                            plan.tensorSlices(),
                     dtype, plan.model().vocabulary());
             try {
                 Files.writeString(file, text);

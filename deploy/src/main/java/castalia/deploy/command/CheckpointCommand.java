@@ -101,7 +101,8 @@ final class CheckpointCommand {
         "Read every byte of a run's checkpoints. Exit code 1 if one is damaged."})
     int verify(
             @Parameters(paramLabel = "RUN", description = "The run's folder.") Path run,
-            @Option(names = "--step", paramLabel = "N", description = "Only this one.") @Nullable Long step,
+            @Option(names = "--step", paramLabel = "N",
+                    description = "Only this one.") @Nullable Long step,
             @Mixin JsonOption asJson) {
         PrintWriter out = out(spec);
         List<CheckpointVerifier.Report> reports = Storage.attempt(() -> {
@@ -134,7 +135,8 @@ final class CheckpointCommand {
     int diff(
             @Parameters(paramLabel = "A", description = "A run's folder.") Path a,
             @Parameters(paramLabel = "B", description = "Another, or the same.") Path b,
-            @Option(names = "--step", paramLabel = "N", description = "Step of both (default: each one's newest).")
+            @Option(names = "--step", paramLabel = "N",
+                    description = "Step of both (default: each one's newest).")
                     @Nullable Long step,
             @Option(names = "--step-b", paramLabel = "N", description = "Step of B, if another.")
                     @Nullable Long stepB,
@@ -152,7 +154,8 @@ final class CheckpointCommand {
         });
         result.scalars().forEach(line -> out.println("  " + line));
         for (CheckpointDiff.TensorDifference d : result.tensors()) {
-            out.printf(Locale.ROOT, "  %s %s: %d elements differ, by up to %.3e; the first at %d: %s, %s%n",
+            out.printf(Locale.ROOT,
+                    "  %s %s: %d elements differ, by up to %.3e; the first at %d: %s, %s%n",
                     d.tensor(), d.kind().name().toLowerCase(Locale.ROOT).replace('_', ' '),
                     d.different(), d.maxAbsolute(), d.firstIndex(), d.firstLeft(), d.firstRight());
         }
@@ -163,7 +166,8 @@ final class CheckpointCommand {
 
     private record Compared(boolean equal, int tensors) {}
 
-    @Command(name = "digest", description = "The state hash of a run's checkpoint; --trace: of all of them.")
+    @Command(name = "digest",
+            description = "The state hash of a run's checkpoint; --trace: of all of them.")
     int digest(
             @Parameters(paramLabel = "RUN", description = "The run's folder.") Path run,
             @Option(names = "--trace", description = "Every checkpoint.") boolean trace,
@@ -192,15 +196,18 @@ final class CheckpointCommand {
         "Write a checkpoint's weights as a Hugging Face GPTNeoX folder, which transformers loads."})
     int export(
             @Parameters(paramLabel = "RUN", description = "The run's folder.") Path run,
-            @Option(names = "--out", required = true, paramLabel = "DIR", description = "The new folder.") Path target,
-            @Option(names = "--step", paramLabel = "N", description = "Checkpoint (default: the newest).")
+            @Option(names = "--out", required = true, paramLabel = "DIR",
+                    description = "The new folder.") Path target,
+            @Option(names = "--step", paramLabel = "N",
+                    description = "Checkpoint (default: the newest).")
                     @Nullable Long step,
             @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "fp32",
                     description = "fp32 (default), bf16 or fp16.") String dtype,
             @Mixin JsonOption asJson) {
         PrintWriter out = out(spec);
         CastReport report = export(run, step(step), target, dtype);
-        out.printf(Locale.ROOT, "%s: %,d weights as %s%s%n", target, report.elements(), dtype, report.exact()
+        out.printf(Locale.ROOT, "%s: %,d weights as %s%s%n", target, report.elements(), dtype,
+                report.exact()
                 ? ", exact"
                 : String.format(Locale.ROOT, ", %,d rounded, %,d overflowed, %,d vanished",
                         report.rounded(), report.overflowed(), report.vanished()));
@@ -237,9 +244,11 @@ final class CheckpointCommand {
         "Begin a run at step 0 with the weights of a Hugging Face GPTNeoX folder."})
     int importFolder(
             @Parameters(paramLabel = "FOLDER", description = "Hugging Face folder.") Path folder,
-            @Option(names = "--config", required = true, paramLabel = "FILE", description = "Configuration of the run.")
+            @Option(names = "--config", required = true, paramLabel = "FILE",
+                    description = "Configuration of the run.")
                     Path config,
-            @Option(names = "--run", required = true, paramLabel = "DIR", description = "The new run's folder.")
+            @Option(names = "--run", required = true, paramLabel = "DIR",
+                    description = "The new run's folder.")
                     Path run) {
         PrintWriter out = out(spec);
         try (TrainingJob job = TrainingJob.read(config, OptionalInt.empty(), OptionalInt.empty(),

@@ -68,6 +68,7 @@ public final class CommandList {
         for (Entry entry : entries(home)) {
             CommandLine one = new CommandLine(entry.command());
             root.addSubcommand(one);
+            addHeadings(one);
             groups.computeIfAbsent(entry.group(), _ -> new ArrayList<>()).add(one.getCommandSpec());
         }
         List<String> sections = new ArrayList<>(root.getHelpSectionKeys());
@@ -102,6 +103,16 @@ public final class CommandList {
         }
         codes.put("130, 143", "stopped by SIGINT, by SIGTERM");
         return codes;
+    }
+
+    private static void addHeadings(CommandLine line) {
+        line.getCommandSpec()
+                .usageMessage()
+                .descriptionHeading("%n")
+                .parameterListHeading("%nArguments:%n")
+                .optionListHeading("%nOptions:%n")
+                .commandListHeading("%nCommands:%n");
+        line.getSubcommands().values().forEach(CommandList::addHeadings);
     }
 
     private static String commandList(Help help, Map<Group, List<CommandSpec>> groups) {

@@ -23,7 +23,7 @@ import picocli.CommandLine.Spec;
             "",
             "Examples:",
             "  ./castalia data prepare books/ --tokenizer tokenizer.json --append-eod --out data/books",
-            "  ./castalia data prepare corpus.txt --separator '%%' --tokenizer tokenizer.json --out data/corpus"
+            "  ./castalia data prepare corpus.txt --separator '%%' --tokenizer tokenizer.json --out c"
         })
 final class DataCommand {
     @Spec
@@ -54,7 +54,8 @@ final class DataCommand {
                     new TextPreparer.Options(Optional.ofNullable(separator), appendEnd), prefix);
             double seconds = (System.nanoTime() - start) * 1e-9;
             spec.commandLine().getOut().printf(Locale.ROOT,
-                    "%s: %,d documents, %,d tokens (%s) from %,d bytes, %.1f MB/s%n", prefix, summary.documents(),
+                    "%s: %,d documents, %,d tokens (%s) from %,d bytes, %.1f MB/s%n", prefix,
+                            summary.documents(),
                     summary.tokens(), summary.dtype().name().toLowerCase(Locale.ROOT), summary.bytes(),
                     summary.bytes() / seconds * 1e-6);
         }

@@ -43,10 +43,12 @@ final class DemoCommand implements Callable<Integer> {
     @Mixin
     private JsonOption json = new JsonOption();
 
-    @Option(names = "--steps", paramLabel = "N", description = "Steps of the run (default ${DEFAULT-VALUE}).")
+    @Option(names = "--steps", paramLabel = "N",
+            description = "Steps of the run (default ${DEFAULT-VALUE}).")
     private int steps = STEPS;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "A new folder (default: one in .castalia/demo).")
+    @Option(names = "--out", paramLabel = "DIR",
+            description = "A new folder (default: one in .castalia/demo).")
     private @Nullable Path folder;
 
     DemoCommand(CastaliaHome home) {
@@ -74,7 +76,8 @@ final class DemoCommand implements Callable<Integer> {
             return 1;
         }
         Demo.Verdict v = verdict.get();
-        out.printf(Locale.ROOT, "loss    %.3f at the first step, %.3f at the last%n", v.firstLoss(), v.lastLoss());
+        out.printf(Locale.ROOT, "loss    %.3f at the first step, %.3f at the last%n", v.firstLoss(),
+                v.lastLoss());
         out.println("state   2 ranks, stopped and resumed  " + v.twoRanks());
         out.println("        1 rank, undisturbed           " + v.oneRank());
         out.println(v.equal() ? "verdict EQUAL, bit for bit" : "verdict DIFFERENT");
@@ -83,7 +86,8 @@ final class DemoCommand implements Callable<Integer> {
     }
 
     private Path fresh() {
-        String name = NAME.format(LocalDateTime.now(ZoneId.systemDefault())) + "-" + ProcessHandle.current().pid();
+        String name = NAME.format(LocalDateTime.now(
+                ZoneId.systemDefault())) + "-" + ProcessHandle.current().pid();
         return home.folder().resolve("demo").resolve(name);
     }
 }

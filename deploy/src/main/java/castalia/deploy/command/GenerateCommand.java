@@ -48,20 +48,24 @@ final class GenerateCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli requires it
     private Path folder;
 
-    @Option(names = "--step", paramLabel = "N", description = "Checkpoint of a run (default: the newest).")
+    @Option(names = "--step", paramLabel = "N",
+            description = "Checkpoint of a run (default: the newest).")
     private @Nullable Long step;
 
-    @Option(names = "--prompt", required = true, paramLabel = "TEXT", description = "The text to continue.")
+    @Option(names = "--prompt", required = true, paramLabel = "TEXT",
+            description = "The text to continue.")
     @SuppressWarnings("NullAway.Init") // picocli requires it
     private String prompt;
 
     @Option(names = "--tokens", paramLabel = "N", description = "Tokens to add (default 64).")
     private int tokens = 64;
 
-    @Option(names = "--temperature", paramLabel = "X", description = "0 takes the likeliest token (default 0.8).")
+    @Option(names = "--temperature", paramLabel = "X",
+            description = "0 takes the likeliest token (default 0.8).")
     private double temperature = 0.8;
 
-    @Option(names = "--top-k", paramLabel = "K", description = "Consider the K likeliest tokens, 0 all (default 40).")
+    @Option(names = "--top-k", paramLabel = "K",
+            description = "Consider the K likeliest tokens, 0 all (default 40).")
     private int topK = 40;
 
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the draws (default 1).")
@@ -70,7 +74,8 @@ final class GenerateCommand implements Callable<Integer> {
     @Option(names = "--dtype", paramLabel = "TYPE", description = "fp32 (default) or bf16.")
     private String dtype = "fp32";
 
-    @Option(names = "--tokenizer", paramLabel = "FILE", description = "tokenizer.json (default: the one in DIR).")
+    @Option(names = "--tokenizer", paramLabel = "FILE",
+            description = "tokenizer.json (default: the one in DIR).")
     private @Nullable Path tokenizerFile;
 
     GenerateCommand(CastaliaHome home) {
@@ -81,7 +86,8 @@ final class GenerateCommand implements Callable<Integer> {
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
         Sampling sampling = sampling();
-        try (StoredModel model = StoredModel.open(folder, step == null ? OptionalLong.empty() : OptionalLong.of(step));
+        try (StoredModel model = StoredModel.open(folder,
+                step == null ? OptionalLong.empty() : OptionalLong.of(step));
                 Tokenizer tokenizer = Tokenizer.load(tokenizer(model));
                 Device device = Wiring.device(home);
                 Arena arena = device.arena();
@@ -106,7 +112,8 @@ final class GenerateCommand implements Callable<Integer> {
     private Sampling sampling() {
         try {
             if (tokens < 1 || tokens > 1_000_000) {
-                throw new IllegalArgumentException("--tokens " + tokens + " must lie between 1 and 1000000");
+                throw new IllegalArgumentException(
+                        "--tokens " + tokens + " must lie between 1 and 1000000");
             }
             return new Sampling(temperature, topK, seed);
         } catch (IllegalArgumentException e) {

@@ -55,7 +55,8 @@ final class TrainCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli requires it
     private Path run;
 
-    @Option(names = "--ranks", paramLabel = "N", description = "Ranks of this process (default: the file's, else 1).")
+    @Option(names = "--ranks", paramLabel = "N",
+            description = "Ranks of this process (default: the file's, else 1).")
     private @Nullable Integer ranks;
 
     @Option(names = "--threads", paramLabel = "N",
@@ -82,7 +83,8 @@ final class TrainCommand implements Callable<Integer> {
         ProgressLine line = new ProgressLine(out, ProgressLine.onTerminal());
         try (StopSignal stop = new StopSignal(() -> line.say("stopping after this step"));
                 TrainingJob job = TrainingJob.read(
-                        config, optional(ranks), optional(threads), Optional.ofNullable(initial), home)) {
+                        config, optional(ranks), optional(threads), Optional.ofNullable(initial),
+                                home)) {
             introduce(out, job);
             ConsoleListener listener = new ConsoleListener(
                     line, job.specification().trainSteps(), job.hosting().ranks(), false);
@@ -105,9 +107,11 @@ final class TrainCommand implements Callable<Integer> {
     private void introduce(PrintWriter out, TrainingJob job) {
         TrainingPlan plan = job.specification().plan();
         out.printf(Locale.ROOT, "%,d parameters, %s, %d steps of %d sequences of %d tokens%n",
-                plan.model().parameters(), plan.precision().name().toLowerCase(Locale.ROOT), plan.trainSteps(),
+                plan.model().parameters(), plan.precision().name().toLowerCase(Locale.ROOT),
+                        plan.trainSteps(),
                 plan.globalBatch(), plan.sequence());
-        out.printf(Locale.ROOT, "%d virtual ranks on %d ranks, %d threads; run folder %s%n", plan.virtualRanks(),
+        out.printf(Locale.ROOT, "%d virtual ranks on %d ranks, %d threads; run folder %s%n",
+                plan.virtualRanks(),
                 job.hosting().ranks(), job.hosting().threads(), run);
         out.flush();
     }

@@ -95,6 +95,12 @@ final class NeoxKeys {
     }
 
     static {
+        harmlessKeys();
+        fixedKeys();
+        refusedKeys();
+    }
+
+    private static void harmlessKeys() {
         harmless("how GPT-NeoX starts its processes", """
                 launcher deepspeed-slurm deepspeed-mpi hostfile include exclude num-nodes num-gpus
                 master-port master-addr no-ssh-check force-multi detect-nvlink-pairs comment account
@@ -103,8 +109,9 @@ final class NeoxKeys {
         harmless("what GPT-NeoX logs and where", """
                 steps-per-print wall-clock-breakdown log-dir tensorboard-dir log-grad-norm
                 log-param-norm log-grad-pct-zeros log-optimizer-states log-gradient-noise-scale
-                gradient-noise-scale-n-batches gradient-noise-scale-cpu-offload use-wandb wandb-group
-                wandb-run-name wandb-team wandb-project wandb-host wandb-init-all-ranks use-comet
+                gradient-noise-scale-n-batches gradient-noise-scale-cpu-offload use-wandb
+                wandb-group wandb-run-name wandb-team wandb-project wandb-host
+                wandb-init-all-ranks use-comet
                 comet-workspace comet-project comet-experiment-name comet-tags comet-others git-hash
                 peak-theoretical-tflops memory-profiling memory-profiling-path profile
                 profile-step-start profile-step-stop profile-backward dump-state flops-profiler
@@ -137,7 +144,9 @@ final class NeoxKeys {
         harmless("checkpoints are laid out independently of processes", """
                 checkpoint rotary-save-freqs-buffer use-cpu-initialization
                 checkpoint-validation-with-forward-pass""");
+    }
 
+    private static void fixedKeys() {
         fixed("0", "dropout is not implemented; the published models have none",
                 "hidden-dropout attention-dropout");
         fixed("layernorm", "other norms are not implemented", "norm");
@@ -168,16 +177,19 @@ final class NeoxKeys {
         fixed("true", "sequences are packed", "allow-chopped");
         fixed("0", "this term of the loss is not implemented", "z-loss");
         fixed("0", "this term of the loss is not implemented", "curriculum-seqlen");
+    }
 
+    private static void refusedKeys() {
         refuse("""
                 sparsity-config sparse-attention num-unique-layers soft-prompt-tuning
                 expansion-factor num-kv-heads sliding-window-width mamba-selective-scan-fusion
                 mamba-causal-conv-fusion mamba-inner-func-fusion mamba-selective-fp32-params
                 mamba-use-bias-in-conv mamba-use-bias-in-linears dim-att head-size ffn-dim
                 te-fp8-format te-fp8-wgrad te-fp8-amax-history-len te-fp8-amax-compute-algo
-                te-fp8-margin te-fp8-mha serve-model-weights weight-server-port online-dataserver-ips
-                online-dataserver-ports lr-decay-fraction scheduler amp curriculum-learning autotuning
-                autotuning-run data-efficiency elasticity compression-training save-base-shapes
+                te-fp8-margin te-fp8-mha serve-model-weights weight-server-port
+                online-dataserver-ips online-dataserver-ports lr-decay-fraction scheduler amp
+                curriculum-learning autotuning autotuning-run data-efficiency elasticity
+                compression-training save-base-shapes
                 zero-allow-untested-optimizer zero-stage zero-reduce-scatter
                 zero-contiguous-gradients zero-reduce-bucket-size zero-allgather-bucket-size
                 optimizer-type lr clip-grad batch-size is-pipe-parallel padded-vocab-size

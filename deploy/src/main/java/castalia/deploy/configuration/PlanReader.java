@@ -120,12 +120,13 @@ final class PlanReader {
         int published = top.integer("train-batch-size", perReplica);
         int global = castalia.integer("global-batch", published);
         if (trainBatch && global != published) {
-            castalia.error("global-batch",
-                    global + " differs from train_batch_size " + published + "; remove one of them");
+            castalia.error("global-batch", global + " differs from train_batch_size " + published
+                    + "; remove one of them");
         }
         if (!trainBatch && !castalia.has("global-batch")) {
-            castalia.warning("global-batch", "is not given, nor is train_batch_size; " + perReplica
-                    + " sequences, those of one GPU, are used. The published Pythia runs used 1024");
+            castalia.warning("global-batch", "is not given, nor is train_batch_size; "
+                    + perReplica + " sequences, those of one GPU, are used."
+                    + " The published Pythia runs used 1024");
         }
         return global;
     }
@@ -197,8 +198,8 @@ final class PlanReader {
                 : LearningRateSchedule.NeoxV1.NAME;
         String name = castalia.word("schedule", fallback, names);
         if (!top.has("lr-decay-style") && !castalia.has("schedule")) {
-            top.error("lr-decay-style",
-                    "is missing; add cosine or constant (GPT-NeoX's default, linear, is not offered)");
+            top.error("lr-decay-style", "is missing; add cosine or constant"
+                    + " (GPT-NeoX's default, linear, is not offered)");
         }
         long decay = top.longInteger("lr-decay-iters", steps);
         double warmup = top.number("warmup", 0.01) * decay;

@@ -134,12 +134,12 @@ final class Settings {
 
     /** One of several words; the fallback, and an error, for any other. */
     String word(String key, String fallback, List<String> allowed) {
-        String value = text(key).orElse(fallback);
-        if (has(key) && !allowed.contains(value)) {
-            error(key, "must be " + String.join(" or ", allowed) + ", not '" + value + "'");
+        Optional<String> value = text(key);
+        if (value.isPresent() && !allowed.contains(value.get())) {
+            error(key, "must be " + String.join(" or ", allowed) + ", not '" + value.get() + "'");
             return fallback;
         }
-        return value;
+        return value.orElse(fallback);
     }
 
     List<String> texts(String key) {

@@ -65,7 +65,8 @@ final class YamlTree {
             int line = e.getProblemMark().or(e::getContextMark).map(Mark::getLine).orElse(0) + 1;
             throw new NotYamlException(line, "is not YAML: " + problem(e, text, line));
         } catch (YamlEngineException e) {
-            throw new NotYamlException(1, "is not YAML: " + firstLine(String.valueOf(e.getMessage())));
+            String message = String.valueOf(e.getMessage());
+            throw new NotYamlException(1, "is not YAML: " + firstLine(message));
         }
         if (root.isEmpty()) {
             throw new NotYamlException(1, "is empty");
@@ -162,7 +163,8 @@ final class YamlTree {
         if (tag.equals(Tag.NULL)) {
             return ScalarType.NULL;
         }
-        throw new NotYamlException(line(scalar), "uses the tag " + tag + ", which is not supported");
+        throw new NotYamlException(
+                line(scalar), "uses the tag " + tag + ", which is not supported");
     }
 
     private static int line(Node node) {

@@ -1,7 +1,11 @@
 package castalia.deploy.shell;
 
+import castalia.kernels.OutOfDeviceMemoryException;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.specification.ProblemsException;
+import castalia.workers.data.DataException;
+import castalia.workers.exchange.PeerLostException;
 
 import picocli.CommandLine;
 import picocli.CommandLine.IExecutionExceptionHandler;
@@ -77,6 +81,22 @@ public final class ErrorPolicy implements IExecutionExceptionHandler, IParameter
             case CastaliaException known -> {
                 err.println("castalia: " + oneLine(known));
                 yield known.code().exitCode();
+            }
+            case ProblemsException several -> {
+                several.problems().forEach(problem -> err.println("castalia: " + problem));
+                yield ErrorCode.CONFIG_INVALID.exitCode();
+            }
+            case DataException data -> {
+                err.println("castalia: " + oneLine(data));
+                yield ErrorCode.DATA_CORRUPT.exitCode();
+            }
+            case OutOfDeviceMemoryException memory -> {
+                err.println("castalia: " + oneLine(memory));
+                yield ErrorCode.OUT_OF_MEMORY.exitCode();
+            }
+            case PeerLostException lost -> {
+                err.println("castalia: " + oneLine(lost));
+                yield ErrorCode.PEER_LOST.exitCode();
             }
             case OutOfMemoryError memory -> {
                 err.println(

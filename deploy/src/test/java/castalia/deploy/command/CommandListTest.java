@@ -13,7 +13,6 @@ import org.junit.jupiter.api.TestFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Model.PositionalParamSpec;
-import picocli.CommandLine.Model.UsageMessageSpec;
 
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -21,6 +20,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 
 class CommandListTest {
     private static final CastaliaHome HOME = new CastaliaHome(Path.of("/nowhere"));
@@ -52,17 +52,15 @@ class CommandListTest {
     }
 
     private static void isExplained(CommandLine line) {
-        UsageMessageSpec usage = line.getCommandSpec().usageMessage();
-        assertThat(usage.description()).as("description").isNotEmpty();
-        assertThat(usage.description()[0])
-                .as("first line of the description")
-                .endsWith(".")
-                .hasSizeLessThan(96);
+        String[] description = line.getCommandSpec().usageMessage().description();
+        assertThat(description).as("description").isNotEmpty();
+        assertThat(description[0]).as("its first line, for lists").hasSizeBetween(10, 95);
+        assertThat(description[description.length - 1]).as("its end").endsWith(".");
         if (line.getSubcommands().isEmpty()) {
-            assertThat(Arrays.asList(usage.footer()))
-                    .as("an example in the footer")
-                    .anyMatch(text -> text.startsWith("Example"))
-                    .anyMatch(text -> text.strip().startsWith("./castalia "));
+            String name = line.getCommandSpec().qualifiedName();
+            assertThat(examples(line).anyMatch(text -> (text + " ").startsWith(name + " ")))
+                    .as("an example in its footer or in the one of the command it belongs to")
+                    .isTrue();
         }
         for (OptionSpec option : line.getCommandSpec().options()) {
             assertThat(option.description())
@@ -74,6 +72,17 @@ class CommandListTest {
                     .as("description of " + parameter.paramLabel())
                     .isNotEmpty();
         }
+    }
+
+    /** The examples in the help of a command and of the one it is a part of. */
+    private static Stream<String> examples(CommandLine line) {
+        Stream<String> own = Arrays.stream(line.getCommandSpec().usageMessage().footer());
+        CommandLine parent = line.getParent();
+        Stream<String> others =
+                parent == null
+                        ? Stream.empty()
+                        : Arrays.stream(parent.getCommandSpec().usageMessage().footer());
+        return Stream.concat(own, others).map(String::strip);
     }
 
     @Test

@@ -31,7 +31,7 @@ class NeoxKeysTest {
     void aKeyThatIsReadStandsInNoTable() throws Exception {
         Findings findings = new Findings("f");
         Settings top = new Settings(findings, "",
-                YamlTree.parse(NeoxYamlTest.resource("everything.yml")));
+                YamlTree.parse(Texts.resource("everything.yml")));
         Settings castalia = top.section("castalia").orElseThrow();
         ModelReader models = new ModelReader(findings, top, castalia);
         new PlanReader(findings, top, castalia).plan(models.shape(_ -> 10), models);
@@ -42,7 +42,7 @@ class NeoxKeysTest {
     @ParameterizedTest
     @MethodSource("harmless")
     void aHarmlessKeyMayHaveAnyValueAndChangesNothing(String key) {
-        String text = NeoxYamlTest.resource("smallest.yml");
+        String text = Texts.resource("smallest.yml");
         TrainingConfiguration plain = NeoxYaml.parse("f", text, _ -> 10, new Problems());
         for (String value : List.of("1", "true", "text", "[1, 2]", "{a: b}", "null")) {
             assertThat(NeoxYaml.parse(

@@ -84,8 +84,8 @@ class PublishedConfigurationsTest {
             String expected = switch (name) {
                 case "pythia-12b.yml" -> "is not YAML: expected ',' or '}', but got <scalar>; is a"
                         + " comma missing at the end of line 19?";
-                case "pythia-12b-deduped.yml" -> "num-attention-heads: 36 does not divide hidden-size"
-                        + " 5120; are num-layers and num-attention-heads swapped?\n"
+                case "pythia-12b-deduped.yml" -> "num-attention-heads: 36 does not divide"
+                        + " hidden-size 5120; are num-layers and num-attention-heads swapped?\n"
                         + "attention-config: describes 36 layers; num-layers is 40\n" + FP16;
                 default -> FP16;
             };
@@ -119,9 +119,10 @@ class PublishedConfigurationsTest {
         String test = "withThePrecisionOverriddenTheyGiveThePublishedModels";
         Map<String, String> files = files("pythia-configs", test);
         files.keySet().removeAll(List.of("pythia-12b.yml", "pythia-12b-deduped.yml"));
-        files("neox-pythia-configs", test).forEach((name, text) ->
-                files.put("pythia-" + name.toLowerCase(Locale.ROOT).replaceFirst("(\\d)-(\\d)", "$1.$2")
-                        + " of GPT-NeoX", text));
+        files("neox-pythia-configs", test).forEach((name, text) -> {
+            String size = name.toLowerCase(Locale.ROOT).replaceFirst("(\\d)-(\\d)", "$1.$2");
+            files.put("pythia-" + size + " of GPT-NeoX", text);
+        });
         assertThat(files).hasSize(26);
         files.forEach((name, text) -> {
             TrainingConfiguration c =

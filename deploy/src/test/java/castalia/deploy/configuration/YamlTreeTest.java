@@ -51,7 +51,8 @@ class YamlTreeTest {
         "'a: &x 1\nb: *x' | 1 | uses an anchor or alias; write the value out",
         "'a: !!binary aGk=' | 1 | uses the tag tag:yaml.org,2002:binary, which is not supported",
         "'a: !own x' | 1 | uses the tag !own, which is not supported",
-        "'{[a]: b}' | 1 | is not YAML: Non scalar key is detected but it is not configured to be allowed.",
+        "'{[a]: b}' | 1 | is not YAML: Non scalar key is detected but it is not configured to be"
+                + " allowed.",
         "'a: 1\n b: 2' | 2 | is not YAML: mapping values are not allowed here",
         "'{a: 1,\nb: 2\n\n# c\nc: 3}' | 5 | is not YAML: expected ',' or '}', but got ?; is a comma"
                 + " missing at the end of line 2?",
@@ -84,9 +85,9 @@ class YamlTreeTest {
     void damagedConfigurationsAreReadOrRefusedButNeverAnythingElse() {
         Random random = new Random(7);
         String[] samples = {
-            NeoxYamlTest.resource("everything.yml"),
-            NeoxYamlTest.resource("smallest.yml"),
-            NeoxYamlTest.resource("wrong.yml"),
+            Texts.resource("everything.yml"),
+            Texts.resource("smallest.yml"),
+            Texts.resource("wrong.yml"),
         };
         String spice = "{}[]:,-_#\"'&*!|>%@`\n \t09.exnull~\u0000\uD800é";
         int refused = 0;

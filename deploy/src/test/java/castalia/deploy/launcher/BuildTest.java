@@ -113,6 +113,9 @@ class BuildTest {
                 "echo '[INFO] Building Castalia kernels 0.1.0   [3/7]'",
                 "echo '[WARNING] /x/A.java:[3,4] [StringSplitter] surprising'",
                 "echo '[ERROR] COMPILATION ERROR : warnings found and -Werror specified'",
+                "echo '[ERROR] Failed to execute goal: Could not resolve X -> [Help 1]'",
+                "echo '[ERROR] -> [Help 1]'",
+                "echo '[ERROR] [Help 1] http://x'",
                 "echo '[ERROR] For more information about the errors'",
                 "exit 1");
 
@@ -123,7 +126,8 @@ class BuildTest {
                 .contains("the build failed")
                 .contains(workplace.root().resolve(".castalia/build.log").toString())
                 .contains("A.java:[3,4]", "COMPILATION ERROR")
-                .doesNotContain("For more information");
+                .contains("Could not resolve X\n")
+                .doesNotContain("For more information", "Help 1");
         assertThat(result.out()).isEmpty();
     }
 

@@ -90,7 +90,7 @@ class TestCommandTest {
                         0,
                         """
                         <testcase name="aSumIsRight" classname="castalia.ATest" time="0.1">
-                          <failure message="expected: &lt;1&gt; &amp; &quot;2&quot;&#10;but" type="T"><![CDATA[
+                          <failure message="&#10;expected: &lt;1&gt; &amp; &quot;2&quot;&#10;  but"><![CDATA[
                         <testsuite tests="99" errors="99" skipped="99" failures="99">
                         at X]]></failure>
                         </testcase>
@@ -104,7 +104,7 @@ class TestCommandTest {
 
         assertThat(result.code()).isEqualTo(1);
         assertThat(result.out())
-                .contains("FAILED castalia.ATest.aSumIsRight: expected: <1> & \"2\"\n")
+                .contains("FAILED castalia.ATest.aSumIsRight: expected: <1> & \"2\" but\n")
                 .contains("FAILED castalia.ATest.other: java.lang.IllegalStateException\n");
         assertThat(result.outLines().getLast()).isEqualTo("4 passed, 2 failed, 0 skipped");
     }

@@ -72,11 +72,11 @@ final class Check {
         typed("matmul", "out", out, shape.output(), extent(shape.m(), shape.strideOut(), shape.n()));
         apart("matmul", "out", out, "a", a);
         apart("matmul", "out", out, "b", b);
-        if (shape.bias() != (bias != null)) {
-            throw new IllegalArgumentException(
-                    "matmul: the shape has " + (shape.bias() ? "a" : "no") + " bias");
-        }
-        if (bias != null) {
+        if (shape.bias()) {
+            if (bias == null) {
+                throw new IllegalArgumentException(
+                        "matmul: the shape has a bias, none was given");
+            }
             typed("matmul", "bias", bias, shape.input(), shape.n());
         }
     }

@@ -114,7 +114,7 @@ final class CpuKernels implements Kernels {
             float epsilon, int rows, int columns) {
         device.enter();
         normChecks("layerNorm", mean, rstd, x, rows, columns);
-        normParameters("layerNorm", "", out, x, weight, bias, rows, columns);
+        normParameters("layerNorm", out, x, weight, bias, rows, columns);
         layerNorm.run(pool, out, null, mean, rstd, x, weight, bias, null, null, epsilon, rows,
                 columns);
     }
@@ -126,8 +126,8 @@ final class CpuKernels implements Kernels {
         device.enter();
         String name = "layerNormDouble";
         normChecks(name, mean, rstd, x, rows, columns);
-        normParameters(name, "1", out1, x, weight1, bias1, rows, columns);
-        normParameters(name, "2", out2, x, weight2, bias2, rows, columns);
+        normParameters(name, out1, x, weight1, bias1, rows, columns);
+        normParameters(name, out2, x, weight2, bias2, rows, columns);
         Check.sameType(name, "out1", out1, "out2", out2);
         Check.sameType(name, "weight1", weight1, "weight2", weight2);
         layerNorm.run(pool, out1, out2, mean, rstd, x, weight1, bias1, weight2, bias2, epsilon,
@@ -141,12 +141,12 @@ final class CpuKernels implements Kernels {
         Check.f32(name, "rstd", rstd, rows);
     }
 
-    private static void normParameters(String name, String suffix, Buffer out, Buffer x,
+    private static void normParameters(String name, Buffer out, Buffer x,
             Buffer weight, Buffer bias, int rows, int columns) {
-        Check.numbers(name, "out" + suffix, out, (long) rows * columns);
-        Check.numbers(name, "weight" + suffix, weight, columns);
-        Check.typed(name, "bias" + suffix, bias, weight.type(), columns);
-        Check.apart(name, "out" + suffix, out, "x", x);
+        Check.numbers(name, "out", out, (long) rows * columns);
+        Check.numbers(name, "weight", weight, columns);
+        Check.typed(name, "bias", bias, weight.type(), columns);
+        Check.apart(name, "out", out, "x", x);
     }
 
     @Override
@@ -384,7 +384,7 @@ final class CpuKernels implements Kernels {
 
     @Override
     public void zero(Buffer out, long count) {
-        fill(out, 0f, count);
+        fill("zero", out, 0f, count);
     }
 
     @Override
@@ -437,9 +437,13 @@ final class CpuKernels implements Kernels {
 
     @Override
     public void fill(Buffer out, float value, long count) {
+        fill("fill", out, value, count);
+    }
+
+    private void fill(String name, Buffer out, float value, long count) {
         device.enter();
-        Check.count("fill", count);
-        Check.numbers("fill", "out", out, count);
+        Check.count(name, count);
+        Check.numbers(name, "out", out, count);
         fill.run(pool, out, value, count);
     }
 }

@@ -51,7 +51,7 @@ final class Products {
         grid.out = out.segment().address();
         grid.a = a.segment().address();
         grid.b = b.segment().address();
-        grid.bias = bias != null ? bias.segment().address() : 0;
+        grid.bias = shape.bias() && bias != null ? bias.segment().address() : 0;
         pool.run(grid, grid.blocks());
     }
 

@@ -30,13 +30,10 @@ final class Products {
         typed("out", out, shape.output());
         typed("a", a, shape.input());
         typed("b", b, shape.input());
-        if (shape.bias() != (bias != null)) {
-            throw new IllegalArgumentException(
-                    "matmul: the shape has " + (shape.bias() ? "a" : "no") + " bias");
-        }
-        if (bias != null) {
-            numbers("bias", bias, n);
-            typed("bias", bias, shape.input());
+        Buffer added = shape.bias() ? required(bias) : null;
+        if (added != null) {
+            numbers("bias", added, n);
+            typed("bias", added, shape.input());
         }
         // Element (i, l) of a lies at i * aRow + l * aColumn, stored transposed or not.
         long aRow = shape.transposeA() ? 1 : shape.strideA();
@@ -49,12 +46,19 @@ final class Products {
                 for (int l = 0; l < k; l++) {
                     sum += get(a, i * aRow + l * aColumn) * get(b, l * bRow + j * bColumn);
                 }
-                if (bias != null) {
-                    sum += get(bias, j);
+                if (added != null) {
+                    sum += get(added, j);
                 }
                 setOrAdd(out, (long) i * shape.strideOut() + j, sum, shape.accumulate());
             }
         }
+    }
+
+    private static Buffer required(@Nullable Buffer bias) {
+        if (bias == null) {
+            throw new IllegalArgumentException("matmul: the shape has a bias, none was given");
+        }
+        return bias;
     }
 
     /** Elements from the first to the last of a matrix whose rows are {@code stride} apart. */

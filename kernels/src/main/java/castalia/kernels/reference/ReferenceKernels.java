@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A buffer may be F32, BF16 or F64, each on its own: with F64 everywhere a whole model runs in
  * double precision. Buffers may be longer than needed; a shorter one is refused before anything is
- * written.
+ * written. No call allocates device memory; small Java objects it does.
  */
 public final class ReferenceKernels implements Kernels {
 

@@ -12,7 +12,7 @@ import java.util.List;
  */
 public final class ChunkGrid {
 
-    /** Most elements of a chunk: 4 MiB of fp32. Part of the numeric version: norms sum per chunk. */
+    /** Most elements of a chunk: 4 MiB of fp32. Norms are summed per chunk, so it fixes bits. */
     public static final int LIMIT = 1 << 20;
 
     private final FlatLayout layout;

@@ -32,7 +32,7 @@ public final class FlatLayout {
     private FlatLayout(ModelShape shape, int tensorSlices) {
         this.shape = shape;
         this.tensorSlices = tensorSlices;
-        this.slices = new ArrayList<>();
+        List<TensorSlice> placed = new ArrayList<>();
         long offset = 0;
         List<Parameter> all = NeoxParameters.of(shape);
         for (int layer = 0; layer <= shape.layers() + 1; layer++) {
@@ -40,27 +40,28 @@ public final class FlatLayout {
             List<Parameter> ofLayer = all.stream().filter(p -> p.layer() == current).toList();
             for (Parameter p : ofLayer) {
                 if (!p.role().vector() && p.role() != Role.HEAD) {
-                    offset = placeAll(p, offset);
+                    offset = placeAll(p, offset, placed);
                 }
             }
             for (Parameter p : ofLayer) {
                 if (p.role().vector() && p.role().split() == Split.NONE) {
-                    offset = placeAll(p, offset);
+                    offset = placeAll(p, offset, placed);
                 }
             }
             for (int slice = 0; slice < tensorSlices; slice++) {
                 for (Parameter p : ofLayer) {
                     if (p.role().vector() && p.role().split() != Split.NONE) {
-                        offset = place(p, slice, offset);
+                        offset = place(p, slice, offset, placed);
                     }
                 }
             }
             for (Parameter p : ofLayer) {
                 if (p.role() == Role.HEAD) {
-                    offset = placeAll(p, offset);
+                    offset = placeAll(p, offset, placed);
                 }
             }
         }
+        this.slices = List.copyOf(placed);
         this.elements = offset;
         this.byRole = new EnumMap<>(Role.class);
         for (TensorSlice s : slices) {
@@ -103,20 +104,20 @@ public final class FlatLayout {
         }
     }
 
-    private long placeAll(Parameter p, long offset) {
+    private long placeAll(Parameter p, long offset, List<TensorSlice> placed) {
         int count = p.role().split() == Split.NONE ? 1 : tensorSlices;
         for (int slice = 0; slice < count; slice++) {
-            offset = place(p, slice, offset);
+            offset = place(p, slice, offset, placed);
         }
         return offset;
     }
 
-    private long place(Parameter p, int slice, long offset) {
+    private long place(Parameter p, int slice, long offset, List<TensorSlice> placed) {
         int rows = p.role().split() == Split.ROWS ? p.rows() / tensorSlices : p.rows();
         int columns = p.role().split() == Split.COLUMNS ? p.columns() / tensorSlices : p.columns();
-        TensorSlice placed = new TensorSlice(p, slice, offset, rows, columns);
-        slices.add(placed);
-        return align(offset + placed.elements());
+        TensorSlice next = new TensorSlice(p, slice, offset, rows, columns);
+        placed.add(next);
+        return align(offset + next.elements());
     }
 
     /** The next multiple of {@link #ALIGNMENT} at or above {@code offset}. */
@@ -140,13 +141,17 @@ public final class FlatLayout {
 
     /** All slices in order of their offsets. */
     public List<TensorSlice> slices() {
-        return List.copyOf(slices);
+        return slices;
     }
 
     /** The slice of a role in a layer (numbered as {@link Parameter#layer}). */
     public TensorSlice slice(Role role, int layer, int slice) {
         TensorSlice[][] ofRole = byRole.get(role);
-        TensorSlice found = ofRole == null ? null : ofRole[layer][slice];
+        boolean inside = layer >= 0
+                && layer <= shape.layers() + 1
+                && slice >= 0
+                && slice < tensorSlices;
+        TensorSlice found = ofRole == null || !inside ? null : ofRole[layer][slice];
         if (found == null) {
             throw new IllegalArgumentException(
                     "no tensor slice " + slice + " of " + role + " in layer " + layer);

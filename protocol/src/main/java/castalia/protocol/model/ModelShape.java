@@ -34,13 +34,18 @@ public record ModelShape(
     /** The largest dimension accepted, so that products of two never overflow a {@code long}. */
     private static final int LARGEST = 1 << 24;
 
+    private static final int MOST_LAYERS = 1 << 12;
+
+    /** Most parameters: offsets stay far below 2^63, a checkpoint's chunks are countable. */
+    private static final long MOST_PARAMETERS = 1L << 38;
+
     public ModelShape {
-        positive("layers", layers);
-        positive("hidden", hidden);
-        positive("heads", heads);
-        positive("intermediate", intermediate);
-        positive("vocabulary", vocabulary);
-        positive("maxPositions", maxPositions);
+        positive("layers", layers, MOST_LAYERS);
+        positive("hidden", hidden, LARGEST);
+        positive("heads", heads, LARGEST);
+        positive("intermediate", intermediate, LARGEST);
+        positive("vocabulary", vocabulary, LARGEST);
+        positive("maxPositions", maxPositions, LARGEST);
         if (hidden % heads != 0) {
             throw new IllegalArgumentException(
                     "hidden-size " + hidden + " is not a multiple of num-attention-heads " + heads);
@@ -63,12 +68,18 @@ public record ModelShape(
             throw new IllegalArgumentException("published model-parallel degree "
                     + publishedModelParallel + " must be a power of two up to 1024");
         }
+        double matrices = layers * (4.0 * hidden + 2.0 * intermediate) + 2.0 * vocabulary;
+        if (matrices * hidden > MOST_PARAMETERS) {
+            throw new IllegalArgumentException("the model would have more than "
+                    + (long) (matrices * hidden) + " parameters; at most " + MOST_PARAMETERS
+                    + " are possible");
+        }
     }
 
-    private static void positive(String name, int value) {
-        if (value < 1 || value > LARGEST) {
+    private static void positive(String name, int value, int largest) {
+        if (value < 1 || value > largest) {
             throw new IllegalArgumentException(
-                    name + " is " + value + "; it must lie between 1 and " + LARGEST);
+                    name + " is " + value + "; it must lie between 1 and " + largest);
         }
     }
 

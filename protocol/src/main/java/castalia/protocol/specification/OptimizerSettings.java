@@ -20,7 +20,8 @@ public record OptimizerSettings(
                     "optimizer eps " + epsilon + " must lie between 0 and 1, both excluded");
         }
         if (!(weightDecay >= 0) || !Double.isFinite(weightDecay)) {
-            throw new IllegalArgumentException("weight-decay " + weightDecay + " must be at least 0");
+            throw new IllegalArgumentException(
+                    "weight-decay " + weightDecay + " must be at least 0");
         }
         if (!(clip >= 0) || !Double.isFinite(clip)) {
             throw new IllegalArgumentException(

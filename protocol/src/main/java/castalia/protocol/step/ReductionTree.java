@@ -61,6 +61,9 @@ public final class ReductionTree {
      * ascending order: what a rank that computes the block can fold by itself.
      */
     public static List<Node> cover(int leaves, VirtualRanks.Block block) {
+        if (block.end() > leaves) {
+            throw new IllegalArgumentException(block + " does not lie in " + leaves + " leaves");
+        }
         List<Node> cover = new ArrayList<>();
         collect(root(leaves), block, cover);
         return List.copyOf(cover);

@@ -7,6 +7,7 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.WireFormat;
 import java.io.IOException;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a kind of message may contain. Bytes are walked against it before a single object is made
@@ -61,7 +62,7 @@ record Bounds(
         }
         try {
             checkFormat(stream(bytes));
-            walk(stream(bytes), descriptor, "");
+            walk(stream(bytes), descriptor, null);
         } catch (InvalidProtocolBufferException e) {
             throw malformed("", "is damaged: " + e.getMessage());
         } catch (IOException e) {
@@ -85,42 +86,60 @@ record Bounds(
         }
     }
 
-    private void walk(CodedInputStream in, Descriptor type, String path)
+    /** Where a message is found; put into words only for an error. */
+    private record Place(@Nullable Place parent, FieldDescriptor field, int index) {
+
+        static String path(@Nullable Place place) {
+            return place == null ? "" : place.words();
+        }
+
+        String words() {
+            String own = field.isRepeated() ? field.getName() + "[" + index + "]" : field.getName();
+            return parent == null ? own : parent.words() + "." + own;
+        }
+    }
+
+    private void walk(CodedInputStream in, Descriptor type, @Nullable Place place)
             throws IOException, MalformedMessageException {
         int[] counts = new int[type.getFields().size()];
         for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
             int number = WireFormat.getTagFieldNumber(tag);
             FieldDescriptor field = type.findFieldByNumber(number);
             if (field == null) {
-                throw malformed(path, "has an unknown field " + number);
+                throw malformed(Place.path(place), "has an unknown field " + number);
             }
-            String name = path.isEmpty() ? field.getName() : path + "." + field.getName();
+            Place here = new Place(place, field, counts[field.getIndex()]++);
             if (WireFormat.getTagWireType(tag) != field.getLiteType().getWireType()) {
-                throw malformed(name, "has wire type " + WireFormat.getTagWireType(tag));
+                throw malformed(
+                        here.words(), "has wire type " + WireFormat.getTagWireType(tag));
             }
-            int count = ++counts[field.getIndex()];
             Repeated bound = field.isRepeated() ? boundOf(field) : new Repeated(1, 0, mostBytes);
-            if (count > bound.most()) {
-                throw malformed(name, "occurs more often than " + bound.most() + " times");
+            if (here.index() >= bound.most()) {
+                throw malformed(here.words(), bound.most() == 1
+                        ? "occurs twice"
+                        : "follows " + bound.most() + " others; more are not allowed");
             }
             if (WireFormat.getTagWireType(tag) == WireFormat.WIRETYPE_LENGTH_DELIMITED) {
-                int length = in.readRawVarint32();
-                if (length < bound.shortest() || length > bound.longest()) {
-                    throw malformed(name + "[" + (count - 1) + "]", "has " + length
-                            + " bytes; " + bound.shortest() + " to " + bound.longest()
-                            + " are allowed");
-                }
-                if (field.getType() == FieldDescriptor.Type.MESSAGE) {
-                    int limit = in.pushLimit(length);
-                    walk(in, field.getMessageType(),
-                            field.isRepeated() ? name + "[" + (count - 1) + "]" : name);
-                    in.popLimit(limit);
-                } else {
-                    in.skipRawBytes(length);
-                }
+                walkInside(in, field, bound, here);
             } else {
                 in.skipField(tag);
             }
+        }
+    }
+
+    private void walkInside(CodedInputStream in, FieldDescriptor field, Repeated bound, Place here)
+            throws IOException, MalformedMessageException {
+        int length = in.readRawVarint32();
+        if (length < bound.shortest() || length > bound.longest()) {
+            throw malformed(here.words(), "has " + length + " bytes; " + bound.shortest()
+                    + " to " + bound.longest() + " are allowed");
+        }
+        if (field.getType() == FieldDescriptor.Type.MESSAGE) {
+            int limit = in.pushLimit(length);
+            walk(in, field.getMessageType(), here);
+            in.popLimit(limit);
+        } else {
+            in.skipRawBytes(length);
         }
     }
 

@@ -30,7 +30,7 @@ public final class Codecs {
             RunSpecificationMessage.getDescriptor(),
             SpecificationCodec.FORMAT,
             SPECIFICATION_BYTES,
-            Map.of("data", new Bounds.Repeated(DataManifest.LARGEST, 4, 8 * DataManifest.LONGEST)));
+            Map.of("data", new Bounds.Repeated(DataManifest.LARGEST, 6, 8 * DataManifest.LONGEST)));
 
     /** Most bytes of a checkpoint manifest. */
     public static final int MANIFEST_BYTES = 64 << 20;
@@ -40,7 +40,7 @@ public final class Codecs {
             ManifestMessage.getDescriptor(),
             Manifest.FORMAT,
             MANIFEST_BYTES,
-            Map.of("chunks", new Bounds.Repeated(Manifest.MOST_CHUNKS, 34, 128)));
+            Map.of("chunks", new Bounds.Repeated(Manifest.MOST_CHUNKS, 54, 128)));
 
     /** Most bytes of a vote. */
     public static final int VOTE_BYTES = 32 << 20;
@@ -51,8 +51,8 @@ public final class Codecs {
             StateCodec.VOTE_FORMAT,
             VOTE_BYTES,
             Map.of(
-                    "chunks", new Bounds.Repeated(Manifest.MOST_CHUNKS, 2, 64),
-                    "losses", new Bounds.Repeated(TrainingPlan.MOST_VIRTUAL_RANKS, 0, 32)));
+                    "chunks", new Bounds.Repeated(Manifest.MOST_CHUNKS, 34, 34),
+                    "losses", new Bounds.Repeated(TrainingPlan.MOST_VIRTUAL_RANKS, 14, 14)));
 
     private Codecs() {}
 
@@ -124,7 +124,8 @@ public final class Codecs {
             throw bounds.malformed("", String.valueOf(e.getMessage()));
         }
         if (!Arrays.equals(toMessage.apply(read).toByteArray(), bytes)) {
-            throw bounds.malformed("", "its bytes are not the canonical ones of what they describe");
+            throw bounds.malformed(
+                    "", "its bytes are not the canonical ones of what they describe");
         }
         return read;
     }

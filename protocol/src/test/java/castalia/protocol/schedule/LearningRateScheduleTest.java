@@ -102,8 +102,8 @@ class LearningRateScheduleTest {
     @Test
     void aFloorAboveThePeakIsRefused() {
         assertThatThrownBy(() -> new LearningRateSchedule.NeoxCurrent(1e-4, 1e-3, 0, 10))
-                .hasMessage("lowest learning rate (min_lr) 0.001 must lie between 0 and the learning"
-                        + " rate 1.0E-4");
+                .hasMessage("lowest learning rate (min_lr) 0.001 must lie between 0 and the"
+                        + " learning rate 1.0E-4");
     }
 
     @Test

@@ -1,16 +1,20 @@
 package castalia.protocol.wire;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.fail;
 
 import castalia.protocol.wire.CodecsTest.Kind;
 import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
+import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Named;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -19,7 +23,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Timeout(value = 60, unit = TimeUnit.SECONDS)
 class CodecsFuzzTest {
 
-    private static final int MUTATIONS = 20_000;
+    private static final int MUTATIONS = 8_000;
 
     /** Fixed part: exceptions, their text and classes that are loaded late. */
     private static final long FIXED_BYTES = 256 << 10;
@@ -53,6 +57,23 @@ class CodecsFuzzTest {
                     .isLessThan(FIXED_BYTES + BYTES_PER_BYTE * damaged.length);
         }
         assertThat(refused).isBetween(MUTATIONS / 2, MUTATIONS);
+    }
+
+    @Test
+    void manyTinyElementsCostLittleMoreThanTheirBytes() {
+        int count = 100_000;
+        ByteBuffer buffer = ByteBuffer.allocate(2 + 36 * count);
+        buffer.put((byte) 0x08).put((byte) 0x01);
+        for (int i = 0; i < count; i++) {
+            buffer.put(HexFormat.of().parseHex(
+                    "22220d00000000" + "1212" + "090000000000000000" + "110000000000000000"
+                            + "190000000000000000"));
+        }
+        byte[] bytes = buffer.array(); // a vote without its end
+        long before = allocated();
+        assertThatThrownBy(() -> Codecs.decodeVote(bytes))
+                .hasMessageContaining("not the canonical ones");
+        assertThat(allocated() - before).isLessThan(FIXED_BYTES + BYTES_PER_BYTE * bytes.length);
     }
 
     private static byte[] damage(byte[] sample, Random random) {

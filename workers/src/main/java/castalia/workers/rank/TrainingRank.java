@@ -13,7 +13,6 @@ import castalia.protocol.layout.Placement;
 import castalia.protocol.specification.OptimizerSettings;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.protocol.step.ReductionTree.Node;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
@@ -372,11 +371,6 @@ public final class TrainingRank implements AutoCloseable {
     /** See {@link NeoxModel#logits}. */
     public void logits(MemorySegment out, MemorySegment tokens, int firstRow, int rows) {
         model.logits(out, tokens, firstRow, rows);
-    }
-
-    /** The subtrees this rank folds. */
-    public List<Node> cover() {
-        return reducer.cover();
     }
 
     private void closeAfter(Throwable failure) {

@@ -30,6 +30,7 @@ class DigestTraceTest {
     private static final int STEPS = 30;
 
     /** Specifications, each with bits of its own. */
+    @SuppressWarnings("ImmutableEnumChecker") // a plan is a value
     enum Specification {
         FP32(TinyRun.plan(TinyRun.shape())),
         FP32_T2(TinyRun.plan(TinyRun.shape()).tensorSlices(2)),

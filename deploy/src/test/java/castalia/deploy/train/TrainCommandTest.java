@@ -1,0 +1,216 @@
+package castalia.deploy.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import castalia.deploy.Cli;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Whole runs through the command line. */
+@Timeout(value = 300, unit = TimeUnit.SECONDS)
+class TrainCommandTest {
+
+    @TempDir
+    @SuppressWarnings("NullAway.Init") // JUnit fills it
+    Path folder;
+
+    private static String yaml(String precision, int tensorSlices, int steps) {
+        return """
+                # a comment, as published files have
+                "num-layers": 2
+                "hidden-size": 24
+                "num-attention-heads": 4
+                "seq-length": 20
+                "max-position-embeddings": 32
+                "pos-emb": "rotary"
+                "rotary-pct": 0.7
+                "no-weight-tying": true
+                "gpt-j-residual": true
+                "optimizer": {"type": "Adam", "params": {"lr": 0.003, "betas": [0.9, 0.95], "eps": 1.0e-8}}
+                "min_lr": 0.0003
+                "lr-decay-style": "cosine"
+                "weight-decay": 0.1
+                "gradient_clipping": 1.0
+                "train_micro_batch_size_per_gpu": 1
+                "train-iters": %d
+                "lr-decay-iters": %d
+                "warmup": 0.1
+                "extra-save-iters": [0, 1]
+                "checkpoint-factor": 10
+                "castalia": {
+                  "global-batch": 8, "virtual-ranks": 4, "vocabulary": 128, "precision": "%s",
+                  "tensor-slices": %d, "synthetic-data": true
+                }
+                """.formatted(steps, steps, precision, tensorSlices);
+    }
+
+    private Path config(String precision, int tensorSlices, int steps) throws IOException {
+        Path file = folder.resolve("run.yml");
+        Files.writeString(file, yaml(precision, tensorSlices, steps));
+        return file;
+    }
+
+    private static Cli.Result train(Path config, Path run, Object... more) {
+        Object[] args = Stream.concat(
+                Stream.of("train", "--config", config, "--run", run), Stream.of(more)).toArray();
+        return Cli.run(args);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"fp32, 1", "fp32, 2", "bf16, 1", "bf16, 2"})
+    void aRunStoppedAtAnyStepAndResumedOnOtherRanksEndsWithTheSameState(
+            String precision, int tensorSlices) throws IOException {
+        Path config = config(precision, tensorSlices, 30);
+        Cli.Result whole = train(config, folder.resolve("whole"), "--ranks", 1, "--threads", 1);
+        assertThat(whole.code()).as(whole.err()).isZero();
+        for (int stop : new int[] {1, 7, 29}) {
+            Path run = folder.resolve("stopped-" + stop);
+            stopAfter(config, run, 2, stop);
+            Cli.Result resumed = train(config, run, "--ranks", 3, "--threads", 2);
+            assertThat(resumed.out()).contains("resuming from the checkpoint of step " + stop);
+            assertThat(resumed.word("state")).isEqualTo(whole.word("state"));
+            assertThat(resumed.word("digest")).isEqualTo(whole.word("digest"));
+        }
+        Cli.Result diff = Cli.run("checkpoint", "diff", folder.resolve("whole"),
+                folder.resolve("stopped-7"), "--step", 20);
+        assertThat(diff.code()).as(diff.out()).isZero();
+        assertThat(diff.out()).contains("EQUAL");
+    }
+
+    /** As a signal does: the current step is finished and a checkpoint written. */
+    private static void stopAfter(Path config, Path run, int ranks, long step) {
+        try (TrainingJob job = TrainingJob.read(config, java.util.OptionalInt.of(ranks),
+                        java.util.OptionalInt.empty(), java.util.Optional.empty(), Cli.home());
+                TrainingRun training = job.open(run, Cli.home(), new Silent())) {
+            TrainingRun.Outcome outcome =
+                    training.run(() -> training.group().scalars().step() >= step);
+            assertThat(outcome.step()).isEqualTo(step);
+            assertThat(outcome.finished()).isFalse();
+        }
+    }
+
+    private record Silent() implements TrainingRun.Listener {
+        @Override
+        public void stepped(
+                castalia.workers.rank.StepReport report, double seconds, double tokensPerSecond) {}
+
+        @Override
+        public void saved(castalia.protocol.checkpoint.Manifest manifest, double seconds) {}
+
+        @Override
+        public void validated(long step, double loss) {}
+
+        @Override
+        public void resumed(
+                castalia.protocol.checkpoint.Manifest manifest, List<String> skipped) {}
+    }
+
+    @Test
+    void everyStepHasOneLineOfMetricsAndCheckpointsAreWhereTheConfigurationWantsThem()
+            throws IOException {
+        Path run = folder.resolve("run");
+        assertThat(train(config("fp32", 1, 12), run).code()).isZero();
+        List<String> lines = Files.readAllLines(run.resolve("metrics.jsonl"));
+        assertThat(lines.stream().filter(line -> line.contains("\"loss\":"))).hasSize(12);
+        assertThat(Cli.run("checkpoint", "list", run).out().lines()
+                        .map(line -> line.strip().split(" ")[0]))
+                .containsExactly("0", "1", "10", "12");
+    }
+
+    @Test
+    void aDamagedNewestCheckpointIsPassedOverAndTheRunEndsAsItShould() throws IOException {
+        Path config = config("fp32", 1, 12);
+        Path run = folder.resolve("run");
+        Cli.Result first = train(config, run);
+        try (Stream<Path> chunks = Files.walk(run.resolve("chunks"))) {
+            for (Path chunk : chunks.filter(Files::isRegularFile).toList()) {
+                flipLastByteIfOf(run, chunk, 12);
+            }
+        }
+        assertThat(Cli.run("checkpoint", "verify", run).code()).isEqualTo(1);
+        Cli.Result again = train(config, run);
+        assertThat(again.code()).as(again.err()).isZero();
+        assertThat(again.out()).contains("not used:")
+                .contains("resuming from the checkpoint of step 10");
+        assertThat(again.word("state")).isEqualTo(first.word("state"));
+        assertThat(Cli.run("checkpoint", "verify", run).code()).isZero();
+    }
+
+    /** Damages the chunk files that only the given checkpoint names. */
+    private static void flipLastByteIfOf(Path run, Path chunk, long step) throws IOException {
+        String name = chunk.getFileName().toString().replace(".chunk", "");
+        try (castalia.checkpoints.RunFolder opened =
+                castalia.checkpoints.RunFolder.openToRead(run)) {
+            for (long other : opened.catalogue().steps()) {
+                boolean names = opened.catalogue().read(other).chunks().stream()
+                        .anyMatch(entry -> entry.sha256().equals(name));
+                if (names != (other == step)) {
+                    return;
+                }
+            }
+        }
+        try (FileChannel channel = FileChannel.open(
+                chunk, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            ByteBuffer one = ByteBuffer.allocate(1);
+            channel.read(one, channel.size() - 1);
+            one.put(0, (byte) (one.get(0) ^ 1)).rewind();
+            channel.write(one, channel.size() - 1);
+        }
+    }
+
+    @Test
+    void anExportedFolderStartsARunAndComesOutAgainBitForBit() throws IOException {
+        Path config = config("fp32", 2, 4);
+        Path run = folder.resolve("run");
+        train(config, run);
+        Path exported = folder.resolve("exported");
+        assertThat(Cli.run("checkpoint", "export", run, "--out", exported).out())
+                .contains("exact");
+        Path second = folder.resolve("second");
+        assertThat(Cli.run("checkpoint", "import", exported, "--config", config, "--run", second)
+                        .code())
+                .isZero();
+        Path again = folder.resolve("again");
+        Cli.run("checkpoint", "export", second, "--out", again, "--step", 0);
+        assertThat(again.resolve("model.safetensors"))
+                .hasSameBinaryContentAs(exported.resolve("model.safetensors"));
+        Cli.Result trained = train(config, folder.resolve("third"), "--init", exported);
+        assertThat(trained.code()).as(trained.err()).isZero();
+        assertThat(train(config, run, "--init", exported).code())
+                .as("another specification may not use the folder").isEqualTo(10);
+    }
+
+    @Test
+    void theStepBenchmarkEndsAtTheDigestOfTheSameTraining() throws IOException {
+        Path config = folder.resolve("bench.yml");
+        Cli.Result bench = Cli.run("bench", "step", "--model", "pythia-14m", "--seq", 8,
+                "--threads", 2, "--steps", 2, "--warmup", 1, "--virtual-ranks", 2, "--json",
+                "--write-config", config);
+        assertThat(bench.code()).as(bench.err()).isZero();
+        Cli.Result trained = train(config, folder.resolve("bench"), "--ranks", 2);
+        assertThat(trained.code()).as(trained.err()).isZero();
+        String last = bench.out().lines().reduce((a, b) -> b).orElseThrow();
+        assertThat(last).contains("\"digest\":\"" + trained.word("digest") + "\"")
+                .contains("tokens_per_s").contains("peak_bytes");
+    }
+
+    @Test
+    void theDemoOnAShortRunSaysEqual() {
+        Cli.Result demo = Cli.run("demo", "--steps", 4, "--out", folder.resolve("demo"));
+        assertThat(demo.code()).as(demo.err()).isZero();
+        assertThat(demo.out()).contains("verdict EQUAL, bit for bit")
+                .contains("text written by the model");
+    }
+}

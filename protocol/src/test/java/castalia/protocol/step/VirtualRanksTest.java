@@ -1,0 +1,48 @@
+package castalia.protocol.step;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import castalia.protocol.step.VirtualRanks.Block;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class VirtualRanksTest {
+
+    @Test
+    void blocksAreContiguousCoverAllAndDifferByOneAtMost() {
+        for (int v = 1; v <= 70; v++) {
+            for (int w = 1; w <= v; w++) {
+                List<Block> blocks = VirtualRanks.blocks(v, w);
+                assertThat(blocks).hasSize(w);
+                int next = 0;
+                for (Block block : blocks) {
+                    assertThat(block.first()).isEqualTo(next);
+                    assertThat(block.count()).isBetween(v / w, (v + w - 1) / w);
+                    next = block.end();
+                }
+                assertThat(next).isEqualTo(v);
+            }
+        }
+    }
+
+    @Test
+    void fourVirtualRanksOnThreeRanks() {
+        assertThat(VirtualRanks.blocks(4, 3))
+                .containsExactly(new Block(0, 1), new Block(1, 1), new Block(2, 2));
+    }
+
+    @Test
+    void manyVirtualRanksDoNotOverflow() {
+        List<Block> blocks = VirtualRanks.blocks(1 << 30, 1 << 10);
+        assertThat(blocks).allMatch(block -> block.count() == 1 << 20);
+    }
+
+    @Test
+    void anImpossibleNumberOfRanksIsRefused() {
+        assertThatThrownBy(() -> VirtualRanks.blocks(2, 3))
+                .hasMessage("cannot place 2 virtual ranks on 3 ranks: use 1 to 2");
+        assertThatThrownBy(() -> new Block(-1, 1)).hasMessage("block of 1 from -1");
+        assertThatThrownBy(() -> new Block(0, 0)).hasMessage("block of 0 from 0");
+    }
+}
