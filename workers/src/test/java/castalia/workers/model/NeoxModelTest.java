@@ -195,8 +195,14 @@ class NeoxModelTest {
                 for (int i = 0; i < doubled.length; i++) {
                     doubled[i] *= 2;
                 }
-                assertThat(tiny.gradient(parameters.get(p)))
-                        .as(parameters.get(p).name()).isEqualTo(doubled);
+                Parameter parameter = parameters.get(p);
+                if (parameter.role() == Role.EMBEDDING) { // adds row by row
+                    assertThat(TinyModel.difference(tiny.gradient(parameter), doubled))
+                            .isLessThan(1e-6);
+                } else {
+                    assertThat(tiny.gradient(parameter))
+                            .as(parameter.name()).isEqualTo(doubled);
+                }
             }
             float[] flat = tiny.gradients().flat().segment().toArray(ValueLayout.JAVA_FLOAT);
             for (TensorSlice slice : tiny.plan().layout().slices()) {
@@ -215,16 +221,17 @@ class NeoxModelTest {
                 FlatLayout.of(SHAPE, tensorSlices), 2, 20, type, recomputation);
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         try (TinyModel tiny = new TinyModel(device, plan, true)) {
-            for (int i = 0; i < 20; i++) {
-                tiny.lossAndGradient(i > 0);
+            tiny.lossAndGradient(false);
+            long perPass = Long.MAX_VALUE;
+            // The compiler needs passes before vectors stay in registers.
+            for (int window = 0; window < 60 && perPass > 512; window++) {
+                long before = threads.getCurrentThreadAllocatedBytes();
+                for (int i = 0; i < 100; i++) {
+                    tiny.lossAndGradient(true);
+                }
+                perPass = (threads.getCurrentThreadAllocatedBytes() - before) / 100;
             }
-            int passes = 50;
-            long before = threads.getCurrentThreadAllocatedBytes();
-            for (int i = 0; i < passes; i++) {
-                tiny.lossAndGradient(true);
-            }
-            long perPass = (threads.getCurrentThreadAllocatedBytes() - before) / passes;
-            assertThat(perPass).as("bytes per pass").isLessThan(2048);
+            assertThat(perPass).as("bytes per pass").isLessThanOrEqualTo(512);
         }
     }
 }
