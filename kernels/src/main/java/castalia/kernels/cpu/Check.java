@@ -5,7 +5,7 @@ import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
 import org.jspecify.annotations.Nullable;
 
-/** Refuses buffers that do not fit an operation: too short, of another type, closed, overlapping. */
+/** Refuses buffers that do not fit: too short, of another type, closed, overlapping. */
 final class Check {
 
     private Check() {}
@@ -69,7 +69,8 @@ final class Check {
         typed("matmul", "b", b, shape.input(), shape.transposeB()
                 ? extent(shape.n(), shape.strideB(), shape.k())
                 : extent(shape.k(), shape.strideB(), shape.n()));
-        typed("matmul", "out", out, shape.output(), extent(shape.m(), shape.strideOut(), shape.n()));
+        typed("matmul", "out", out, shape.output(),
+                extent(shape.m(), shape.strideOut(), shape.n()));
         apart("matmul", "out", out, "a", a);
         apart("matmul", "out", out, "b", b);
         if (shape.bias()) {

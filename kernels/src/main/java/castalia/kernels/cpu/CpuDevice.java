@@ -146,8 +146,9 @@ public final class CpuDevice implements Device {
 
     @Override
     public String description() {
-        String name = "cpu (" + settings.threads() + (settings.threads() == 1 ? " thread" : " threads")
-                + ", " + VectorMath.L * Float.SIZE + "-bit vectors, " + engine.version() + ")";
+        int threads = settings.threads();
+        String name = "cpu (" + threads + (threads == 1 ? " thread, " : " threads, ")
+                 + VectorMath.L * Float.SIZE + "-bit vectors, " + engine.version() + ")";
         return fallback == null ? name : name + "; products in Java, because " + fallback;
     }
 

@@ -85,8 +85,8 @@ final class CpuKernels implements Kernels {
     }
 
     @Override
-    public void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows, int columns,
-            int vocabulary) {
+    public void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows,
+            int columns, int vocabulary) {
         device.enter();
         String name = "embedding";
         Check.numbers(name, "out", out, matrix(name, rows, columns));
@@ -110,8 +110,8 @@ final class CpuKernels implements Kernels {
     }
 
     @Override
-    public void layerNorm(Buffer out, Buffer mean, Buffer rstd, Buffer x, Buffer weight, Buffer bias,
-            float epsilon, int rows, int columns) {
+    public void layerNorm(Buffer out, Buffer mean, Buffer rstd, Buffer x, Buffer weight,
+            Buffer bias, float epsilon, int rows, int columns) {
         device.enter();
         normChecks("layerNorm", mean, rstd, x, rows, columns);
         normParameters("layerNorm", out, x, weight, bias, rows, columns);

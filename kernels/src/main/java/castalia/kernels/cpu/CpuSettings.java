@@ -16,8 +16,8 @@ public record CpuSettings(
 
     public CpuSettings {
         if (threads < 1 || threads > MAX_THREADS) {
-            throw new IllegalArgumentException(
-                    "a CPU device of " + threads + " threads; 1 to " + MAX_THREADS + " are possible");
+            throw new IllegalArgumentException("a CPU device of " + threads + " threads; 1 to "
+                    + MAX_THREADS + " are possible");
         }
         if (memoryLimitBytes < 1) {
             throw new IllegalArgumentException(

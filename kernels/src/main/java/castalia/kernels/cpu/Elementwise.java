@@ -14,7 +14,7 @@ abstract class Elementwise extends WorkerPool.Task {
     /** Elements of a block. */
     static final int BLOCK = 8 * PIECE;
 
-    /** Bytes of working memory per row of a piece; not a power of two, so that rows do not collide. */
+    /** Bytes of working memory per piece; no power of two, so that pieces do not collide. */
     static final long PIECE_BYTES = 4L * PIECE + 256;
 
     private final Scratch scratch;
@@ -31,7 +31,7 @@ abstract class Elementwise extends WorkerPool.Task {
         this.scratch = scratch;
     }
 
-    /** Computes a multiple of 16 elements, at most a piece; {@code work} has room for two pieces. */
+    /** Computes a multiple of 16 elements, at most a piece; {@code work} has room for two. */
     abstract void piece(long to, long x, long y, long work, int elements);
 
     void run(WorkerPool pool, Buffer to, Buffer x, Buffer y, long elements) {
@@ -69,7 +69,8 @@ abstract class Elementwise extends WorkerPool.Task {
             int n = (int) Math.min(PIECE, end - at);
             long x = Rows.read(first + at * (firstBf16 ? 2 : 4), firstBf16, n, work);
             long y = two
-                    ? Rows.read(second + at * (secondBf16 ? 2 : 4), secondBf16, n, work + PIECE_BYTES)
+                    ? Rows.read(second + at * (secondBf16 ? 2 : 4), secondBf16, n,
+                            work + PIECE_BYTES)
                     : x;
             long target = out + at * (outBf16 ? 2 : 4);
             long to = Rows.write(target, outBf16, n, work + 2 * PIECE_BYTES);

@@ -109,8 +109,9 @@ final class JavaEngine implements ProductEngine {
         }
 
         private void packLeft(long to, long a, int row, int k, int rows, int depth) {
-            long alongRow = shape.transposeA() ? (long) shape.strideA() * inputBytes : inputBytes;
-            long alongColumn = shape.transposeA() ? inputBytes : (long) shape.strideA() * inputBytes;
+            long stride = (long) shape.strideA() * inputBytes;
+            long alongRow = shape.transposeA() ? stride : inputBytes;
+            long alongColumn = shape.transposeA() ? inputBytes : stride;
             for (int i = 0; i < rows; i += TILE_ROWS) {
                 long panel = to + 4L * i * depth;
                 for (int r = 0; r < TILE_ROWS; r++) {
@@ -122,8 +123,9 @@ final class JavaEngine implements ProductEngine {
         }
 
         private void packRight(long to, long b, int column, int k, int columns, int depth) {
-            long alongRow = shape.transposeB() ? (long) shape.strideB() * inputBytes : inputBytes;
-            long alongDepth = shape.transposeB() ? inputBytes : (long) shape.strideB() * inputBytes;
+            long stride = (long) shape.strideB() * inputBytes;
+            long alongRow = shape.transposeB() ? stride : inputBytes;
+            long alongDepth = shape.transposeB() ? inputBytes : stride;
             for (int j = 0; j < columns; j += TILE_COLUMNS) {
                 long panel = to + 4L * j * depth;
                 int width = Math.min(TILE_COLUMNS, columns - j);

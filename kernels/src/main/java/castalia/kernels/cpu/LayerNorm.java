@@ -201,13 +201,14 @@ final class LayerNorm {
             scratch.ensureShared(row * groups * vectors);
             partials = scratch.shared();
             pool.run(this, groups);
-            groupFold.run(pool, dWeight1, partials, groups, vectors * row, columns, accumulate);
-            groupFold.run(pool, dBias1, partials + row, groups, vectors * row, columns, accumulate);
+            long stride = vectors * row;
+            groupFold.run(pool, dWeight1, partials, groups, stride, columns, accumulate);
+            groupFold.run(pool, dBias1, partials + row, groups, stride, columns, accumulate);
             if (dWeight2 != null && dBias2 != null) {
                 groupFold.run(
-                        pool, dWeight2, partials + 2 * row, groups, vectors * row, columns, accumulate);
+                        pool, dWeight2, partials + 2 * row, groups, stride, columns, accumulate);
                 groupFold.run(
-                        pool, dBias2, partials + 3 * row, groups, vectors * row, columns, accumulate);
+                        pool, dBias2, partials + 3 * row, groups, stride, columns, accumulate);
             }
         }
 

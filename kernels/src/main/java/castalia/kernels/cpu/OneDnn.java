@@ -87,7 +87,8 @@ final class OneDnn {
             try {
                 loaded = new OneDnn(folder);
             } catch (IllegalArgumentException | UnsatisfiedLinkError e) {
-                throw new IOException("cannot load oneDNN from " + folder + ": " + e.getMessage(), e);
+                throw new IOException(
+                        "cannot load oneDNN from " + folder + ": " + e.getMessage(), e);
             }
             LOADED.put(folder, loaded);
         }
@@ -157,7 +158,7 @@ final class OneDnn {
         }
     }
 
-    /** Attributes of a product: the caller's scratchpad, fixed results, perhaps added to the output. */
+    /** Attributes of a product: the caller's scratchpad, fixed results, perhaps accumulation. */
     long attributes(boolean accumulate) {
         long attributes = create("dnnl_primitive_attr_create");
         call("dnnl_primitive_attr_set_scratchpad_mode", attributes, SCRATCHPAD_USER);
@@ -214,7 +215,8 @@ final class OneDnn {
     long scratchpad(long description) {
         try {
             return (long) QUERY_DESCRIPTOR.invokeExact(
-                    find(library, "dnnl_primitive_desc_query_md"), description, QUERY_SCRATCHPAD, 0);
+                    find(library, "dnnl_primitive_desc_query_md"),
+                    description, QUERY_SCRATCHPAD, 0);
         } catch (Throwable e) {
             throw failed("dnnl_primitive_desc_query_md", e);
         }

@@ -249,7 +249,7 @@ final class Optimizer {
         }
     }
 
-    /** Squares in fp64 over 16 lanes, on the calling thread: the order of a chunk's sum is fixed. */
+    /** Squares in fp64 over 16 lanes, on the calling thread: a chunk's sum has one order. */
     static final class Squares {
         private final double[] lanes = new double[16];
 

@@ -1,6 +1,7 @@
 package castalia.kernels.cpu;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -71,8 +72,10 @@ final class Products {
             int columnBlocks = (shape.n() + COLUMNS - 1) / COLUMNS;
             if ((long) shape.m() * shape.n() * shape.k() >= SMALL) {
                 if (rowBlocks * columnBlocks == 1) {
-                    // Splitting columns keeps the packed right side whole per block.
-                    if (shape.m() >= 2 * LEAST_ROWS && shape.m() >= shape.n() / 2) {
+                    // Fewer rows cost more where operands are repacked per block: BF16.
+                    boolean byRows = shape.m() >= 2 * LEAST_ROWS && shape.m() >= shape.n() / 2
+                            && (shape.input() == DType.F32 || shape.n() < 2 * LEAST_COLUMNS);
+                    if (byRows) {
                         rowBlocks = 2;
                     } else if (shape.n() >= 2 * LEAST_COLUMNS) {
                         columnBlocks = 2;
@@ -91,7 +94,7 @@ final class Products {
         }
     }
 
-    /** A shape's blocks: inner ones, and those cut short at the right, at the bottom and at both. */
+    /** A shape's blocks: inner ones, and those cut short at the right, the bottom and both. */
     final class Grid extends WorkerPool.Task {
         private final MatmulShape shape;
         private final Cut cut;

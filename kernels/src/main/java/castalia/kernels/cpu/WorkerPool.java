@@ -118,7 +118,7 @@ final class WorkerPool implements AutoCloseable {
         finish();
     }
 
-    /** Runs block {@code i} on thread {@code i} for every thread of the pool: for probes of threads. */
+    /** Runs block {@code i} on thread {@code i}, for every thread of the pool. */
     void runOnEach(Task work) {
         EachThread each = new EachThread(work, threads());
         run(each, threads());

@@ -47,7 +47,9 @@ class AllocationTest {
                 List<Operations.Operation> all = new ArrayList<>();
                 for (DType type : List.of(DType.F32, DType.BF16)) {
                     Operations operations = new Operations(device, arena, type);
-                    for (Operations.Operation operation : operations.all()) {
+                    for (Operations.Operation operation : engine == MatmulEngine.JAVA
+                            ? operations.withProducts()
+                            : operations.all()) {
                         operations.reset(operation);
                         all.add(operation);
                     }

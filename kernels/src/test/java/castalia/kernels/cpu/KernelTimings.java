@@ -12,7 +12,8 @@ import java.lang.foreign.ValueLayout;
 
 /**
  * Times every kernel at the shapes of a model's step (sequence 2048, one sequence) and adds them up
- * to a step. Run by hand: {@code KernelTimings [model] [F32|BF16] [threads] [ONEDNN|JAVA] [filter]}.
+ * to a step. Run by hand:
+ * {@code KernelTimings [model] [F32|BF16] [threads] [ONEDNN|JAVA] [pattern]}.
  * Not a test: it asserts nothing.
  */
 final class KernelTimings {
@@ -126,11 +127,14 @@ final class KernelTimings {
     }
 
     private void matmul(String name, double perStep, MatmulShape shape) {
-        Buffer a = buffer(shape.input(), shape.transposeA() ? shape.k() : shape.m(), shape.strideA());
-        Buffer b = buffer(shape.input(), shape.transposeB() ? shape.n() : shape.k(), shape.strideB());
+        int aRows = shape.transposeA() ? shape.k() : shape.m();
+        int bRows = shape.transposeB() ? shape.n() : shape.k();
+        Buffer a = buffer(shape.input(), aRows, shape.strideA());
+        Buffer b = buffer(shape.input(), bRows, shape.strideB());
         Buffer out = buffer(shape.output(), shape.m(), shape.strideOut());
         Buffer bias = buffer(shape.input(), 1, shape.n());
-        time(name, perStep, (double) shape.flops(), 0, () -> kernels.matmul(shape, out, a, b, bias));
+        time(name, perStep, (double) shape.flops(), 0,
+                () -> kernels.matmul(shape, out, a, b, bias));
     }
 
     private void layer(String name, int n, int k, DType out) {
