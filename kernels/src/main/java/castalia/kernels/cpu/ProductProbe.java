@@ -3,9 +3,9 @@ package castalia.kernels.cpu;
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
-import castalia.kernels.Kernels;
 import castalia.kernels.KnownAnswers;
 import castalia.kernels.MatmulShape;
+import java.lang.foreign.MemorySegment;
 import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.HexFormat;
@@ -15,6 +15,9 @@ import java.util.List;
 final class ProductProbe {
 
     private static final long SEED = 20;
+
+    /** Values that differ: a prime, so that rows do not repeat each other. */
+    private static final int PIECE = 65_521;
 
     private final CpuDevice device;
     private final WorkerPool pool;
@@ -76,19 +79,15 @@ final class ProductProbe {
         return (rows - 1L) * stride + columns;
     }
 
-    /** A buffer with the same contents for the same arguments. */
+    /** A buffer with the same contents for the same arguments: one piece again and again. */
     private Buffer values(Arena arena, DType type, long elements, int tensor) {
         Buffer buffer = arena.allocate(type, elements);
-        Kernels kernels = device.kernels();
-        int row = 1 << 12;
-        int rows = Math.toIntExact(elements / row);
-        if (rows > 0) {
-            kernels.normal(buffer, 1, SEED, tensor, 0, 0, row, rows, row);
-        }
-        int rest = (int) (elements - (long) rows * row);
-        if (rest > 0) {
-            kernels.normal(buffer.slice((long) rows * row, rest), 1, SEED, tensor, rows, 0, row, 1,
-                    rest);
+        int piece = (int) Math.min(PIECE, elements);
+        device.kernels().normal(buffer, 1, SEED, tensor, 0, 0, piece, 1, piece);
+        MemorySegment memory = buffer.segment();
+        long bytes = (long) piece * type.bytes();
+        for (long at = bytes; at < memory.byteSize(); at += bytes) {
+            MemorySegment.copy(memory, 0, memory, at, Math.min(bytes, memory.byteSize() - at));
         }
         return buffer;
     }
