@@ -22,6 +22,12 @@ public record FrameTag(Kind kind, long generation, long step, int attempt, int c
         /** A rank's vote. */
         VOTE,
         /** A chunk's new weights in the compute type, from its owner. */
-        WEIGHTS
+        WEIGHTS,
+        /** What every rank stored of a checkpoint. */
+        STORED,
+        /** A chunk's state, from owner to learner. */
+        STATE,
+        /** A chunk's committed gradient with its update's scalars, from owner to learner. */
+        UPDATE
     }
 }

@@ -1,0 +1,54 @@
+package castalia.protocol.control;
+
+import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Member;
+import java.util.List;
+
+/** What the coordinator says to a worker. A worker that has seen a newer fence ignores it. */
+public sealed interface CoordinatorMessage {
+
+    /** The generation it belongs to. */
+    Fence fence();
+
+    /** Stop acting for older generations and report what you hold. */
+    record Query(Fence fence) implements CoordinatorMessage {}
+
+    /** Take your place in a generation. */
+    record Install(GenerationPlan plan) implements CoordinatorMessage {
+        @Override
+        public Fence fence() {
+            return plan.fence();
+        }
+    }
+
+    /** All have installed: step. */
+    record Start(Fence fence) implements CoordinatorMessage {}
+
+    /**
+     * Stop at the boundary before a step.
+     *
+     * @param save whether to store the state there
+     */
+    record Pause(Fence fence, long step, boolean save) implements CoordinatorMessage {}
+
+    /** To an owner: send a learner these chunks and, from then on, their gradients. */
+    record Feed(Fence fence, Member learner, List<Integer> chunks) implements CoordinatorMessage {
+        public Feed {
+            chunks = List.copyOf(chunks);
+        }
+    }
+
+    /** To a learner: what its feeders will send. */
+    record Learn(Fence fence, List<Integer> chunks) implements CoordinatorMessage {
+        public Learn {
+            chunks = List.copyOf(chunks);
+        }
+    }
+
+    /** You are no part of the run any more: end. */
+    record Dismiss(Fence fence, String reason) implements CoordinatorMessage {}
+
+    /** For fault-injection tests: flip one bit of the compute weights at the next boundary. */
+    record FlipBit(Fence fence, long element, int bit) implements CoordinatorMessage {}
+
+}

@@ -1,0 +1,48 @@
+package castalia.protocol.control;
+
+import castalia.protocol.step.StateDigest;
+
+/**
+ * What a rank says of a step it executed.
+ *
+ * @param step number of the step, from 0; the state is now at {@code step + 1}
+ * @param loss mean loss over the tokens of the global batch
+ * @param gradientNorm global norm before clipping
+ * @param learningRate what the update used
+ * @param stateBefore digest of the state before the update
+ * @param sequences sequences this worker computed in this step
+ * @param totals what the worker counted since it started
+ * @param nanos time the step took on this worker: data, forward, backward, reduction, optimizer
+ */
+public record Progress(
+        long step,
+        double loss,
+        double gradientNorm,
+        double learningRate,
+        StateDigest stateBefore,
+        int sequences,
+        Totals totals,
+        Nanos nanos) {
+
+    /**
+     * Counts of one process's life.
+     *
+     * @param sequences sequences computed, those of abandoned steps included
+     * @param sentBytes payload bytes its data plane sent
+     * @param receivedBytes payload bytes its data plane received
+     * @param staleFrames frames dropped because their fence was old
+     * @param diskBytes bytes read from checkpoints
+     */
+    public record Totals(
+            long sequences, long sentBytes, long receivedBytes, long staleFrames, long diskBytes) {}
+
+    /** Where a step's time went, in nanoseconds. */
+    public record Nanos(
+            long data, long forward, long backward, long reduction, long optimizer) {
+
+        /** Sum of all parts. */
+        public long total() {
+            return data + forward + backward + reduction + optimizer;
+        }
+    }
+}

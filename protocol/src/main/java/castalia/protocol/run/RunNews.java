@@ -1,0 +1,56 @@
+package castalia.protocol.run;
+
+import castalia.protocol.control.GenerationPlan;
+import castalia.protocol.control.Progress;
+import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Incarnation;
+import castalia.protocol.identity.Member;
+import java.util.List;
+
+/** What people want to know of a run as it happens. */
+public sealed interface RunNews {
+
+    /** A worker offered itself and fits. */
+    record Joined(Member member, String device) implements RunNews {}
+
+    /** A worker offered itself and does not fit. */
+    record Refused(Member member, String why) implements RunNews {}
+
+    /** A member is gone or silent. */
+    record Detected(Member member, String how) implements RunNews {}
+
+    /** Members were asked what they hold; older generations are fenced off. */
+    record Gathering(Fence fence, String cause) implements RunNews {}
+
+    /**
+     * A generation begins to take its places.
+     *
+     * @param excluded members of the one before that are not in it
+     * @param version completed steps of the state it starts from
+     * @param degraded chunks with one holder only
+     */
+    record Resharding(GenerationPlan plan, List<Member> excluded, long version, int degraded)
+            implements RunNews {}
+
+    /** All members step again. */
+    record Running(Fence fence, int ranks, long version) implements RunNews {}
+
+    /** A worker begins to learn chunks. */
+    record Learning(Member member, int chunks) implements RunNews {}
+
+    /** A learner has caught up. */
+    record CaughtUp(Member member, long version) implements RunNews {}
+
+    /** A member executed a step. */
+    record Stepped(Fence fence, Incarnation worker, int rank, Progress progress)
+            implements RunNews {}
+
+    /** A validation loss. */
+    record Validated(long step, double loss) implements RunNews {}
+
+    /** A checkpoint exists. */
+    record Saved(long step, String stateHash) implements RunNews {}
+
+    /** A message that was dropped because its fence was old. */
+    record StaleMessage(Fence fence, String what) implements RunNews {}
+}

@@ -1,0 +1,19 @@
+package castalia.protocol.run;
+
+import castalia.protocol.ErrorCode;
+
+/** How a run ended. */
+public sealed interface RunResult {
+
+    /** All steps are done and stored. */
+    record Finished(long step, String stateHash, String digest) implements RunResult {}
+
+    /** Stopped as asked, with a checkpoint of this step. */
+    record Stopped(long step, String stateHash) implements RunResult {}
+
+    /** It cannot go on. What is stored stays. */
+    record Failed(ErrorCode code, String message) implements RunResult {}
+
+    /** Another coordinator has it. */
+    record Deposed(long newerTerm) implements RunResult {}
+}

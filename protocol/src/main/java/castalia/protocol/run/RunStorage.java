@@ -1,0 +1,42 @@
+package castalia.protocol.run;
+
+import castalia.protocol.checkpoint.ChunkEntry;
+import castalia.protocol.control.GenerationPlan;
+import castalia.protocol.identity.Incarnation;
+import castalia.protocol.step.ScalarState;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The durable part of a run as its coordinator needs it. Every call may block on a disk; none is
+ * made on an actor's dispatcher. Failures are {@link castalia.protocol.CastaliaException}s.
+ */
+public interface RunStorage extends AutoCloseable {
+
+    /**
+     * Claims the term after the newest. The record is exclusive: of several that try, one wins.
+     *
+     * @return the term won, or empty if another was faster
+     */
+    Optional<Long> claimTerm(Incarnation by, String label);
+
+    /** The newest term claimed by anybody, 0 for none. */
+    long newestTerm();
+
+    /** Scalar state of the newest checkpoint that is whole, every byte checked. */
+    Optional<ScalarState> newestCheckpoint();
+
+    /**
+     * Publishes a checkpoint whose chunks are stored and settled; when it returns it survives a
+     * power cut.
+     *
+     * @return the state's SHA-256
+     */
+    String publish(ScalarState scalars, List<ChunkEntry> entries, long parentStep);
+
+    /** Keeps a generation's record for people who look at the folder later. */
+    void logGeneration(GenerationPlan plan);
+
+    @Override
+    void close();
+}
