@@ -25,7 +25,7 @@ public sealed interface CoordinatorMessage {
     record Start(Fence fence) implements CoordinatorMessage {}
 
     /**
-     * Stop at the boundary before a step.
+     * Stop at the boundary before a step. A learner has stopped when its chunks are at that step.
      *
      * @param save whether to store the state there
      */
