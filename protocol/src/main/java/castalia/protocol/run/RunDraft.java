@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
@@ -82,6 +83,11 @@ final class RunDraft {
 
     boolean member(Incarnation worker) {
         return plan.filter(p -> p.rankOf(worker) >= 0).isPresent();
+    }
+
+    /** A worker that is known to be there. */
+    Member worker(Incarnation worker) {
+        return Objects.requireNonNull(workers.get(worker), worker::toString);
     }
 
     /** The members of the newest generation that are not gone. */

@@ -387,7 +387,7 @@ public final class RunMachine {
         if (!draft.learning.waiting().contains(worker)) {
             return;
         }
-        draft.announce(new RunNews.CaughtUp(draft.workers.get(worker), version));
+        draft.announce(new RunNews.CaughtUp(draft.worker(worker), version));
         draft.learning = new RunPhase.Learning(
                 draft.learning.chunks(), without(draft.learning.waiting(), worker));
         if (draft.learning.waiting().isEmpty()

@@ -159,7 +159,7 @@ final class RunPlanning {
         draft.learning = new RunPhase.Learning(chunks, chunks.keySet());
         draft.startTimer(RunTimer.LEARNING, settings.patience().learning());
         chunks.forEach((worker, learned) -> {
-            Member learner = draft.workers.get(worker);
+            Member learner = draft.worker(worker);
             draft.announce(new RunNews.Learning(learner, learned.size()));
             draft.send(worker, new CoordinatorMessage.Learn(draft.fence, learned));
             learned.stream()
