@@ -45,6 +45,9 @@ public sealed interface CoordinatorMessage {
         }
     }
 
+    /** A checkpoint is published: what is kept to say again that it is stored may be forgotten. */
+    record Saved(Fence fence, long step) implements CoordinatorMessage {}
+
     /** You are no part of the run any more: end. */
     record Dismiss(Fence fence, String reason) implements CoordinatorMessage {}
 

@@ -36,9 +36,10 @@ final class RunDraft {
     RunPhase.Learning learning;
     long version;
     long stepNanos;
-    long saved;
-    String savedHash;
-    Optional<RunState.Storing> storing;
+    final SortedMap<Long, String> published;
+    final SortedMap<Long, RunState.Storing> storing;
+    long publishing;
+    boolean patient;
     String digest;
     boolean stopRequested;
 
@@ -53,16 +54,17 @@ final class RunDraft {
         this.learning = state.learning();
         this.version = state.version();
         this.stepNanos = state.stepNanos();
-        this.saved = state.saved();
-        this.savedHash = state.savedHash();
-        this.storing = state.storing();
+        this.published = new TreeMap<>(state.published());
+        this.storing = new TreeMap<>(state.storing());
+        this.publishing = state.publishing();
+        this.patient = state.patient();
         this.digest = state.digest();
         this.stopRequested = state.stopRequested();
     }
 
     RunState state() {
         return new RunState(phase, term, fence, target, workers, dismissed, plan, learning, version,
-                stepNanos, saved, savedHash, storing, digest, stopRequested);
+                stepNanos, published, storing, publishing, patient, digest, stopRequested);
     }
 
     void send(Incarnation to, CoordinatorMessage message) {
@@ -120,23 +122,45 @@ final class RunDraft {
         effects.add(new RunEffect.End(result));
     }
 
-    /** Adds entries of a step that was stored; when all are there they are to be published. */
+    /** Newest checkpoint known, -1 for none. */
+    long saved() {
+        return published.isEmpty() ? -1 : published.lastKey();
+    }
+
+    /** Adds entries of a step that was stored. */
     void stored(ScalarState scalars, List<ChunkEntry> part, int total) {
-        if (scalars.step() <= saved) {
+        long step = scalars.step();
+        if (published.containsKey(step) || step == publishing) {
             return;
         }
-        RunState.Storing before = storing
-                .filter(s -> s.scalars().equals(scalars))
-                .orElse(new RunState.Storing(scalars, new TreeMap<>(), total, false));
-        if (before.publishing()) {
-            return;
-        }
-        SortedMap<Integer, ChunkEntry> entries = new TreeMap<>(before.entries());
+        SortedMap<Integer, ChunkEntry> entries = new TreeMap<>(
+                storing.containsKey(step) ? storing.get(step).entries() : Map.of());
         part.forEach(entry -> entries.put(entry.chunk().index(), entry));
-        boolean complete = entries.size() == total;
-        storing = Optional.of(new RunState.Storing(scalars, entries, total, complete));
-        if (complete) {
-            effects.add(new RunEffect.Publish(scalars, List.copyOf(entries.values()), saved));
+        storing.put(step, new RunState.Storing(scalars, entries, total));
+        publish();
+    }
+
+    /** Hands the oldest complete step to storage, if none is there. */
+    void publish() {
+        Optional<RunState.Storing> next = publishing >= 0 ? Optional.empty()
+                : storing.values().stream().filter(RunState.Storing::complete).findFirst();
+        if (next.isPresent()) {
+            RunState.Storing ready = next.get();
+            publishing = ready.scalars().step();
+            SortedMap<Long, String> before = published.headMap(publishing);
+            effects.add(new RunEffect.Publish(ready.scalars(),
+                    List.copyOf(ready.entries().values()), before.isEmpty() ? -1 : before.lastKey()));
         }
+    }
+
+    /** A step's checkpoint exists. */
+    void published(long step, String stateHash) {
+        published.put(step, stateHash);
+        storing.remove(step);
+        publishing = publishing == step ? -1 : publishing;
+        workers.keySet().forEach(
+                worker -> send(worker, new CoordinatorMessage.Saved(fence, step)));
+        announce(new RunNews.Saved(step, stateHash));
+        publish();
     }
 }

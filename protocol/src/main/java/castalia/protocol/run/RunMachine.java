@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 
 /**
@@ -71,7 +72,7 @@ public final class RunMachine {
     public Transition begin(long term) {
         RunState state = new RunState(new RunPhase.Forming(), term, new Fence(term, 0),
                 settings.target(), Map.of(), Set.of(), Optional.empty(),
-                RunPhase.Learning.NONE, 0, 0, -1, "", Optional.empty(), "", false);
+                RunPhase.Learning.NONE, 0, 0, new TreeMap<>(), new TreeMap<>(), -1, true, "", false);
         RunDraft draft = new RunDraft(state);
         draft.startTimer(RunTimer.FORMING, settings.patience().forming());
         return new Transition(draft.state(), draft.effects);
@@ -265,6 +266,10 @@ public final class RunMachine {
     private void decide(RunDraft draft, String cause, List<HolderReport> reports) {
         draft.cancelTimer(RunTimer.GATHERING);
         switch (RollForward.of(reports, settings.grid().size())) {
+            case RollForward.Lost(_) when draft.patient && draft.plan.isEmpty() -> {
+                draft.phase = new RunPhase.Forming();
+                draft.startTimer(RunTimer.FORMING, settings.patience().gathering().multipliedBy(5));
+            }
             case RollForward.Nothing(), RollForward.Lost(_) -> {
                 draft.phase = new RunPhase.Finding(cause, reports);
                 draft.effects.add(new RunEffect.FindCheckpoint(draft.fence));
@@ -279,8 +284,9 @@ public final class RunMachine {
         }
         Start start = found.newest().isEmpty()
                 ? new Start.Initial() : new Start.Checkpoint(found.newest().get().step());
-        draft.saved = found.newest().map(scalars -> scalars.step()).orElse(-1L);
-        draft.version = Math.max(0, draft.saved);
+        long step = found.newest().map(scalars -> scalars.step()).orElse(0L);
+        found.newest().ifPresent(_ -> draft.published.putIfAbsent(step, found.stateHash()));
+        draft.version = step;
         planning.anew(draft, start);
     }
 
@@ -314,7 +320,7 @@ public final class RunMachine {
     private void stopIfAsked(RunDraft draft) {
         switch (draft.phase) {
             case RunPhase.Forming() when draft.stopRequested ->
-                    draft.end(new RunResult.Stopped(draft.saved, draft.savedHash));
+                    draft.end(new RunResult.Stopped(draft.saved(), lastHash(draft)));
             case RunPhase.Running(Set<Incarnation> finished)
                     when draft.stopRequested && finished.isEmpty() ->
                     drain(draft, true, "stop requested");
@@ -363,8 +369,9 @@ public final class RunMachine {
     /** Ends when everybody has stopped and the state where they stopped is published. */
     private void stopped(RunDraft draft) {
         if (draft.phase instanceof RunPhase.Draining drained && drained.stopping()
-                && drained.waiting().isEmpty() && draft.saved >= draft.version) {
-            draft.end(new RunResult.Stopped(draft.saved, draft.savedHash));
+                && drained.waiting().isEmpty() && draft.storing.isEmpty()
+                && draft.published.containsKey(draft.version)) {
+            draft.end(new RunResult.Stopped(draft.saved(), lastHash(draft)));
         }
     }
 
@@ -412,20 +419,20 @@ public final class RunMachine {
     private void ended(RunDraft draft) {
         boolean all = draft.phase instanceof RunPhase.Running(Set<Incarnation> done)
                 && draft.liveMembers().stream().allMatch(m -> done.contains(m.incarnation()));
-        if (all && !draft.digest.isEmpty() && draft.saved == settings.steps()) {
-            draft.end(new RunResult.Finished(draft.saved, draft.savedHash, draft.digest));
+        if (all && !draft.digest.isEmpty() && draft.storing.isEmpty()
+                && draft.published.containsKey(settings.steps())) {
+            draft.end(new RunResult.Finished(settings.steps(), lastHash(draft), draft.digest));
         }
     }
 
     private void published(RunDraft draft, long step, String hash) {
-        if (step > draft.saved) {
-            draft.saved = step;
-            draft.savedHash = hash;
-            draft.storing = draft.storing.filter(s -> s.scalars().step() > step);
-            draft.announce(new RunNews.Saved(step, hash));
-        }
+        draft.published(step, hash);
         stopped(draft);
         ended(draft);
+    }
+
+    private static String lastHash(RunDraft draft) {
+        return draft.published.isEmpty() ? "" : draft.published.lastEntry().getValue();
     }
 
     /** A failure every worker would have ends the run; another only that worker. */
@@ -489,6 +496,7 @@ public final class RunMachine {
     private void fired(RunDraft draft, RunTimer timer) {
         switch (timer) {
             case FORMING -> {
+                draft.patient = false;
                 if (draft.phase instanceof RunPhase.Forming) {
                     if (draft.workers.isEmpty()) {
                         draft.end(new RunResult.Failed(ErrorCode.PEER_LOST, "no worker came within "

@@ -104,10 +104,9 @@ final class RunPlanning {
             RunDraft draft, List<Member> members, Placement placement, Start start,
             boolean gather, List<Member> excluded, long version) {
         GenerationPlan plan = new GenerationPlan(
-                draft.fence, members, placement, start, gather, draft.saved);
+                draft.fence, members, placement, start, gather, draft.saved());
         draft.plan = Optional.of(plan);
         draft.version = version;
-        draft.storing = draft.storing.filter(RunState.Storing::publishing);
         Set<Incarnation> waiting = new HashSet<>();
         for (Member member : members) {
             waiting.add(member.incarnation());

@@ -27,9 +27,10 @@ import java.util.TreeMap;
  * @param learning what is learnt now
  * @param version completed steps, as far as told
  * @param stepNanos longest recent step, 0 before the first
- * @param saved newest checkpoint published, -1 for none
- * @param savedHash its state hash, empty for none
- * @param storing what was stored of the step to be published next
+ * @param published steps whose checkpoints this coordinator knows to exist, with their state hash
+ * @param storing what was stored of steps that are not published yet
+ * @param publishing the step storage was asked to publish, -1 for none; one at a time, in order
+ * @param patient whether this coordinator still hopes for workers that have not come yet
  * @param digest digest of the finished run's state, empty before
  * @param stopRequested whether to stop as soon as possible
  */
@@ -44,9 +45,10 @@ public record RunState(
         RunPhase.Learning learning,
         long version,
         long stepNanos,
-        long saved,
-        String savedHash,
-        Optional<Storing> storing,
+        SortedMap<Long, String> published,
+        SortedMap<Long, Storing> storing,
+        long publishing,
+        boolean patient,
         String digest,
         boolean stopRequested) {
 
@@ -55,21 +57,29 @@ public record RunState(
      *
      * @param entries by chunk index
      * @param total how many there will be
-     * @param publishing whether they were handed to storage
      */
     public record Storing(
-            ScalarState scalars,
-            SortedMap<Integer, ChunkEntry> entries,
-            int total,
-            boolean publishing) {
+            ScalarState scalars, SortedMap<Integer, ChunkEntry> entries, int total) {
         public Storing {
             entries = Collections.unmodifiableSortedMap(new TreeMap<>(entries));
+        }
+
+        /** Whether every entry is there. */
+        public boolean complete() {
+            return entries.size() == total;
         }
     }
 
     public RunState {
         workers = Collections.unmodifiableMap(new LinkedHashMap<>(workers));
         dismissed = Set.copyOf(dismissed);
+        published = Collections.unmodifiableSortedMap(new TreeMap<>(published));
+        storing = Collections.unmodifiableSortedMap(new TreeMap<>(storing));
+    }
+
+    /** Newest checkpoint known, -1 for none. */
+    public long saved() {
+        return published.isEmpty() ? -1 : published.lastKey();
     }
 
     /** Whether a worker is a member of the newest generation. */

@@ -95,7 +95,7 @@ final class SimulatedRun {
     void later(long delay, @Nullable SimulatedWorker whose, Runnable action) {
         queue.add(new Event(now + delay, numbers++, () -> {
             if (whose != null && whose.frozen) {
-                later(50, whose, action);
+                whose.pending.add(action);
             } else if (whose == null || !whose.dead) {
                 action.run();
             }
@@ -197,7 +197,7 @@ final class SimulatedRun {
                     if (sent == term) {
                         happened(new RunEvent.CheckpointFound(fence, published.isEmpty()
                                 ? Optional.empty()
-                                : Optional.of(scalars(published.last()))));
+                                : Optional.of(scalars(published.last())), "hash"));
                     }
                 });
             }
@@ -275,7 +275,12 @@ final class SimulatedRun {
     private void freeze(SimulatedWorker victim, long millis) {
         victim.frozen = true;
         log.add(now + " " + victim.member.name() + " frozen for " + millis);
-        later(millis, null, () -> victim.frozen = false);
+        later(millis, null, () -> {
+            victim.frozen = false;
+            while (!victim.pending.isEmpty() && !victim.dead) {
+                victim.pending.poll().run();
+            }
+        });
     }
 
     /** Whoever waits for long says so. */

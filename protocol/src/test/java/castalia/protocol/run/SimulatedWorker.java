@@ -16,6 +16,7 @@ import castalia.protocol.layout.Chunk;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashMap;
@@ -23,7 +24,9 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Queue;
 import java.util.Set;
+import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
@@ -59,6 +62,7 @@ final class SimulatedWorker {
     final Member member;
     boolean dead;
     boolean frozen;
+    final Queue<Runnable> pending = new ArrayDeque<>();
     Fence seen = Fence.NONE;
 
     private final Map<Integer, Long> versions = new TreeMap<>();
@@ -82,7 +86,10 @@ final class SimulatedWorker {
     private final Map<Member, Set<Integer>> feeding = new HashMap<>();
     private final Map<Member, Set<Integer>> fed = new HashMap<>();
     private Set<Integer> toLearn = Set.of();
+    private final List<Frame> lessons = new ArrayList<>();
     private boolean caughtUp;
+    private final SortedMap<Long, ScalarState> unpublished = new TreeMap<>();
+    private String waited = "";
 
     SimulatedWorker(SimulatedRun run, long id, String node) {
         this.run = run;
@@ -121,6 +128,7 @@ final class SimulatedWorker {
             case CoordinatorMessage.Start(Fence fence) -> {
                 if (plan.filter(p -> p.fence().equals(fence)).isPresent() && !started) {
                     started = true;
+                    unpublished.values().forEach(this::sayStored);
                     boundary();
                 }
             }
@@ -133,9 +141,14 @@ final class SimulatedWorker {
             case CoordinatorMessage.Feed(_, Member learner, List<Integer> chunks) ->
                     feeding.computeIfAbsent(learner, _ -> new HashSet<>()).addAll(chunks);
             case CoordinatorMessage.Learn(_, List<Integer> chunks) -> {
+                seen = message.fence();
                 toLearn = new HashSet<>(chunks);
                 caughtUp = false;
+                List<Frame> before = List.copyOf(lessons);
+                lessons.clear();
+                before.forEach(this::learn);
             }
+            case CoordinatorMessage.Saved(_, long step) -> unpublished.remove(step);
             case CoordinatorMessage.Dismiss _ -> run.exits(this, "dismissed");
             case CoordinatorMessage.FlipBit _ -> throw new IllegalStateException("no weights here");
         }
@@ -151,6 +164,8 @@ final class SimulatedWorker {
         feeding.clear();
         fed.clear();
         toLearn = Set.of();
+        lessons.clear();
+        storedVersion = -1;
         arrived.clear();
         leaves.clear();
         finishedGradients.clear();
@@ -254,19 +269,23 @@ final class SimulatedWorker {
     }
 
     private void stored() {
+        unpublished.put(version(), scalars.orElseThrow());
         if (plan.orElseThrow().rankOf(member.incarnation()) == 0) {
-            List<ChunkEntry> entries = new ArrayList<>();
-            for (Chunk chunk : SimulatedRun.GRID.chunks()) {
-                entries.add(new ChunkEntry(chunk, String.format("%064x", version()),
-                        100, digest(chunk.index(), version())));
-            }
-            int half = entries.size() / 2;
-            say(new WorkerMessage.Stored(seen, scalars.orElseThrow(), entries.subList(0, half),
-                    entries.size()));
-            say(new WorkerMessage.Stored(seen, scalars.orElseThrow(),
-                    entries.subList(half, entries.size()), entries.size()));
+            sayStored(scalars.orElseThrow());
         }
         boundary();
+    }
+
+    private void sayStored(ScalarState of) {
+        List<ChunkEntry> entries = new ArrayList<>();
+        for (Chunk chunk : SimulatedRun.GRID.chunks()) {
+            entries.add(new ChunkEntry(chunk, String.format("%064x", of.step()),
+                    100, digest(chunk.index(), of.step())));
+        }
+        int half = entries.size() / 2;
+        say(new WorkerMessage.Stored(seen, of, entries.subList(0, half), entries.size()));
+        say(new WorkerMessage.Stored(
+                seen, of, entries.subList(half, entries.size()), entries.size()));
     }
 
     private void computed(long step) {
@@ -293,7 +312,11 @@ final class SimulatedWorker {
             return;
         }
         if (frame instanceof Frame.State || frame instanceof Frame.Update) {
-            learn(frame);
+            if (toLearn.isEmpty() || fence.newerThan(seen)) {
+                lessons.add(frame);
+            } else {
+                learn(frame);
+            }
             return;
         }
         if (plan.isEmpty() || !plan.get().fence().equals(fence)) {
@@ -466,9 +489,12 @@ final class SimulatedWorker {
         }
     }
 
-    /** Whom it waits for, if it waits. */
+    /** Whom it waits for, if it waits for the same as when it was asked last. */
     Optional<Member> waitsFor() {
-        if (silent() || plan.isEmpty() || !started || doing == Doing.NOTHING
+        String now = seen + " " + doing + " " + version();
+        boolean same = now.equals(waited);
+        waited = now;
+        if (!same || silent() || plan.isEmpty() || !started || doing == Doing.NOTHING
                 || doing == Doing.COMPUTING) {
             return Optional.empty();
         }
