@@ -25,7 +25,8 @@ class RunSimulationTest {
         }
         assertThat(result).as("seed %s: %s", seed, run.log())
                 .isInstanceOf(RunResult.Finished.class);
-        assertThat(run.published).contains(0L, 7L, 14L, 21L, 28L, 30L);
+        assertThat(run.published).as("seed %s: %s", seed, String.join("\n", run.log()))
+                .contains(0L, 7L, 14L, 21L, 28L, 30L);
         assertThat(run.committedCount()).isEqualTo((int) SimulatedRun.STEPS);
     }
 

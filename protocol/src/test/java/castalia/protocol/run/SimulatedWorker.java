@@ -49,6 +49,9 @@ final class SimulatedWorker {
 
         record Stored(long step) implements Frame {}
 
+        /** To a learner: a step that is stored and not known to be published. */
+        record Unpublished(ScalarState scalars) implements Frame {}
+
         /** Base copy of a chunk. */
         record State(int chunk, long version) implements Frame {}
 
@@ -270,6 +273,8 @@ final class SimulatedWorker {
 
     private void stored() {
         unpublished.put(version(), scalars.orElseThrow());
+        fed.keySet().forEach(learner ->
+                run.frame(this, learner, seen, new Frame.Unpublished(scalars.orElseThrow())));
         if (plan.orElseThrow().rankOf(member.incarnation()) == 0) {
             sayStored(scalars.orElseThrow());
         }
@@ -311,6 +316,10 @@ final class SimulatedWorker {
             run.stale++;
             return;
         }
+        if (frame instanceof Frame.Unpublished(ScalarState of)) {
+            unpublished.put(of.step(), of);
+            return;
+        }
         if (frame instanceof Frame.State || frame instanceof Frame.Update) {
             if (toLearn.isEmpty() || fence.newerThan(seen)) {
                 lessons.add(frame);
@@ -345,7 +354,7 @@ final class SimulatedWorker {
             case Frame.Vote(long step) -> heardFrom(Frame.Vote.class, step, from);
             case Frame.Weights(long step) -> heardFrom(Frame.Weights.class, step, from);
             case Frame.Stored(long step) -> heardFrom(Frame.Stored.class, step, from);
-            case Frame.State _, Frame.Update _ -> throw new IllegalStateException("not here");
+            case Frame.State _, Frame.Update _, Frame.Unpublished _ -> throw new IllegalStateException("not here");
         }
         proceed();
     }
@@ -434,6 +443,8 @@ final class SimulatedWorker {
     }
 
     private void feed(long version) {
+        feeding.keySet().forEach(learner -> unpublished.values().forEach(of ->
+                run.frame(this, learner, seen, new Frame.Unpublished(of))));
         feeding.forEach((learner, chunks) -> chunks.forEach(c -> {
             run.frame(this, learner, seen, new Frame.State(c, version));
             fed.computeIfAbsent(learner, _ -> new HashSet<>()).add(c);
@@ -458,7 +469,8 @@ final class SimulatedWorker {
                 }
             }
             case Frame.Partial _, Frame.Gradient _, Frame.Vote _, Frame.Weights _,
-                    Frame.Stored _ -> throw new IllegalStateException("not learnt");
+                    Frame.Stored _, Frame.Unpublished _ ->
+                throw new IllegalStateException("not learnt");
         }
         if (!caughtUp && learned(-1)) {
             caughtUp = true;
