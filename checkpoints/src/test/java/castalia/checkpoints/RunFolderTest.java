@@ -28,7 +28,8 @@ class RunFolderTest {
                     .isEqualTo(Runs.specification());
         }
         assertThat(Fixtures.files(path)).extracting(p -> p.getFileName().toString())
-                .containsExactly("catalogue", "chunks", "lock", "specification");
+                .containsExactly(
+                        "catalogue", "chunks", "generations", "lock", "specification", "terms");
     }
 
     @Test
