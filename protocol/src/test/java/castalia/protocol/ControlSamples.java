@@ -79,6 +79,7 @@ public final class ControlSamples {
                 new CoordinatorMessage.Feed(FENCE, member(1), List.of(3, 4, 5, 900, 2)),
                 new CoordinatorMessage.Learn(FENCE, List.of()),
                 new CoordinatorMessage.Dismiss(FENCE, "another build"),
+                new CoordinatorMessage.Saved(FENCE, 512),
                 new CoordinatorMessage.FlipBit(FENCE, 1L << 33, 31));
     }
 

@@ -8,6 +8,7 @@ import castalia.protocol.control.CoordinatorMessage.Install;
 import castalia.protocol.control.CoordinatorMessage.Learn;
 import castalia.protocol.control.CoordinatorMessage.Pause;
 import castalia.protocol.control.CoordinatorMessage.Query;
+import castalia.protocol.control.CoordinatorMessage.Saved;
 import castalia.protocol.control.CoordinatorMessage.Start;
 import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.layout.Placement;
@@ -20,6 +21,7 @@ import castalia.protocol.wire.generated.ControlProtos.InstallMessage;
 import castalia.protocol.wire.generated.ControlProtos.LearnMessage;
 import castalia.protocol.wire.generated.ControlProtos.PauseMessage;
 import castalia.protocol.wire.generated.ControlProtos.QueryMessage;
+import castalia.protocol.wire.generated.ControlProtos.SavedMessage;
 import castalia.protocol.wire.generated.ControlProtos.StartMessage;
 import com.google.protobuf.ByteString;
 import java.nio.ByteBuffer;
@@ -56,6 +58,9 @@ final class CoordinatorMessages {
             case Dismiss m -> out.setDismiss(DismissMessage.newBuilder()
                     .setFence(ControlParts.message(m.fence()))
                     .setReason(ControlParts.text(m.reason())));
+            case Saved m -> out.setSaved(SavedMessage.newBuilder()
+                    .setFence(ControlParts.message(m.fence()))
+                    .setStep(m.step()));
             case FlipBit m -> out.setFlipBit(FlipBitMessage.newBuilder()
                     .setFence(ControlParts.message(m.fence()))
                     .setElement(m.element())
@@ -91,6 +96,9 @@ final class CoordinatorMessages {
                 yield new FlipBit(
                         ControlParts.record(m.getFence()), m.getElement(), m.getBit());
             }
+            case SAVED -> new Saved(
+                    ControlParts.record(control.getSaved().getFence()),
+                    control.getSaved().getStep());
             case MESSAGE_NOT_SET -> throw new IllegalArgumentException("holds no message");
         };
     }
