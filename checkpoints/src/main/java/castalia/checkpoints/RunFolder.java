@@ -7,6 +7,7 @@ import castalia.protocol.wire.Codecs;
 import castalia.protocol.wire.MalformedMessageException;
 import castalia.protocol.wire.RunIdentity;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -19,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * specification                           record: the run specification, published once
  * catalogue/step-000000000012.manifest    record: a checkpoint, published last
  * chunks/ab/ab..ef.chunk                  content of checkpoints, named by SHA-256
+ * answers                                 record: known answers of who first trained here
  * metrics.jsonl                           one line per step; not written here
  * lock                                    held by the process that trains; says which
  * </pre>
@@ -31,6 +33,8 @@ public final class RunFolder implements AutoCloseable {
     private static final String SPECIFICATION = "specification";
     private static final String CATALOGUE = "catalogue";
     private static final String CHUNKS = "chunks";
+    private static final String ANSWERS = "answers";
+    private static final int ANSWERS_BYTES = 1 << 18;
     private static final String METRICS = "metrics.jsonl";
     private static final String LOCK = "lock";
 
@@ -163,6 +167,20 @@ public final class RunFolder implements AutoCloseable {
 
     public Catalogue catalogue() {
         return catalogue;
+    }
+
+    /**
+     * Publishes the known answers of the process that first trains here.
+     *
+     * @return the answers that stand: these, or those published before
+     */
+    public String answers(String text) throws IOException {
+        ExclusiveRecords records = new ExclusiveRecords(files, path, ANSWERS_BYTES);
+        return switch (records.publish(ANSWERS, text.getBytes(StandardCharsets.UTF_8))) {
+            case ExclusiveRecords.Outcome.Won() -> text;
+            case ExclusiveRecords.Outcome.Lost lost ->
+                    new String(lost.existing(), StandardCharsets.UTF_8);
+        };
     }
 
     /** The file for one line of metrics per step. */
