@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.testing.NotRun;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -42,6 +43,19 @@ class MetricsLogTest {
             log.append(new Line(1));
         }
         assertThat(file).hasContent("{\"step\":1}\n");
+    }
+
+    @Test
+    void aLineForWhichThereIsNoRoomIsAnErrorThatNamesTheFile() throws IOException {
+        Path full = Path.of("/dev/full");
+        NotRun.unlessFile("metrics on a full disk", full);
+        Path file = Files.createSymbolicLink(folder.resolve("metrics.jsonl"), full);
+        try (MetricsLog log = new MetricsLog(file)) {
+            assertThatThrownBy(() -> log.append(new Line(1)))
+                    .isInstanceOfSatisfying(CastaliaException.class,
+                            e -> assertThat(e.code()).isEqualTo(ErrorCode.STORAGE_FAILED))
+                    .hasMessage("cannot write " + file + ": No space left on device");
+        }
     }
 
     @Test
