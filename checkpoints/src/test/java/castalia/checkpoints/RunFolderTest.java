@@ -33,6 +33,17 @@ class RunFolderTest {
     }
 
     @Test
+    void theAnswersOfWhoFirstTrainedStand() throws IOException {
+        try (RunFolder folder = RunFolder.openToTrain(root, Runs.specification())) {
+            assertThat(folder.answers("first\n")).isEqualTo("first\n");
+            assertThat(folder.answers("second\n")).isEqualTo("first\n");
+        }
+        try (RunFolder again = RunFolder.openToTrain(root, Runs.specification())) {
+            assertThat(again.answers("third\n")).isEqualTo("first\n");
+        }
+    }
+
+    @Test
     void theFolderOfAnotherRunIsRefused() throws IOException {
         RunFolder.openToTrain(root, Runs.specification()).close();
         assertThatThrownBy(() -> RunFolder.openToTrain(root, Runs.specification(2, 7)))

@@ -14,6 +14,7 @@ import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.RunSpecification;
+import castalia.workers.model.ProductAnswers;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.StateTransfer;
 import java.lang.foreign.Arena;
@@ -68,6 +69,29 @@ final class RunCheckpoints implements AutoCloseable {
                 throw new IllegalStateException("every Java has SHA-256", e);
             }
         });
+    }
+
+    /**
+     * Compares the known answers of this process with those of the process that began the run, or
+     * records them if this one does.
+     *
+     * @throws CastaliaException if a product differs, naming its shape
+     */
+    void requireSame(ProductAnswers answers) {
+        String recorded = Storage.attempt(() -> folder.answers(answers.text()));
+        Optional<String> difference;
+        try {
+            difference = answers.difference(ProductAnswers.parse(recorded));
+        } catch (IllegalArgumentException e) {
+            throw new CastaliaException(ErrorCode.CHECKPOINT_CORRUPT,
+                    folder.path().resolve("answers") + ": " + e.getMessage(), e);
+        }
+        if (difference.isPresent()) {
+            throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED, "the product "
+                    + difference.get() + " has other bits here than on the machine that began the"
+                    + " run in " + folder.path() + "; go on on a machine like that one, or train"
+                    + " in a new run folder");
+        }
     }
 
     /** Gives the ranks the state of the newest whole checkpoint, if there is one. */

@@ -6,6 +6,7 @@ import castalia.protocol.checkpoint.Manifest;
 import castalia.protocol.specification.RunSpecification;
 import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchSource;
+import castalia.workers.model.ProductAnswers;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.StepReport;
 import java.nio.file.Path;
@@ -26,6 +27,7 @@ public final class TrainingRun implements AutoCloseable {
     private final RunData data;
     private final RunCheckpoints checkpoints;
     private final RankGroup group;
+    private final ProductAnswers answers;
     private final MetricsLog metrics;
     private final Listener listener;
     private final List<BatchReader> readers;
@@ -98,18 +100,31 @@ public final class TrainingRun implements AutoCloseable {
         this.checkpoints = RunCheckpoints.open(folder, specification);
         try {
             this.group = Wiring.ranks(specification.plan(), hosting, home);
-            this.readers = Wiring.readers(group, data.train(), hosting.ranks());
-            this.metrics = new MetricsLog(folder.resolve("metrics.jsonl"));
+        } catch (RuntimeException e) {
+            checkpoints.close();
+            throw e;
+        }
+        try {
+            this.answers = Wiring.answers(group, hosting, home);
+            checkpoints.requireSame(answers);
             Optional<RunCheckpoints.Resumed> resumed = checkpoints.resume(group);
             resumed.ifPresent(r -> listener.resumed(r.manifest(), r.skipped()));
             if (resumed.isEmpty()) {
                 checkpoints.initialise(group, initial);
             }
             this.lastCheckpoint = resumed.map(r -> r.manifest().step()).orElse(-1L);
+            this.metrics = new MetricsLog(folder.resolve("metrics.jsonl"));
+            this.readers = Wiring.readers(group, data.train(), hosting.ranks());
         } catch (RuntimeException e) {
+            group.close();
             checkpoints.close();
             throw e;
         }
+    }
+
+    /** What this process answers for the run's products. */
+    public ProductAnswers answers() {
+        return answers;
     }
 
     /** The ranks, for questions between calls of {@link #run}. */
