@@ -42,6 +42,10 @@ final class Inbound implements Runnable {
             damaged = true;
             why = Bytes.said(e);
             core.tallies().refused.increment();
+        } catch (EOFException e) {
+            // within a frame: it was killed, or cut the frame off because its generation was over
+            why = Bytes.said(e);
+            core.tallies().refused.increment();
         } catch (IOException e) {
             // as good as an end
             if (expired) {
@@ -72,7 +76,7 @@ final class Inbound implements Runnable {
         private Fence last = Fence.NONE;
 
         void run() throws IOException, InterruptedException {
-            if (!readHeader()) {
+            if (!Bytes.readIfAny(channel, header)) {
                 throw new RefusedException("no hello");
             }
             Hello hello = Hello.decode(header);
@@ -85,7 +89,7 @@ final class Inbound implements Runnable {
             core.greeted(Inbound.this);
             Incarnation sender = hello.sender();
             from = sender;
-            while (readHeader()) {
+            while (Bytes.readIfAny(channel, header)) {
                 FrameHeader read = FrameHeader.decode(header, settings.bounds().frameBytes());
                 if (!(read instanceof FrameHeader.Data frame) || !frame.sender().equals(sender)
                         || isFeed(frame.tag().kind()) != (hello.role() == Role.FEED)) {
@@ -98,14 +102,6 @@ final class Inbound implements Runnable {
                     deliver(frame);
                 }
             }
-        }
-    }
-
-    private boolean readHeader() throws IOException {
-        try {
-            return Bytes.readIfAny(channel, header);
-        } catch (EOFException e) {
-            throw new RefusedException(Bytes.said(e));
         }
     }
 

@@ -31,7 +31,7 @@ final class RawPeer implements AutoCloseable {
         this.socket = new Socket(at.host(), at.port());
     }
 
-    /** As others know it; connections to it are accepted and not read. */
+    /** As others know it; connections to it wait to be accepted. */
     Member member() {
         return Planes.member(
                 LIFE, 7, new Endpoint("127.0.0.1", server.getLocalPort(), Optional.empty()));
@@ -70,6 +70,17 @@ final class RawPeer implements AutoCloseable {
         } catch (IOException e) {
             return true; // reset, since unread bytes were left
         }
+    }
+
+    /** The next connection of a plane to this peer, after its hello. */
+    Socket accepted() throws IOException {
+        Socket accepted = server.accept();
+        accepted.getInputStream().readNBytes(Hello.BYTES);
+        return accepted;
+    }
+
+    void disconnect() throws IOException {
+        socket.close();
     }
 
     FrameHeader answer() throws IOException {
