@@ -28,7 +28,7 @@ public final class TrainingRun implements AutoCloseable {
     private final RunCheckpoints checkpoints;
     private final RankGroup group;
     private final ProductAnswers answers;
-    private final MetricsLog metrics;
+    private final RunMetrics metrics;
     private final Listener listener;
     private final List<BatchReader> readers;
     private long lastCheckpoint;
@@ -57,24 +57,6 @@ public final class TrainingRun implements AutoCloseable {
      * @param last the checkpoint that holds the state
      */
     public record Outcome(long step, boolean finished, Manifest last) {}
-
-    private record StepLine(
-            long step,
-            double loss,
-            double grad_norm,
-            double learning_rate,
-            long tokens,
-            double tokens_per_s,
-            double step_s,
-            double forward_s,
-            double backward_s,
-            double reduction_s,
-            double optimizer_s,
-            String digest_before) {}
-
-    private record ValidationLine(long step, double validation_loss) {}
-
-    private record CheckpointLine(long step, String checkpoint, double seconds) {}
 
     /**
      * Opens the folder, checks that it belongs to this specification, and makes the state current:
@@ -113,7 +95,7 @@ public final class TrainingRun implements AutoCloseable {
                 checkpoints.initialise(group, initial);
             }
             this.lastCheckpoint = resumed.map(r -> r.manifest().step()).orElse(-1L);
-            this.metrics = new MetricsLog(folder.resolve("metrics.jsonl"));
+            this.metrics = new RunMetrics(folder);
             this.readers = Wiring.readers(group, data.train(), hosting.ranks());
         } catch (RuntimeException e) {
             group.close();
@@ -165,7 +147,7 @@ public final class TrainingRun implements AutoCloseable {
         StepReport report = group.step(readers).getFirst();
         double seconds = (System.nanoTime() - start) * 1e-9;
         long tokens = specification.tokensPerStep();
-        metrics.append(new StepLine(report.step(), report.loss(), report.gradientNorm(),
+        metrics.stepped(new RunMetrics.Step(report.step(), report.loss(), report.gradientNorm(),
                 report.learningRate(), tokens * (report.step() + 1), tokens / seconds, seconds,
                 report.times().forward() * 1e-9, report.times().backward() * 1e-9,
                 report.times().reduction() * 1e-9, report.times().optimizer() * 1e-9,
@@ -178,7 +160,7 @@ public final class TrainingRun implements AutoCloseable {
         Manifest manifest = checkpoints.save(group, lastCheckpoint);
         double seconds = (System.nanoTime() - start) * 1e-9;
         lastCheckpoint = manifest.step();
-        metrics.append(new CheckpointLine(manifest.step(), manifest.stateHash(), seconds));
+        metrics.saved(manifest.step(), manifest.stateHash(), seconds);
         listener.saved(manifest, seconds);
     }
 
@@ -189,7 +171,7 @@ public final class TrainingRun implements AutoCloseable {
         }
         double loss = group.validate(Collections.nCopies(hosting.ranks(), source.get()),
                 Math.toIntExact(configuration.evalIterations()));
-        metrics.append(new ValidationLine(group.scalars().step(), loss));
+        metrics.validated(group.scalars().step(), loss);
         listener.validated(group.scalars().step(), loss);
     }
 

@@ -37,14 +37,18 @@ public final class Wiring {
 
     /** The CPU device of every rank. */
     public static IntFunction<Device> devices(Hosting hosting, CastaliaHome home) {
-        try {
-            CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
-                    home.natives().toString(), availableBytes() / hosting.ranks(),
-                    MatmulEngine.AUTO);
-            return _ -> new CpuDevice(settings);
-        } catch (IllegalArgumentException e) {
-            throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
-        }
+        return devices(hosting, hosting.ranks(), home);
+    }
+
+    /**
+     * The CPU device of every rank.
+     *
+     * @param sharers ranks that share this machine's memory, those of other processes included
+     */
+    public static IntFunction<Device> devices(Hosting hosting, int sharers, CastaliaHome home) {
+        CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
+                home.natives().toString(), availableBytes() / sharers, MatmulEngine.AUTO);
+        return _ -> new CpuDevice(settings);
     }
 
     /** A CPU device with all processors. */
