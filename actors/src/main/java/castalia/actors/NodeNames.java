@@ -1,6 +1,7 @@
 package castalia.actors;
 
 import akka.cluster.Member;
+import castalia.actors.watch.Addresses;
 import java.util.Set;
 import java.util.stream.StreamSupport;
 
@@ -33,8 +34,8 @@ final class NodeNames {
                         && member.isOlderThan(self))
                 .findFirst()
                 .<Verdict>map(other -> unreachable.contains(other)
-                        ? new Verdict.Unsure(other.address().hostPort())
-                        : new Verdict.Taken(other.address().hostPort()))
+                        ? new Verdict.Unsure(Addresses.text(other.address()))
+                        : new Verdict.Taken(Addresses.text(other.address())))
                 .orElseGet(Verdict.Free::new);
     }
 }

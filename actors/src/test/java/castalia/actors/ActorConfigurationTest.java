@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
-import com.typesafe.config.ConfigUtil;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -19,11 +18,16 @@ class ActorConfigurationTest {
     private static final List<String> OPEN = List.of(
             "castalia.", "akka.actor.serializers.", "akka.actor.serialization-bindings.");
 
+    private static final String PHASES = "akka.coordinated-shutdown.phases.";
+
     private static List<String> unknownKeys(Config own) {
         Config reference = ConfigFactory.defaultReference();
         List<String> unknown = new ArrayList<>();
         for (Map.Entry<String, ?> entry : own.entrySet()) {
             String key = entry.getKey();
+            if (key.startsWith(PHASES) && key.endsWith(".timeout")) {
+                key = key.substring(0, key.lastIndexOf('.')); // every phase has one, by default
+            }
             if (OPEN.stream().noneMatch(key::startsWith) && !reference.hasPathOrNull(key)) {
                 unknown.add(key);
             }
@@ -50,7 +54,6 @@ class ActorConfigurationTest {
     void aKeyThatAkkaDoesNotKnowIsFound() {
         Config wrong = ConfigFactory.parseString("akka.cluster.gosip-interval = 1s");
         assertThat(unknownKeys(wrong)).containsExactly("akka.cluster.gosip-interval");
-        assertThat(ConfigUtil.splitPath("akka.cluster.gosip-interval")).hasSize(3);
     }
 
     @Test

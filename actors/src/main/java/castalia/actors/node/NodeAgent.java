@@ -114,9 +114,13 @@ public final class NodeAgent {
             context.getSelf().tell(new Launch(slot));
         }
         context.getSystem().receptionist().tell(Receptionist.register(KEY, self));
-        context.getSystem().receptionist().tell(Receptionist.subscribe(
-                CoordinatorActor.KEY,
-                context.messageAdapter(Receptionist.Listing.class, Found::new)));
+        // a child, because adapters of one actor share an address, and the receptionist minds
+        ActorRef<Command> me = context.getSelf();
+        context.getSystem().receptionist().tell(Receptionist.subscribe(CoordinatorActor.KEY,
+                context.spawnAnonymous(Behaviors.<Receptionist.Listing>receiveMessage(listing -> {
+                    me.tell(new Found(listing));
+                    return Behaviors.same();
+                }))));
         timers.startTimerWithFixedDelay("offer", new OfferAgain(), AGAIN);
     }
 

@@ -74,14 +74,14 @@ public final class Inspector {
         Set<Member> unreachable = state.getUnreachable();
         List<MemberView> members = StreamSupport.stream(state.getMembers().spliterator(), false)
                 .map(member -> new MemberView(
-                        member.address().hostPort(),
+                        Addresses.text(member.address()),
                         member.status().toString(),
                         !unreachable.contains(member),
                         String.join(" ", member.getRoles())))
                 .toList();
         return new NodeSnapshot(
                 node,
-                cluster.selfMember().address().hostPort(),
+                Addresses.text(cluster.selfMember().address()),
                 pid,
                 new ArrayList<>(cluster.selfMember().getRoles()),
                 members,

@@ -4,7 +4,9 @@ import com.esotericsoftware.kryo.io.Input;
 
 /**
  * Kryo's input over an array, which believes no length that the bytes left cannot hold. Without
- * it, seven bytes make Kryo up to 5.6.2 allocate gigabytes.
+ * it, seven bytes make Kryo up to 5.6.2 allocate gigabytes. Kryo's serializers of collections, of
+ * object arrays and of boolean[] allocate by a count of their own reading, so none of these classes
+ * may be registered.
  */
 final class BoundedInput extends Input {
 

@@ -115,7 +115,7 @@ class SnapshotCodecTest {
 
     @ParameterizedTest
     @ValueSource(classes = {byte[].class, float[].class, int[].class, long[].class,
-        double[].class, short[].class, char[].class, boolean[].class, String.class,
+        double[].class, short[].class, char[].class, String.class,
         StringBuilder.class})
     void aLengthThatTheBytesLeftCannotHoldCostsNoMemory(Class<?> type) {
         Kryo kryo = new Kryo();
