@@ -15,6 +15,7 @@ import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.watch.ActorRegistry;
 import castalia.actors.watch.Blocking;
 import castalia.actors.watch.Instrumented;
+import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.run.RunResult;
 import castalia.protocol.run.RunStorage;
@@ -64,6 +65,9 @@ public final class CandidateActor {
 
     /** Lead now if nobody else does, whoever is first in line. */
     public record Lead() implements Command {}
+
+    /** Hand a worker a message that no coordinator decided on, as fault-injection tests do. */
+    public record Inject(Incarnation to, CoordinatorMessage message) implements Command {}
 
     /** A node can be reached no more: if the leader is there, it is lost. */
     public record NodeLost(Address address) implements Command {}
@@ -141,6 +145,11 @@ public final class CandidateActor {
             }
             case Look() -> look();
             case Lead() -> claim(Long.MAX_VALUE);
+            case Inject(Incarnation to, CoordinatorMessage message) -> {
+                if (leading != null) {
+                    leading.tell(new CoordinatorActor.Relay(to, message));
+                }
+            }
             case NodeLost(Address address) -> lost(leaders.stream()
                     .filter(ref -> ref.path().address().equals(address))
                     .findFirst());

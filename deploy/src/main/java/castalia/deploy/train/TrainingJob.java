@@ -113,16 +113,31 @@ public record TrainingJob(
     public TrainingRun open(Path folder, CastaliaHome home, TrainingRun.Listener listener) {
         TrainingRun run = new TrainingRun(
                 configuration, specification, data, hosting, folder, initial, home, listener);
+        try {
+            keepTokenizer(folder);
+        } catch (RuntimeException e) {
+            run.close();
+            throw e;
+        }
+        return run;
+    }
+
+    /** Copies the tokenizer into the run's folder, made if absent, unless it is there. */
+    public void keepTokenizer(Path folder) {
         configuration.tokenizer().ifPresent(file -> {
             try {
-                copyTokenizer(Path.of(file), folder);
+                Files.createDirectories(folder);
+                Path copy = folder.resolve(TOKENIZER);
+                if (!Files.exists(copy)) {
+                    Path temporary = folder.resolve(TOKENIZER + ".tmp");
+                    Files.copy(Path.of(file), temporary, StandardCopyOption.REPLACE_EXISTING);
+                    Files.move(temporary, copy, StandardCopyOption.ATOMIC_MOVE);
+                }
             } catch (IOException e) {
-                run.close();
                 throw new CastaliaException(ErrorCode.STORAGE_FAILED,
                         "cannot copy the tokenizer into " + folder + ": " + e.getMessage(), e);
             }
         });
-        return run;
     }
 
     private static void copyTokenizer(Path file, Path folder) throws IOException {
