@@ -52,10 +52,17 @@ final class RankState {
         return scalars;
     }
 
-    /** Makes a scalar state current, before or after chunks of its step are set. */
+    /**
+     * Makes a scalar state current, before or after chunks of its step are set. A committed step
+     * that is not before it is forgotten: it will be computed again.
+     */
     void begin(ScalarState state) {
         everSet = true;
         scalars = state;
+        Committed last = committed;
+        if (last != null && last.step() >= state.step()) {
+            committed = null;
+        }
     }
 
     /** Version of the complete compute weights, or {@link TrainingRank#INCOMPLETE}. */
