@@ -7,6 +7,7 @@ import castalia.protocol.wire.Codecs;
 import castalia.protocol.wire.MalformedMessageException;
 import castalia.protocol.wire.RunIdentity;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -19,6 +20,8 @@ import org.jspecify.annotations.Nullable;
  * specification                           record: the run specification, published once
  * catalogue/step-000000000012.manifest    record: a checkpoint, published last
  * chunks/ab/ab..ef.chunk                  content of checkpoints, named by SHA-256
+ * terms/term-000000000001                 record: who coordinated, one per claim
+ * generations/term-...-generation-...     record: a membership, for people
  * metrics.jsonl                           one line per step; not written here
  * lock                                    held by the process that trains; says which
  * </pre>
@@ -31,8 +34,11 @@ public final class RunFolder implements AutoCloseable {
     private static final String SPECIFICATION = "specification";
     private static final String CATALOGUE = "catalogue";
     private static final String CHUNKS = "chunks";
+    private static final String TERMS = "terms";
+    private static final String GENERATIONS = "generations";
     private static final String METRICS = "metrics.jsonl";
     private static final String LOCK = "lock";
+    private static final int GENERATION_BYTES = 1 << 20;
 
     private final Path path;
     private final RunSpecification specification;
@@ -41,7 +47,7 @@ public final class RunFolder implements AutoCloseable {
     private final ChunkStore chunks;
     private final Catalogue catalogue;
     private final FileOperations files;
-    private final @Nullable RunLock lock;
+    private @Nullable RunLock lock;
 
     private RunFolder(
             FileOperations files, Path path, RunSpecification specification,
@@ -55,6 +61,24 @@ public final class RunFolder implements AutoCloseable {
         this.chunks = new ChunkStore(files, path.resolve(CHUNKS));
         this.catalogue = new Catalogue(files, path.resolve(CATALOGUE), identity);
         this.lock = lock;
+    }
+
+    /**
+     * Opens a folder to store chunks and records in, creating it where it does not exist. Several
+     * processes may; only one {@link #lock}s it.
+     *
+     * @throws CheckpointException if it belongs to another run
+     */
+    public static RunFolder openToShare(Path path, RunSpecification specification)
+            throws IOException {
+        return open(FileOperations.real(), path, specification, null);
+    }
+
+    /** Takes the folder's lock until it is closed; does nothing if it is taken by this already. */
+    public void lock() throws IOException {
+        if (lock == null) {
+            lock = RunLock.acquire(path.resolve(LOCK));
+        }
     }
 
     /**
@@ -73,26 +97,7 @@ public final class RunFolder implements AutoCloseable {
         createFolders(files, path.toAbsolutePath());
         RunLock lock = RunLock.acquire(path.resolve(LOCK));
         try {
-            for (String name : new String[] {CATALOGUE, CHUNKS}) {
-                files.createDirectory(path.resolve(name));
-            }
-            files.forceDirectory(path);
-            byte[] bytes = Codecs.encode(specification);
-            ExclusiveRecords records =
-                    new ExclusiveRecords(files, path, Codecs.SPECIFICATION_BYTES);
-            switch (records.publish(SPECIFICATION, bytes)) {
-                case ExclusiveRecords.Outcome.Won() -> { }
-                case ExclusiveRecords.Outcome.Lost lost -> {
-                    RunIdentity there = RunIdentity.of(decode(path, lost.existing()));
-                    RunIdentity wanted = RunIdentity.of(specification);
-                    if (!there.equals(wanted)) {
-                        throw new CheckpointException(path + " belongs to another run ("
-                                + there.shortId() + ", not " + wanted.shortId()
-                                + "): its specification differs; choose another run folder");
-                    }
-                }
-            }
-            return new RunFolder(files, path, specification, lock);
+            return open(files, path, specification, lock);
         } catch (IOException | RuntimeException e) {
             try {
                 lock.close();
@@ -101,6 +106,31 @@ public final class RunFolder implements AutoCloseable {
             }
             throw e;
         }
+    }
+
+    private static RunFolder open(
+            FileOperations files, Path path, RunSpecification specification,
+            @Nullable RunLock lock) throws IOException {
+        createFolders(files, path.toAbsolutePath());
+        for (String name : new String[] {CATALOGUE, CHUNKS, TERMS, GENERATIONS}) {
+            files.createDirectory(path.resolve(name));
+        }
+        files.forceDirectory(path);
+        byte[] bytes = Codecs.encode(specification);
+        ExclusiveRecords records = new ExclusiveRecords(files, path, Codecs.SPECIFICATION_BYTES);
+        switch (records.publish(SPECIFICATION, bytes)) {
+            case ExclusiveRecords.Outcome.Won() -> { }
+            case ExclusiveRecords.Outcome.Lost lost -> {
+                RunIdentity there = RunIdentity.of(decode(path, lost.existing()));
+                RunIdentity wanted = RunIdentity.of(specification);
+                if (!there.equals(wanted)) {
+                    throw new CheckpointException(path + " belongs to another run ("
+                            + there.shortId() + ", not " + wanted.shortId()
+                            + "): its specification differs; choose another run folder");
+                }
+            }
+        }
+        return new RunFolder(files, path, specification, lock);
     }
 
     /**
@@ -163,6 +193,18 @@ public final class RunFolder implements AutoCloseable {
 
     public Catalogue catalogue() {
         return catalogue;
+    }
+
+    /** The claims of coordinators, durable and exclusive. */
+    public TermLog terms() {
+        return new TermLog(files, path.resolve(TERMS));
+    }
+
+    /** Keeps the record of a generation as text; one that is there already stays. */
+    public void logGeneration(long term, long generation, String text) throws IOException {
+        new ExclusiveRecords(files, path.resolve(GENERATIONS), GENERATION_BYTES).publish(
+                String.format("term-%012d-generation-%012d", term, generation),
+                text.getBytes(StandardCharsets.UTF_8));
     }
 
     /** The file for one line of metrics per step. */

@@ -25,7 +25,7 @@ public sealed interface CoordinatorMessage {
     record Start(Fence fence) implements CoordinatorMessage {}
 
     /**
-     * Stop at the boundary before a step.
+     * Stop at the boundary before a step. A learner has stopped when its chunks are at that step.
      *
      * @param save whether to store the state there
      */
@@ -44,6 +44,9 @@ public sealed interface CoordinatorMessage {
             chunks = List.copyOf(chunks);
         }
     }
+
+    /** A checkpoint is published: what is kept to say again that it is stored may be forgotten. */
+    record Saved(Fence fence, long step) implements CoordinatorMessage {}
 
     /** You are no part of the run any more: end. */
     record Dismiss(Fence fence, String reason) implements CoordinatorMessage {}

@@ -57,7 +57,9 @@ public sealed interface WorkerMessage {
             implements WorkerMessage {}
 
     /**
-     * Every chunk of a step is stored and settled; from rank 0, which has all ranks' entries.
+     * Every chunk of a step is stored and settled. Every rank has all ranks' entries: rank 0 says
+     * so when it happens, and every rank says it again when a generation starts, for each step it
+     * was not told to be {@link CoordinatorMessage.Saved}. So nothing is lost with a coordinator.
      *
      * @param scalars the scalar state of that step
      * @param entries a part of them, ascending

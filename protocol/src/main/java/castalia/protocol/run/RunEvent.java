@@ -18,8 +18,14 @@ public sealed interface RunEvent {
     /** So many ranks are wanted now. */
     record TargetChanged(int ranks) implements RunEvent {}
 
-    /** The answer to {@link RunEffect.FindCheckpoint}: newest whole checkpoint, if any. */
-    record CheckpointFound(Fence fence, Optional<ScalarState> newest) implements RunEvent {}
+    /**
+     * The answer to {@link RunEffect.FindCheckpoint}.
+     *
+     * @param newest scalar state of the newest whole checkpoint, if any
+     * @param stateHash its SHA-256, empty if there is none
+     */
+    record CheckpointFound(Fence fence, Optional<ScalarState> newest, String stateHash)
+            implements RunEvent {}
 
     /** A manifest is in the catalogue. */
     record Published(long step, String stateHash) implements RunEvent {}

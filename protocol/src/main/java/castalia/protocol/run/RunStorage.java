@@ -23,8 +23,11 @@ public interface RunStorage extends AutoCloseable {
     /** The newest term claimed by anybody, 0 for none. */
     long newestTerm();
 
-    /** Scalar state of the newest checkpoint that is whole, every byte checked. */
-    Optional<ScalarState> newestCheckpoint();
+    /** The newest checkpoint that is whole, every byte checked. */
+    Optional<Newest> newestCheckpoint();
+
+    /** A checkpoint: its scalar state and its state's SHA-256. */
+    record Newest(ScalarState scalars, String stateHash) {}
 
     /**
      * Publishes a checkpoint whose chunks are stored and settled; when it returns it survives a
