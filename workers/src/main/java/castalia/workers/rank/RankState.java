@@ -65,6 +65,32 @@ final class RankState {
         }
     }
 
+    /** Makes a scalar state current that is newer than the one before, as learnt chunks do. */
+    void follow(ScalarState state) {
+        if (!everSet || state.step() > scalars.step()) {
+            begin(state);
+        }
+    }
+
+    /** A step that others committed. */
+    void heardOf(Committed step) {
+        Committed last = committed;
+        if (last == null || last.step() < step.step()) {
+            committed = step;
+        }
+    }
+
+    /**
+     * Finishes an update that others committed and this rank did not come to apply: it voted, so
+     * it has the gradients. To be called when the rank has left its generation.
+     */
+    void finishCommitted() {
+        Committed last = committed;
+        if (everSet && last != null && last.step() == scalars.step()) {
+            rollForward(last, scalars.applied());
+        }
+    }
+
     /** Version of the complete compute weights, or {@link TrainingRank#INCOMPLETE}. */
     long weightsVersion() {
         return weightsVersion;

@@ -35,6 +35,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -148,6 +149,11 @@ public final class TrainingRank implements AutoCloseable {
         }
     }
 
+    /** Whether it is part of a generation. */
+    public boolean installed() {
+        return links != null;
+    }
+
     private GenerationLinks links() {
         GenerationLinks now = links;
         if (now == null) {
@@ -226,9 +232,9 @@ public final class TrainingRank implements AutoCloseable {
         return kernels;
     }
 
-    /** How updates are computed. */
-    UpdateRule rule() {
-        return state.rule();
+    /** Memory of this rank's device. */
+    Arena newArena() {
+        return device.arena();
     }
 
     /** Bytes of device memory this rank uses. */
@@ -258,16 +264,39 @@ public final class TrainingRank implements AutoCloseable {
      * digests and gathers the compute weights.
      */
     public void loaded(ScalarState scalars) {
-        begin(scalars);
+        state.begin(scalars);
         for (int chunk : links().heldChunks) {
             held().loaded(chunk, scalars.step());
         }
         gather();
     }
 
-    /** Makes a scalar state current, before chunks of its step are set. */
-    public void begin(ScalarState scalars) {
+    /**
+     * Makes a scalar state current whose chunks are all here, those of its placement at least.
+     *
+     * @throws IllegalStateException if one is missing or of another version
+     */
+    public void resume(ScalarState scalars) {
+        for (int chunk : links().heldChunks) {
+            if (held().version(chunk) != scalars.step()) {
+                throw new IllegalStateException("chunk " + chunk + " is at version "
+                        + held().version(chunk) + " where the generation starts at "
+                        + scalars.step() + " (-1: it is not here)");
+            }
+        }
         state.begin(scalars);
+    }
+
+    /** No chunk held is of any version from now on, until it is set anew. */
+    public void forget() {
+        for (int chunk : held().chunks()) {
+            held().invalidate(chunk);
+        }
+    }
+
+    /** What it holds, for a learner of the same worker. */
+    RankState state() {
+        return state;
     }
 
     /** To be called on all ranks: rounds held weights and gathers everyone's compute weights. */
@@ -295,8 +324,12 @@ public final class TrainingRank implements AutoCloseable {
         state.rollForward(update, after);
     }
 
-    /** What this rank holds, in answer to a query; not while a step runs. */
+    /**
+     * What this rank holds, in answer to a query; not while a step runs. An update that it knows to
+     * be committed is finished first.
+     */
     public HolderReport report(Fence fence, Incarnation worker) {
+        state.finishCommitted();
         return state.report(fence, worker);
     }
 
@@ -305,18 +338,26 @@ public final class TrainingRank implements AutoCloseable {
         return state.digest(links().placement.owned(rank()));
     }
 
+    /** As the other, with nothing to do when the step is committed. */
+    public StepReport step(BatchSource source) {
+        return step(source, _ -> {});
+    }
+
     /**
      * Executes the next step.
      *
+     * @param whenCommitted called between verdict and update, while the finished gradients are
+     *     there
      * @throws CastaliaException if owner and buddy of a chunk disagree, or the gradient is not
      *     finite; the state is then that before the step
      */
-    public StepReport step(BatchSource source) {
+    public StepReport step(BatchSource source, Consumer<Verdict.Apply> whenCommitted) {
         gradients(source);
         Verdict verdict = vote();
         long start = System.nanoTime();
         return switch (verdict) {
             case Verdict.Apply apply -> {
+                whenCommitted.accept(apply);
                 double rate = state.apply(links().heldChunks, apply);
                 exchangeWeights();
                 yield report(apply, rate, System.nanoTime() - start);

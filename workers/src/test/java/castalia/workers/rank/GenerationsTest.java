@@ -229,7 +229,7 @@ class GenerationsTest {
     void noStepIsTakenWithComputeWeightsOfAnotherVersion() {
         try (Workers workers = new Workers(PLAN, 1)) {
             workers.begin(1, (_, transport) -> transport);
-            workers.worker(0).begin(ScalarState.initial());
+            workers.worker(0).state().begin(ScalarState.initial());
             assertThatThrownBy(() -> workers.step(workers.worker(0)))
                     .isInstanceOf(IllegalStateException.class)
                     .hasMessage("compute weights of version -1 for step 0");

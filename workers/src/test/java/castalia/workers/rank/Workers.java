@@ -142,7 +142,7 @@ final class Workers implements AutoCloseable {
                         .isEqualTo(target.step());
             }
             if (rank.held().chunks().length == 0) {
-                rank.begin(target);
+                rank.state().begin(target);
             }
             assertThat(rank.scalars()).isEqualTo(target);
         }
@@ -175,7 +175,7 @@ final class Workers implements AutoCloseable {
         to.held().secondMoment(chunk).segment()
                 .copyFrom(from.held().secondMoment(chunk).segment());
         to.held().loaded(chunk, from.held().version(chunk));
-        to.begin(from.scalars());
+        to.state().begin(from.scalars());
         assertThat(to.held().digest(chunk)).isEqualTo(from.held().digest(chunk));
     }
 
