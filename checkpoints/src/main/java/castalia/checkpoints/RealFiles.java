@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -18,7 +19,7 @@ enum RealFiles implements FileOperations {
 
     @Override
     public Output create(Path file) throws IOException {
-        return new RealOutput(FileChannel.open(
+        return new RealOutput(file, FileChannel.open(
                 file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE));
     }
 
@@ -65,18 +66,36 @@ enum RealFiles implements FileOperations {
         return Files.getFileStore(folder).getUsableSpace();
     }
 
-    private record RealOutput(FileChannel channel) implements Output {
+    /** The failure of a channel with the name of its file, which channels do not say. */
+    static IOException named(Path file, IOException cause) {
+        if (cause.getClass() != IOException.class) {
+            return cause;
+        }
+        IOException named = new FileSystemException(file.toString(), null, cause.getMessage());
+        named.initCause(cause);
+        return named;
+    }
+
+    private record RealOutput(Path file, FileChannel channel) implements Output {
 
         @Override
         public void write(ByteBuffer bytes) throws IOException {
-            while (bytes.hasRemaining()) {
-                channel.write(bytes);
+            try {
+                while (bytes.hasRemaining()) {
+                    channel.write(bytes);
+                }
+            } catch (IOException e) {
+                throw named(file, e);
             }
         }
 
         @Override
         public void force() throws IOException {
-            channel.force(true);
+            try {
+                channel.force(true);
+            } catch (IOException e) {
+                throw named(file, e);
+            }
         }
 
         @Override

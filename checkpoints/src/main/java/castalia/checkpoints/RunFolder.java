@@ -22,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  * chunks/ab/ab..ef.chunk                  content of checkpoints, named by SHA-256
  * terms/term-000000000001                 record: who coordinated, one per claim
  * generations/term-...-generation-...     record: a membership, for people
+ * answers                                 record: known answers of who first trained here
  * metrics.jsonl                           one line per step; not written here
  * lock                                    held by the process that trains; says which
  * </pre>
@@ -36,6 +37,8 @@ public final class RunFolder implements AutoCloseable {
     private static final String CHUNKS = "chunks";
     private static final String TERMS = "terms";
     private static final String GENERATIONS = "generations";
+    private static final String ANSWERS = "answers";
+    private static final int ANSWERS_BYTES = 1 << 18;
     private static final String METRICS = "metrics.jsonl";
     private static final String LOCK = "lock";
     private static final int GENERATION_BYTES = 1 << 20;
@@ -205,6 +208,20 @@ public final class RunFolder implements AutoCloseable {
         new ExclusiveRecords(files, path.resolve(GENERATIONS), GENERATION_BYTES).publish(
                 String.format("term-%012d-generation-%012d", term, generation),
                 text.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /**
+     * Publishes the known answers of the process that first trains here.
+     *
+     * @return the answers that stand: these, or those published before
+     */
+    public String answers(String text) throws IOException {
+        ExclusiveRecords records = new ExclusiveRecords(files, path, ANSWERS_BYTES);
+        return switch (records.publish(ANSWERS, text.getBytes(StandardCharsets.UTF_8))) {
+            case ExclusiveRecords.Outcome.Won() -> text;
+            case ExclusiveRecords.Outcome.Lost lost ->
+                    new String(lost.existing(), StandardCharsets.UTF_8);
+        };
     }
 
     /** The file for one line of metrics per step. */

@@ -63,12 +63,21 @@ final class RunLock implements AutoCloseable {
                 throw inUse(folder, holder(channel));
             }
             byte[] text = ("pid " + pid + host() + "\n").getBytes(StandardCharsets.UTF_8);
-            channel.truncate(0);
-            channel.write(ByteBuffer.wrap(text), 0);
+            write(file, channel, text);
             return new RunLock(key, channel);
         } catch (IOException | RuntimeException e) {
             release(key, channel, e);
             throw e;
+        }
+    }
+
+    private static void write(Path file, FileChannel channel, byte[] text) throws IOException {
+        try {
+            channel.truncate(0);
+            channel.write(ByteBuffer.wrap(text), 0);
+        } catch (IOException e) {
+            throw StorageFullException.orCause(
+                    FileOperations.real(), file, text.length, RealFiles.named(file, e));
         }
     }
 

@@ -28,7 +28,19 @@ class RunFolderTest {
                     .isEqualTo(Runs.specification());
         }
         assertThat(Fixtures.files(path)).extracting(p -> p.getFileName().toString())
-                .containsExactly("catalogue", "chunks", "lock", "specification");
+                .containsExactly(
+                        "catalogue", "chunks", "generations", "lock", "specification", "terms");
+    }
+
+    @Test
+    void theAnswersOfWhoFirstTrainedStand() throws IOException {
+        try (RunFolder folder = RunFolder.openToTrain(root, Runs.specification())) {
+            assertThat(folder.answers("first\n")).isEqualTo("first\n");
+            assertThat(folder.answers("second\n")).isEqualTo("first\n");
+        }
+        try (RunFolder again = RunFolder.openToTrain(root, Runs.specification())) {
+            assertThat(again.answers("third\n")).isEqualTo("first\n");
+        }
     }
 
     @Test

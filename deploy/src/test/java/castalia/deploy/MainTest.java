@@ -54,11 +54,13 @@ class MainTest {
     }
 
     @Test
-    void theVersionNamesBuildAndJdk() {
-        assertThat(run("--version")).isZero();
-        assertThat(out.toString())
+    void theVersionNamesBuildJdkAndWhatItsResultsDependOn() {
+        Cli.Result result = Cli.run("--version");
+        assertThat(result.code()).isZero();
+        assertThat(result.out())
                 .containsPattern("castalia \\d+\\.\\d+\\.\\d+ \\(build ([0-9a-f]{12})\\)")
-                .contains("JDK " + System.getProperty("java.version"));
+                .contains("JDK " + System.getProperty("java.version"))
+                .containsPattern("\\Rnumeric version cpu; .*; java 25; .*answers [0-9a-f]{64}\\R");
     }
 
     @Test

@@ -46,16 +46,26 @@ public final class KnownAnswers {
     public static String of(Device device, List<MatmulShape> shapes) {
         MessageDigest digest = sha256();
         for (MatmulShape shape : new LinkedHashSet<>(shapes)) {
-            List<String> answers = device.productAnswers(shape);
-            for (int thread = 1; thread < answers.size(); thread++) {
-                if (!answers.get(thread).equals(answers.getFirst())) {
-                    throw new IllegalStateException("threads 0 and " + thread + " of "
-                            + device.description() + " give different bits for " + shape);
-                }
-            }
-            digest.update(HexFormat.of().parseHex(answers.getFirst()));
+            digest.update(HexFormat.of().parseHex(of(device, shape)));
         }
         return HexFormat.of().formatHex(digest.digest());
+    }
+
+    /**
+     * SHA-256 of one product shape, each block computed on every thread of the device.
+     *
+     * @throws IllegalStateException if two threads give different bits, naming the shape
+     */
+    public static String of(Device device, MatmulShape shape) {
+        List<String> answers = device.productAnswers(shape);
+        for (int thread = 1; thread < answers.size(); thread++) {
+            if (!answers.get(thread).equals(answers.getFirst())) {
+                throw new IllegalStateException("threads 0 and " + thread + " of "
+                        + device.description() + " give different bits for the product "
+                        + shape.inWords());
+            }
+        }
+        return answers.getFirst();
     }
 
     /** SHA-256 of a whole product over fixed operands. */

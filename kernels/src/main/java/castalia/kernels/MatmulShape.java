@@ -67,6 +67,19 @@ public record MatmulShape(
                 output, true, bias);
     }
 
+    /** All that the shape is, for people and for lists: equal for equal shapes alone. */
+    public String inWords() {
+        StringBuilder text = new StringBuilder();
+        text.append(m).append(" x ").append(n).append(" x ").append(k);
+        text.append(transposeA ? ", a transposed" : "").append(transposeB ? ", b transposed" : "");
+        if (strideA != (transposeA ? m : k) || strideB != (transposeB ? k : n) || strideOut != n) {
+            text.append(", rows of ").append(strideA).append(", ").append(strideB)
+                    .append(" and ").append(strideOut);
+        }
+        text.append(", ").append(input).append(" to ").append(output);
+        return text.append(accumulate ? ", added" : "").append(bias ? ", with bias" : "").toString();
+    }
+
     /** Multiplications and additions. */
     public long flops() {
         return 2L * m * n * k;

@@ -5,9 +5,11 @@ import castalia.kernels.cpu.CpuSettings;
 import castalia.kernels.cpu.MatmulEngine;
 import java.io.File;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestInstance;
 
 /** The portable product keeps the contract wherever products are used. */
+@Tag("default")
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class JavaProductsTest implements ProductContract, AttentionContract {
 

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.kernels.Trial.Operand;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -18,33 +19,59 @@ interface ProductContract extends KernelSubject {
     List<Extents> PRODUCTS = List.of(
             new Extents(1, 1, 1),
             new Extents(7, 3, 20),
-            new Extents(129, 67, 131),
             new Extents(300, 20, 3),
             new Extents(3, 131, 67),
-            new Extents(64, 128, 32),
             new Extents(1, 131, 20),
-            new Extents(129, 1, 67),
+            new Extents(129, 1, 67));
+
+    List<Extents> LARGE_PRODUCTS = List.of(
+            new Extents(129, 67, 131),
+            new Extents(64, 128, 32),
             new Extents(33, 80, 257));
 
     @Test
     default void productsOfEveryLayoutAreRight() {
         for (Extents size : PRODUCTS) {
             for (int layout = 0; layout < 8; layout++) {
-                boolean transposeA = (layout & 1) != 0;
-                boolean transposeB = (layout & 2) != 0;
-                int gap = (layout & 4) != 0 ? 5 : 0;
-                for (DType input : computeTypes()) {
-                    for (int use = 0; use < 4; use++) {
-                        boolean accumulate = (use & 1) != 0;
-                        boolean bias = (use & 2) != 0;
-                        product(shape(size, transposeA, transposeB, gap, input, DType.F32,
-                                accumulate, bias));
-                        if (input != DType.F32 && !accumulate) {
-                            product(shape(size, transposeA, transposeB, gap, input, input, false,
-                                    bias));
-                        }
-                    }
+                for (int use = 0; use < 4; use++) {
+                    products(size, layout, use);
                 }
+            }
+        }
+    }
+
+    @Test
+    default void largeProductsOfEveryLayoutAreRightInOneUseOfEach() {
+        for (int size = 0; size < LARGE_PRODUCTS.size(); size++) {
+            for (int layout = 0; layout < 8; layout++) {
+                products(LARGE_PRODUCTS.get(size), layout, (layout + size) % 4);
+            }
+        }
+    }
+
+    @Tag("default")
+    @Test
+    default void largeProductsOfEveryLayoutAreRightInEveryUse() {
+        for (Extents size : LARGE_PRODUCTS) {
+            for (int layout = 0; layout < 8; layout++) {
+                for (int use = 0; use < 4; use++) {
+                    products(size, layout, use);
+                }
+            }
+        }
+    }
+
+    /** All types. Layout: a transposed, b transposed, gaps; use: added, with bias; as bits. */
+    private void products(Extents size, int layout, int use) {
+        boolean transposeA = (layout & 1) != 0;
+        boolean transposeB = (layout & 2) != 0;
+        int gap = (layout & 4) != 0 ? 5 : 0;
+        boolean accumulate = (use & 1) != 0;
+        boolean bias = (use & 2) != 0;
+        for (DType input : computeTypes()) {
+            product(shape(size, transposeA, transposeB, gap, input, DType.F32, accumulate, bias));
+            if (input != DType.F32 && !accumulate) {
+                product(shape(size, transposeA, transposeB, gap, input, input, false, bias));
             }
         }
     }

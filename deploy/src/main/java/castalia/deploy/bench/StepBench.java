@@ -7,6 +7,7 @@ import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchSource;
+import castalia.workers.model.ProductAnswers;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.StateTransfer;
 import castalia.workers.rank.StepReport;
@@ -44,6 +45,7 @@ public final class StepBench {
      * @param parameters stored parameters
      * @param loss mean loss of the last step
      * @param total_steps steps executed, warm-up included
+     * @param answers hash of the known answers of the run's products
      * @param digest digest of the state after them: that of {@code train} on the same configuration
      */
     @SuppressWarnings("MemberName") // the names of the JSON line
@@ -67,6 +69,7 @@ public final class StepBench {
             long parameters,
             double loss,
             long total_steps,
+            String answers,
             String digest) {}
 
     private StepBench() {}
@@ -86,6 +89,7 @@ public final class StepBench {
             int steps,
             Consumer<StepReport> onStep) {
         try (RankGroup group = Wiring.ranks(plan, hosting, home)) {
+            ProductAnswers answers = Wiring.answers(group, hosting, home);
             StateTransfer.initialise(group, (Initialisation.Drawn) plan.initialisation());
             List<BatchReader> readers = Wiring.readers(group, source, hosting.ranks());
             double[] seconds = new double[steps];
@@ -115,7 +119,7 @@ public final class StepBench {
                     median(reports, r -> r.times().reduction()),
                     median(reports, r -> r.times().optimizer()), round(flops / step * 1e-9, 1),
                     peakBytes(), plan.model().parameters(), loss, group.scalars().step(),
-                    group.digest().hex());
+                    answers.hash(), group.digest().hex());
         }
     }
 

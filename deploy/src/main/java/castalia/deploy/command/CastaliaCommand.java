@@ -1,6 +1,10 @@
 package castalia.deploy.command;
 
 import castalia.deploy.shell.BuildInfo;
+import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.train.Hosting;
+import castalia.deploy.train.TrainingJob;
+import castalia.workers.model.Recomputation;
 
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
@@ -9,10 +13,11 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
 
+import java.util.function.Supplier;
+
 /** The command line without a command: help and version. */
 @Command(
         name = "./castalia",
-        versionProvider = CastaliaCommand.Version.class,
         header = {
             "Castalia trains GPT-NeoX language models (the Pythia suite) on machines that come and"
                     + " go.",
@@ -51,7 +56,7 @@ public final class CastaliaCommand implements Runnable {
     @Option(
             names = {"-V", "--version"},
             versionHelp = true,
-            description = "Say which build this is.")
+            description = "Say which build this is, and whose bits it computes.")
     private boolean version;
 
     @Option(
@@ -67,6 +72,27 @@ public final class CastaliaCommand implements Runnable {
 
     /** The lines of {@code --version}. */
     static final class Version implements IVersionProvider {
+        private final Supplier<String> numericVersion;
+
+        /** Asks the CPU device, its natives unpacked in {@code home}. */
+        Version(CastaliaHome home) {
+            this(() -> TrainingJob.numericVersion(new Hosting(1, 1, Recomputation.NONE), home));
+        }
+
+        Version(Supplier<String> numericVersion) {
+            this.numericVersion = numericVersion;
+        }
+
+        private String numericLine() {
+            try {
+                return "numeric version " + numericVersion.get();
+            } catch (RuntimeException | LinkageError | OutOfMemoryError e) {
+                return "numeric version unknown, because the CPU device does not open: "
+                        + String.valueOf(e.getMessage()).replaceAll("\\s*\\R\\s*", " ")
+                        + "; ./castalia doctor looks at this machine";
+            }
+        }
+
         @Override
         public String[] getVersion() {
             return new String[] {
@@ -77,6 +103,7 @@ public final class CastaliaCommand implements Runnable {
                         + System.getProperty("java.vendor")
                         + ") in "
                         + System.getProperty("java.home"),
+                numericLine(),
             };
         }
     }

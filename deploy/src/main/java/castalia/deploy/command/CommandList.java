@@ -64,6 +64,7 @@ public final class CommandList {
     /** The whole command line with its help and its way of reporting errors. */
     public static CommandLine commandLine(CastaliaHome home, ErrorPolicy policy) {
         CommandLine root = new CommandLine(new CastaliaCommand());
+        root.getCommandSpec().versionProvider(new CastaliaCommand.Version(home));
         Map<Group, List<CommandSpec>> groups = new EnumMap<>(Group.class);
         for (Entry entry : entries(home)) {
             CommandLine one = new CommandLine(entry.command());

@@ -14,6 +14,7 @@ import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.RunSpecification;
+import castalia.workers.model.ProductAnswers;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.StateTransfer;
 import java.lang.foreign.Arena;
@@ -68,6 +69,11 @@ final class RunCheckpoints implements AutoCloseable {
                 throw new IllegalStateException("every Java has SHA-256", e);
             }
         });
+    }
+
+    /** See {@link RunAnswers#require}. */
+    void requireSame(ProductAnswers answers) {
+        RunAnswers.require(folder, answers);
     }
 
     /** Gives the ranks the state of the newest whole checkpoint, if there is one. */

@@ -115,12 +115,7 @@ public record TrainingJob(
                 configuration, specification, data, hosting, folder, initial, home, listener);
         configuration.tokenizer().ifPresent(file -> {
             try {
-                Path copy = folder.resolve(TOKENIZER);
-                if (!Files.exists(copy)) {
-                    Path temporary = folder.resolve(TOKENIZER + ".tmp");
-                    Files.copy(Path.of(file), temporary, StandardCopyOption.REPLACE_EXISTING);
-                    Files.move(temporary, copy, StandardCopyOption.ATOMIC_MOVE);
-                }
+                copyTokenizer(Path.of(file), folder);
             } catch (IOException e) {
                 run.close();
                 throw new CastaliaException(ErrorCode.STORAGE_FAILED,
@@ -128,6 +123,20 @@ public record TrainingJob(
             }
         });
         return run;
+    }
+
+    private static void copyTokenizer(Path file, Path folder) throws IOException {
+        Path copy = folder.resolve(TOKENIZER);
+        if (Files.exists(copy)) {
+            return;
+        }
+        Path temporary = folder.resolve(TOKENIZER + ".tmp");
+        try {
+            Files.copy(file, temporary, StandardCopyOption.REPLACE_EXISTING);
+            Files.move(temporary, copy, StandardCopyOption.ATOMIC_MOVE);
+        } finally {
+            Files.deleteIfExists(temporary);
+        }
     }
 
     @Override

@@ -6,6 +6,7 @@ import castalia.protocol.checkpoint.Manifest;
 import castalia.protocol.specification.RunSpecification;
 import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchSource;
+import castalia.workers.model.ProductAnswers;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.StepReport;
 import java.nio.file.Path;
@@ -26,7 +27,8 @@ public final class TrainingRun implements AutoCloseable {
     private final RunData data;
     private final RunCheckpoints checkpoints;
     private final RankGroup group;
-    private final MetricsLog metrics;
+    private final ProductAnswers answers;
+    private final RunMetrics metrics;
     private final Listener listener;
     private final List<BatchReader> readers;
     private long lastCheckpoint;
@@ -56,24 +58,6 @@ public final class TrainingRun implements AutoCloseable {
      */
     public record Outcome(long step, boolean finished, Manifest last) {}
 
-    private record StepLine(
-            long step,
-            double loss,
-            double grad_norm,
-            double learning_rate,
-            long tokens,
-            double tokens_per_s,
-            double step_s,
-            double forward_s,
-            double backward_s,
-            double reduction_s,
-            double optimizer_s,
-            String digest_before) {}
-
-    private record ValidationLine(long step, double validation_loss) {}
-
-    private record CheckpointLine(long step, String checkpoint, double seconds) {}
-
     /**
      * Opens the folder, checks that it belongs to this specification, and makes the state current:
      * that of the newest verified checkpoint, else the initial one.
@@ -98,18 +82,31 @@ public final class TrainingRun implements AutoCloseable {
         this.checkpoints = RunCheckpoints.open(folder, specification);
         try {
             this.group = Wiring.ranks(specification.plan(), hosting, home);
-            this.readers = Wiring.readers(group, data.train(), hosting.ranks());
-            this.metrics = new MetricsLog(folder.resolve("metrics.jsonl"));
+        } catch (RuntimeException e) {
+            checkpoints.close();
+            throw e;
+        }
+        try {
+            this.answers = Wiring.answers(group, hosting, home);
+            checkpoints.requireSame(answers);
             Optional<RunCheckpoints.Resumed> resumed = checkpoints.resume(group);
             resumed.ifPresent(r -> listener.resumed(r.manifest(), r.skipped()));
             if (resumed.isEmpty()) {
                 checkpoints.initialise(group, initial);
             }
             this.lastCheckpoint = resumed.map(r -> r.manifest().step()).orElse(-1L);
+            this.metrics = new RunMetrics(folder);
+            this.readers = Wiring.readers(group, data.train(), hosting.ranks());
         } catch (RuntimeException e) {
+            group.close();
             checkpoints.close();
             throw e;
         }
+    }
+
+    /** What this process answers for the run's products. */
+    public ProductAnswers answers() {
+        return answers;
     }
 
     /** The ranks, for questions between calls of {@link #run}. */
@@ -150,7 +147,7 @@ public final class TrainingRun implements AutoCloseable {
         StepReport report = group.step(readers).getFirst();
         double seconds = (System.nanoTime() - start) * 1e-9;
         long tokens = specification.tokensPerStep();
-        metrics.append(new StepLine(report.step(), report.loss(), report.gradientNorm(),
+        metrics.stepped(new RunMetrics.Step(report.step(), report.loss(), report.gradientNorm(),
                 report.learningRate(), tokens * (report.step() + 1), tokens / seconds, seconds,
                 report.times().forward() * 1e-9, report.times().backward() * 1e-9,
                 report.times().reduction() * 1e-9, report.times().optimizer() * 1e-9,
@@ -163,7 +160,7 @@ public final class TrainingRun implements AutoCloseable {
         Manifest manifest = checkpoints.save(group, lastCheckpoint);
         double seconds = (System.nanoTime() - start) * 1e-9;
         lastCheckpoint = manifest.step();
-        metrics.append(new CheckpointLine(manifest.step(), manifest.stateHash(), seconds));
+        metrics.saved(manifest.step(), manifest.stateHash(), seconds);
         listener.saved(manifest, seconds);
     }
 
@@ -174,7 +171,7 @@ public final class TrainingRun implements AutoCloseable {
         }
         double loss = group.validate(Collections.nCopies(hosting.ranks(), source.get()),
                 Math.toIntExact(configuration.evalIterations()));
-        metrics.append(new ValidationLine(group.scalars().step(), loss));
+        metrics.validated(group.scalars().step(), loss);
         listener.validated(group.scalars().step(), loss);
     }
 

@@ -12,6 +12,7 @@ import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
+import castalia.workers.model.ProductAnswers;
 import castalia.workers.model.Recomputation;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.RankSettings;
@@ -36,9 +37,17 @@ public final class Wiring {
 
     /** The CPU device of every rank. */
     public static IntFunction<Device> devices(Hosting hosting, CastaliaHome home) {
+        return devices(hosting, hosting.ranks(), home);
+    }
+
+    /**
+     * The CPU device of every rank.
+     *
+     * @param sharers ranks that share this machine's memory, those of other processes included
+     */
+    public static IntFunction<Device> devices(Hosting hosting, int sharers, CastaliaHome home) {
         CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
-                home.natives().toString(), availableBytes() / hosting.ranks(),
-                MatmulEngine.AUTO);
+                home.natives().toString(), availableBytes() / sharers, MatmulEngine.AUTO);
         return _ -> new CpuDevice(settings);
     }
 
@@ -65,11 +74,31 @@ public final class Wiring {
             return new RankGroup(RankSettings.of(plan, hosting.recomputation()), hosting.ranks(),
                     devices(hosting, home), DEADLINE);
         } catch (OutOfDeviceMemoryException e) {
-            throw new CastaliaException(ErrorCode.OUT_OF_MEMORY, e.getMessage()
-                    + "; use fewer ranks, a smaller micro-batch, recomputation, or a machine with "
-                    + "more memory", e);
+            throw tooLittle(e);
         } catch (IllegalArgumentException e) {
             throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
+        }
+    }
+
+    private static CastaliaException tooLittle(OutOfDeviceMemoryException e) {
+        return new CastaliaException(ErrorCode.OUT_OF_MEMORY, e.getMessage()
+                + "; use fewer ranks, a smaller micro-batch, recomputation, or a machine with "
+                + "more memory", e);
+    }
+
+    /**
+     * The known answers of a run's products: once per process, on a device like those of its ranks.
+     *
+     * @throws CastaliaException if two threads of the device give different bits
+     */
+    public static ProductAnswers answers(RankGroup group, Hosting hosting, CastaliaHome home) {
+        try (Device device = devices(hosting, home).apply(0)) {
+            return ProductAnswers.of(device, group.rank(0).modelPlan());
+        } catch (OutOfDeviceMemoryException e) {
+            throw tooLittle(e);
+        } catch (IllegalStateException e) {
+            throw new CastaliaException(ErrorCode.DEVICE_FAILED, e.getMessage()
+                    + "; such a device can take part in no run", e);
         }
     }
 

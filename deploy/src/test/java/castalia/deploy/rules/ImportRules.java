@@ -46,6 +46,9 @@ final class ImportRules {
                     "castalia.kernels.cpu.OneDnn",
                     "castalia.kernels.cpu.CpuDevice");
 
+    /** Removes the file of a Unix domain socket. */
+    private static final String SOCKET_FILE = "castalia.workers.exchange.socket.SocketFile";
+
     private static final Pattern FILE_TYPES =
             Pattern.compile(
                     "java\\.nio\\.file\\..*|java\\.nio\\.channels\\.FileChannel"
@@ -96,8 +99,10 @@ final class ImportRules {
                                 "castalia.deploy..")
                         .and(
                                 describe(
-                                        "are no native loader",
-                                        type -> !NATIVE_LOADERS.contains(outermost(type))))
+                                        "are no native loader and no socket",
+                                        type ->
+                                                !NATIVE_LOADERS.contains(outermost(type))
+                                                        && !outermost(type).equals(SOCKET_FILE)))
                         .should()
                         .dependOnClassesThat(FILES));
         rules.put(

@@ -49,7 +49,11 @@ public sealed interface CoordinatorMessage {
     record Saved(Fence fence, long step) implements CoordinatorMessage {}
 
     /** You are no part of the run any more: end. */
-    record Dismiss(Fence fence, String reason) implements CoordinatorMessage {}
+    record Dismiss(Fence fence, String reason) implements CoordinatorMessage {
+
+        /** The reason where nothing is wrong. */
+        public static final String OVER = "the run is over";
+    }
 
     /** For fault-injection tests: flip one bit of the compute weights at the next boundary. */
     record FlipBit(Fence fence, long element, int bit) implements CoordinatorMessage {}

@@ -112,7 +112,7 @@ final class RunDraft {
     void end(RunResult result) {
         if (!(result instanceof RunResult.Deposed)) {
             for (Incarnation worker : List.copyOf(workers.keySet())) {
-                send(worker, new CoordinatorMessage.Dismiss(fence, "the run is over"));
+                send(worker, new CoordinatorMessage.Dismiss(fence, CoordinatorMessage.Dismiss.OVER));
             }
         }
         for (RunTimer timer : RunTimer.values()) {

@@ -112,7 +112,7 @@ public final class RunMachine {
         return !deposed
                         && event instanceof RunEvent.FromWorker(WorkerMessage.Registered late)
                 ? List.of(new RunEffect.Send(late.member().incarnation(),
-                        new CoordinatorMessage.Dismiss(state.fence(), "the run is over")))
+                        new CoordinatorMessage.Dismiss(state.fence(), CoordinatorMessage.Dismiss.OVER)))
                 : List.of();
     }
 

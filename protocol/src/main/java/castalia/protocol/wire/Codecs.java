@@ -107,7 +107,7 @@ public final class Codecs {
                 VOTE, bytes, VoteMessage.parser(), StateCodec::record, StateCodec::message);
     }
 
-    private static <M extends MessageLite, R> R decode(
+    static <M extends MessageLite, R> R decode(
             Bounds bounds,
             byte[] bytes,
             Parser<M> parser,

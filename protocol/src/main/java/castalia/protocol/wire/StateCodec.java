@@ -53,7 +53,7 @@ final class StateCodec {
                 message.getChunksList().stream().map(StateCodec::record).toList());
     }
 
-    private static ChunkEntryMessage message(ChunkEntry entry) {
+    static ChunkEntryMessage message(ChunkEntry entry) {
         Chunk chunk = entry.chunk();
         return ChunkEntryMessage.newBuilder()
                 .setIndex(chunk.index())
@@ -68,7 +68,7 @@ final class StateCodec {
                 .build();
     }
 
-    private static ChunkEntry record(ChunkEntryMessage message) {
+    static ChunkEntry record(ChunkEntryMessage message) {
         Chunk chunk = new Chunk(
                 message.getIndex(),
                 message.getOffset(),
@@ -80,7 +80,7 @@ final class StateCodec {
                 chunk, hex(message.getSha256()), message.getBytes(), record(message.getDigest()));
     }
 
-    private static ScalarStateMessage message(ScalarState state) {
+    static ScalarStateMessage message(ScalarState state) {
         return ScalarStateMessage.newBuilder()
                 .setStep(state.step())
                 .setAppliedUpdates(state.appliedUpdates())
@@ -91,7 +91,7 @@ final class StateCodec {
                 .build();
     }
 
-    private static ScalarState record(ScalarStateMessage message) {
+    static ScalarState record(ScalarStateMessage message) {
         return new ScalarState(
                 message.getStep(),
                 message.getAppliedUpdates(),
@@ -101,11 +101,11 @@ final class StateCodec {
                 message.getHysteresis());
     }
 
-    private static StateDigestMessage message(StateDigest digest) {
+    static StateDigestMessage message(StateDigest digest) {
         return StateDigestMessage.newBuilder().setA(digest.a()).setB(digest.b()).build();
     }
 
-    private static StateDigest record(StateDigestMessage message) {
+    static StateDigest record(StateDigestMessage message) {
         return new StateDigest(message.getA(), message.getB());
     }
 

@@ -3,6 +3,7 @@ package castalia.protocol.wire;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import castalia.protocol.ControlSamples;
 import castalia.protocol.Fixtures;
 import castalia.protocol.Samples;
 import castalia.protocol.checkpoint.Manifest;
@@ -51,7 +52,20 @@ class CodecsTest {
                         new Kind(
                                 "vote",
                                 bytes -> Codecs.encode(Codecs.decodeVote(bytes)),
-                                List.of(Codecs.encode(Samples.vote()))))
+                                List.of(Codecs.encode(Samples.vote()))),
+                        new Kind(
+                                "worker message",
+                                bytes -> ControlCodec.encode(ControlCodec.decodeWorker(bytes)),
+                                ControlSamples.worker().stream()
+                                        .map(ControlCodec::encode)
+                                        .toList()),
+                        new Kind(
+                                "coordinator message",
+                                bytes -> ControlCodec.encode(
+                                        ControlCodec.decodeCoordinator(bytes)),
+                                ControlSamples.coordinator().stream()
+                                        .map(ControlCodec::encode)
+                                        .toList()))
                 .map(kind -> Named.of(kind.name(), kind));
     }
 

@@ -29,8 +29,13 @@ public interface DataPlane extends AutoCloseable {
      * Opens the transport of a generation, which is the newest fence raised. Frames that faster
      * members sent already are in it.
      *
+     * <p>A peer is suspected as broken once per generation; as silent each time a wait for it has
+     * lasted another {@code patience}.
+     *
      * @param patience how long a wait for a peer may take before the peer is suspected
      * @param suspicions told of it, from any thread; waiting goes on
+     * @throws AbandonedException if a newer fence was raised
+     * @throws IllegalStateException if it was not raised, or was joined before
      */
     Transport join(
             Fence fence,
@@ -57,7 +62,9 @@ public interface DataPlane extends AutoCloseable {
      * connection.
      *
      * @param parts concatenated they are the payload
-     * @return false if the queue has no room: the receiver is too slow
+     * @return false if the queue has no room: the receiver is too slow; or if its connection ended
+     *     since the fence was raised
+     * @throws AbandonedException if the fence is older than the one raised
      */
     boolean offer(Fence fence, Member to, FrameTag tag, MemorySegment... parts);
 

@@ -1,0 +1,76 @@
+package castalia.actors;
+
+import com.typesafe.config.Config;
+import com.typesafe.config.ConfigFactory;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Akka's configuration: castalia-akka.conf, and on top of it what differs between processes. */
+public final class ActorConfiguration {
+
+    /** Name of the actor system, equal in all processes of a cluster. */
+    public static final String SYSTEM = "castalia";
+
+    /** What the role that carries a node's name begins with. */
+    static final String NAME_ROLE = "node-";
+
+    private static final String RESOURCE = "castalia-akka.conf";
+    private static final String RESOLVER = "akka.cluster.split-brain-resolver.";
+
+    private ActorConfiguration() {}
+
+    /** The configuration of a process, complete with Akka's own reference. */
+    public static Config of(ProcessSettings settings) {
+        return own(settings).withFallback(ConfigFactory.defaultReference()).resolve();
+    }
+
+    /** Our keys alone. */
+    static Config own(ProcessSettings settings) {
+        return ConfigFactory.parseMap(keys(settings)).withFallback(file());
+    }
+
+    static Config file() {
+        return ConfigFactory.parseResources(
+                ActorConfiguration.class.getClassLoader(), RESOURCE);
+    }
+
+    private static Map<String, Object> keys(ProcessSettings settings) {
+        Map<String, Object> keys = new LinkedHashMap<>();
+        List<String> roles = new ArrayList<>(List.of(settings.kind().role()));
+        if (settings.node()) {
+            roles.add(NAME_ROLE + settings.name());
+        }
+        keys.put("castalia.build", settings.build());
+        keys.put("akka.cluster.roles", roles);
+        keys.put("akka.remote.artery.canonical.hostname", settings.listen().host());
+        keys.put("akka.remote.artery.canonical.port", settings.listen().port());
+        keys.put("akka.remote.artery.bind.hostname", settings.listen().host());
+        boolean fast = settings.patience() == ProcessSettings.Patience.FAST;
+        if (!fast) {
+            keys.put("akka.cluster.failure-detector.acceptable-heartbeat-pause", "2s");
+        }
+        keys.put(RESOLVER + "stable-after", fast ? "1s" : "7s");
+        keys.putAll(downing(settings.eligible()));
+        return keys;
+    }
+
+    /**
+     * Who goes on when the network is cut is decided by those that may coordinate: most of them,
+     * where there are three or more; else the oldest, which may be lost if there is another.
+     */
+    private static Map<String, Object> downing(int eligible) {
+        String role = ProcessSettings.Kind.CANDIDATE.role();
+        if (eligible >= 3) {
+            return Map.of(
+                    RESOLVER + "active-strategy", "static-quorum",
+                    RESOLVER + "static-quorum.quorum-size", eligible / 2 + 1,
+                    RESOLVER + "static-quorum.role", role);
+        }
+        return Map.of(
+                RESOLVER + "active-strategy", "keep-oldest",
+                RESOLVER + "keep-oldest.down-if-alone", eligible > 1,
+                RESOLVER + "keep-oldest.role", role);
+    }
+}

@@ -1,0 +1,38 @@
+package castalia.actors.run;
+
+import castalia.protocol.run.RunNews;
+import castalia.protocol.run.RunResult;
+import castalia.protocol.run.RunStorage;
+import java.util.function.Consumer;
+
+/**
+ * What coordinators of a run are made of. Consumers are called by actors and must not block.
+ *
+ * @param logic makes the state machine
+ * @param storage the durable part; {@link RunStorage#newestTerm} is called beside its other methods
+ * @param build fingerprint of the program
+ * @param label who claims terms, for people
+ * @param news hears what happens under this process's coordinator
+ * @param end hears how the run ended, on every candidate that hears of it
+ */
+public record RunParts(
+        RunLogic.Factory logic,
+        RunStorage storage,
+        String build,
+        String label,
+        Consumer<RunNews> news,
+        Consumer<End> end) {
+
+    /** How a run ended, here or under another process's coordinator. */
+    public sealed interface End {
+
+        /** This process's coordinator ended it. */
+        record Here(RunResult result) implements End {}
+
+        /** Another process's coordinator ended it. */
+        record Elsewhere(long term, String how) implements End {}
+
+        /** This process gave up leading after failing again and again. */
+        record GaveUp(String why) implements End {}
+    }
+}

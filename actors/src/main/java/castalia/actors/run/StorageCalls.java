@@ -1,0 +1,98 @@
+package castalia.actors.run;
+
+import akka.actor.typed.javadsl.ActorContext;
+import castalia.actors.run.CoordinatorActor.Command;
+import castalia.actors.run.CoordinatorActor.Happened;
+import castalia.actors.run.CoordinatorActor.Recorded;
+import castalia.actors.run.CoordinatorActor.TermSeen;
+import castalia.actors.watch.Blocking;
+import castalia.protocol.run.RunEffect;
+import castalia.protocol.run.RunEvent;
+import castalia.protocol.run.RunStorage;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A coordinator's calls to storage: one after the other, on the blocking dispatcher, answered by
+ * events. Only the look at the newest term does not wait its turn.
+ */
+final class StorageCalls {
+
+    private static final Duration WORK = Duration.ofMinutes(30);
+    private static final Duration LOOK = Duration.ofSeconds(5);
+
+    /** Looks that may fail in a row: then nobody knows whose turn it is. */
+    private static final int BLIND = 5;
+
+    private final ActorContext<Command> context;
+    private final Blocking blocking;
+    private final RunStorage storage;
+    private CompletableFuture<?> last = CompletableFuture.completedFuture(null);
+    private CompletableFuture<Long> look = CompletableFuture.completedFuture(0L);
+    private int failed;
+
+    StorageCalls(ActorContext<Command> context, RunStorage storage) {
+        this.context = context;
+        this.blocking = new Blocking(context.getSystem());
+        this.storage = storage;
+    }
+
+    void find(RunEffect.FindCheckpoint find) {
+        answer(() -> new RunEvent.CheckpointFound(find.fence(), storage.newestCheckpoint()));
+    }
+
+    void publish(RunEffect.Publish publish) {
+        answer(() -> new RunEvent.Published(
+                publish.scalars().step(),
+                storage.publish(publish.scalars(), publish.entries(), publish.parentStep())));
+    }
+
+    /** Nobody waits for it; its failure is only logged. */
+    void log(RunEffect.LogGeneration log) {
+        context.pipeToSelf(
+                queue(() -> {
+                    storage.logGeneration(log.plan());
+                    return true;
+                }),
+                (done, failure) -> new Recorded(failure == null ? "" : words(failure)));
+    }
+
+    /** Reads the newest term, unless the look before still lasts. */
+    void look() {
+        if (!look.isDone()) {
+            return;
+        }
+        look = blocking.run(LOOK, storage::newestTerm);
+        context.pipeToSelf(look, this::seen);
+    }
+
+    private Command seen(@Nullable Long newest, @Nullable Throwable failure) {
+        if (newest == null) {
+            failed++;
+            return failed < BLIND
+                    ? new TermSeen(0)
+                    : new Happened(new RunEvent.StorageFailed(
+                            "the newest term cannot be read: " + words(failure)));
+        }
+        failed = 0;
+        return new TermSeen(newest);
+    }
+
+    private void answer(Supplier<RunEvent> call) {
+        context.pipeToSelf(queue(call), (event, failure) -> new Happened(
+                event != null ? event : new RunEvent.StorageFailed(words(failure))));
+    }
+
+    private <T> CompletableFuture<T> queue(Supplier<T> call) {
+        CompletableFuture<T> next = last.handle((done, failure) -> true)
+                .thenCompose(ready -> blocking.run(WORK, call));
+        last = next;
+        return next;
+    }
+
+    private static String words(@Nullable Throwable failure) {
+        return failure == null ? "no answer" : Blocking.words(failure);
+    }
+}

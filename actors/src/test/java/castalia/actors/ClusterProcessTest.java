@@ -1,0 +1,168 @@
+package castalia.actors;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import castalia.actors.Tests.FakeLogic;
+import castalia.actors.Tests.FakeRank;
+import castalia.actors.Tests.FakeStorage;
+import castalia.actors.message.NodeSnapshot;
+import castalia.actors.message.NodeSnapshot.TrafficView;
+import castalia.actors.run.Outlet;
+import castalia.actors.run.RunParts;
+import castalia.actors.run.WorkerActor;
+import castalia.actors.watch.Topology;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.control.CoordinatorMessage;
+import castalia.protocol.control.WorkerMessage;
+import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Incarnation;
+import castalia.protocol.run.RunEffect;
+import castalia.protocol.run.RunEvent;
+import castalia.protocol.run.RunResult;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Tag("default")
+@Timeout(90)
+class ClusterProcessTest {
+
+    private static final Duration SHORT = Duration.ofSeconds(2);
+
+    private final BlockingQueue<ClusterProcess> open = new LinkedBlockingQueue<>();
+
+    @AfterEach
+    void close() {
+        open.forEach(ClusterProcess::close);
+    }
+
+    private ClusterProcess start(
+            String name, ProcessSettings.Kind kind, List<NodeAddress> seeds) {
+        ClusterProcess process = ClusterProcess.start(Tests.settings(name, kind, seeds));
+        open.add(process);
+        return process;
+    }
+
+    @Test
+    void aCoordinatorAndAWorkerOfTwoProcessesTalkAndAreSeen() {
+        ClusterProcess node = start("n1", ProcessSettings.Kind.CANDIDATE, List.of());
+        node.join();
+        ClusterProcess other =
+                start("w1", ProcessSettings.Kind.WORKER, List.of(node.address()));
+        other.join();
+        Fence fence = new Fence(1, 1);
+        FakeLogic logic = new FakeLogic(List.of(), event -> switch (event) {
+            case RunEvent.FromWorker(WorkerMessage.Registered m) -> List.of(new RunEffect.Send(
+                    m.member().incarnation(), new CoordinatorMessage.Query(fence)));
+            case RunEvent.StopRequested() ->
+                List.of(new RunEffect.End(new RunResult.Stopped(1, "h")));
+            default -> List.of();
+        });
+        BlockingQueue<RunParts.End> ends = new LinkedBlockingQueue<>();
+        node.startCandidate(new RunParts(term -> logic, new FakeStorage(), Tests.BUILD, "n1",
+                news -> {}, ends::add), new Incarnation(5));
+        FakeRank rank = new FakeRank(1);
+        Outlet outlet = new Outlet();
+        other.startWorker(new WorkerActor.Parts(
+                rank, outlet, reason -> {}, new WorkerActor.Dropped()));
+        assertThat(Tests.take(rank.told)).isEqualTo(new CoordinatorMessage.Query(fence));
+        WorkerMessage installed = new WorkerMessage.Installed(fence, new Incarnation(1));
+        outlet.accept(installed);
+        assertThat(Tests.take(logic.events))
+                .isEqualTo(new RunEvent.FromWorker(Tests.registered(1)));
+        assertThat(Tests.take(logic.events)).isEqualTo(new RunEvent.FromWorker(installed));
+
+        node.picture().toCompletableFuture().join(); // its collector learns of the inspectors
+        Topology.Picture picture = node.picture().toCompletableFuture().join();
+        for (int i = 0; picture.nodes().size() < 2 && i < 20; i++) {
+            picture = node.picture().toCompletableFuture().join();
+        }
+        assertThat(picture.nodes()).extracting(NodeSnapshot::node).containsExactly("n1", "w1");
+        assertThat(picture.nodes()).allSatisfy(n -> assertThat(n.members()).hasSize(2));
+        assertThat(picture.nodes().get(1).actors())
+                .anySatisfy(actor -> {
+                    assertThat(actor.path()).isEqualTo("/user/worker");
+                    assertThat(actor.processed()).isPositive();
+                });
+        assertThat(node.traffic()).extracting(TrafficView::kind)
+                .contains("worker", "welcome", "coordinator", "snapshot");
+        assertThat(node.traffic()).allSatisfy(view -> {
+            assertThat(view.largest()).isLessThan(16 << 10);
+            assertThat(view.refused()).isZero();
+        });
+        assertThat(node.stopRun().toCompletableFuture().join()).isTrue();
+        assertThat(Tests.take(ends))
+                .isEqualTo(new RunParts.End.Here(new RunResult.Stopped(1, "h")));
+    }
+
+    @Test
+    void aWorkerWhoseProcessLeavesIsMissed() {
+        ClusterProcess node = start("n1", ProcessSettings.Kind.CANDIDATE, List.of());
+        node.join();
+        ClusterProcess other =
+                start("w1", ProcessSettings.Kind.WORKER, List.of(node.address()));
+        other.join();
+        FakeLogic logic = new FakeLogic(List.of(), event -> List.of());
+        node.startCandidate(new RunParts(term -> logic, new FakeStorage(), Tests.BUILD, "n1",
+                news -> {}, end -> {}), new Incarnation(5));
+        other.startWorker(new WorkerActor.Parts(
+                new FakeRank(1), new Outlet(), reason -> {}, new WorkerActor.Dropped()));
+        assertThat(Tests.take(logic.events)).isInstanceOf(RunEvent.FromWorker.class);
+        other.close();
+        assertThat(Tests.take(logic.events)).isInstanceOf(RunEvent.WorkerGone.class);
+    }
+
+    @Test
+    void theYoungerOfTwoNodesOfOneNameIsRefused() {
+        ClusterProcess first = start("n1", ProcessSettings.Kind.CANDIDATE, List.of());
+        first.join();
+        ClusterProcess second =
+                start("n1", ProcessSettings.Kind.AGENT, List.of(first.address()));
+        assertThatThrownBy(second::join)
+                .isInstanceOf(CastaliaException.class)
+                .hasMessageContaining("the node name 'n1' is taken: 127.0.0.1:"
+                        + first.address().port() + " has it");
+    }
+
+    @Test
+    void aSeedThatDoesNotAnswerIsNamed() throws IOException {
+        int free;
+        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            free = socket.getLocalPort();
+        }
+        ClusterProcess process = start("w1", ProcessSettings.Kind.WORKER,
+                List.of(new NodeAddress("127.0.0.1", free)));
+        assertThatThrownBy(() -> process.join(SHORT, SHORT))
+                .isInstanceOf(CastaliaException.class)
+                .hasMessageContaining("cannot reach 127.0.0.1:" + free);
+    }
+
+    @Test
+    void aPortInUseAndAnAddressOfAnotherMachineAreNamed() throws IOException {
+        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            assertThatThrownBy(() -> listen("127.0.0.1", socket.getLocalPort()))
+                    .isInstanceOf(CastaliaException.class)
+                    .hasMessage("cannot listen on 127.0.0.1:" + socket.getLocalPort()
+                            + ": the port is in use; choose another or 0 for any");
+        }
+        assertThatThrownBy(() -> listen("192.0.2.1", 0))
+                .isInstanceOf(CastaliaException.class)
+                .hasMessage("cannot listen on 192.0.2.1:0: this machine does not have that"
+                        + " address");
+    }
+
+    private void listen(String host, int port) {
+        open.add(ClusterProcess.start(new ProcessSettings("n1", ProcessSettings.Kind.AGENT,
+                new NodeAddress(host, port), List.of(), 1, Tests.BUILD,
+                ProcessSettings.Patience.FAST)));
+    }
+}

@@ -1,0 +1,99 @@
+package castalia.deploy.cluster;
+
+import castalia.actors.node.WorkerProcesses;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.identity.Incarnation;
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletionStage;
+
+/**
+ * Starts this program again as child processes, with this process's own Java options. A child's
+ * standard input is a pipe that closes when this process ends, however it ends; its output goes to
+ * a file.
+ */
+final class ChildJvms implements WorkerProcesses {
+
+    private static final String MAIN = "castalia.deploy.Main";
+
+    /** Workers keep their tensors outside the Java heap. */
+    private static final List<String> HEAP = List.of("-XX:+UseSerialGC", "-Xms32m", "-Xmx1g");
+
+    private final Path logs;
+    private final Arguments arguments;
+
+    /** What a worker is started with. */
+    @FunctionalInterface
+    interface Arguments {
+        List<String> of(String name, Incarnation incarnation);
+    }
+
+    /** @param logs folder for the children's output, made if absent */
+    ChildJvms(Path logs, Arguments arguments) {
+        this.logs = logs;
+        this.arguments = arguments;
+    }
+
+    @Override
+    public Handle start(String name, Incarnation incarnation) {
+        Path log = logs.resolve(name + "-" + incarnation + ".log");
+        Process process = launch(arguments.of(name, incarnation), log);
+        return new Handle() {
+            @Override
+            public long pid() {
+                return process.pid();
+            }
+
+            @Override
+            public CompletionStage<Integer> exit() {
+                return process.onExit().thenApply(Process::exitValue);
+            }
+
+            @Override
+            public void destroy() {
+                process.destroy();
+            }
+
+            @Override
+            public void kill() {
+                process.destroyForcibly();
+            }
+        };
+    }
+
+    /** Starts the program with a command line; the child ends when this process does. */
+    static Process launch(List<String> command, Path log) {
+        List<String> line = new ArrayList<>();
+        line.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
+                .filter(ChildJvms::inherited)
+                .forEach(line::add);
+        line.addAll(HEAP);
+        line.addAll(List.of("-cp", System.getProperty("java.class.path"), MAIN));
+        line.addAll(command);
+        try {
+            Files.createDirectories(Optional.ofNullable(log.getParent()).orElse(Path.of(".")));
+            return new ProcessBuilder(line)
+                    .redirectErrorStream(true)
+                    .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()))
+                    .start();
+        } catch (IOException e) {
+            throw new CastaliaException(ErrorCode.STORAGE_FAILED,
+                    "cannot start a process with output to " + log + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** Memory is a child's own matter, and one debugger's port cannot be listened on twice. */
+    private static boolean inherited(String option) {
+        return !option.startsWith("-Xm")
+                && !option.matches("-XX:[+-]Use\\w+GC")
+                && !option.startsWith("-agentlib:")
+                && !option.startsWith("-javaagent:");
+    }
+}

@@ -1,0 +1,258 @@
+package castalia.deploy.cluster;
+
+import akka.actor.typed.ActorRef;
+import castalia.actors.ClusterProcess;
+import castalia.actors.NodeAddress;
+import castalia.actors.ProcessSettings;
+import castalia.actors.message.NodeSnapshot;
+import castalia.actors.node.AgentNews;
+import castalia.actors.node.NodeAgent;
+import castalia.actors.run.CandidateActor;
+import castalia.actors.run.RunParts;
+import castalia.actors.watch.Topology;
+import castalia.deploy.console.RunView;
+import castalia.deploy.console.StatusPage;
+import castalia.deploy.shell.BuildInfo;
+import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.train.TrainingJob;
+import castalia.protocol.control.CoordinatorMessage;
+import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.run.RunNews;
+import castalia.protocol.run.RunSettings;
+import castalia.protocol.specification.RunSpecification;
+import castalia.protocol.wire.RunIdentity;
+import java.security.SecureRandom;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/**
+ * This process as a node of a run's cluster: its agent, parent of its worker processes; a candidate
+ * for coordinator; and the page people look at.
+ */
+public final class RunCluster implements AutoCloseable {
+
+    private static final SecureRandom RANDOM = new SecureRandom();
+    private static final long PICTURE_SECONDS = 3;
+
+    private final Deque<AutoCloseable> opened = new ArrayDeque<>();
+    private final CompletableFuture<RunParts.End> end = new CompletableFuture<>();
+    private final ClusterProcess cluster;
+    private final ActorRef<NodeAgent.Command> agent;
+    private final ActorRef<CandidateActor.Command> candidate;
+    private final RunView view;
+    private final StatusPage page;
+
+    /**
+     * What this node does.
+     *
+     * @param job the run
+     * @param node its name, unique in the cluster
+     * @param listen where its actors listen
+     * @param seeds nodes to join; empty to begin a cluster and lead the run
+     * @param eligible nodes of the cluster that may coordinate
+     * @param workers worker processes it keeps running
+     * @param spares worker processes besides
+     * @param threads computing threads of all its workers
+     * @param pagePort port of the page, 0 for any
+     */
+    public record Settings(
+            RunJob job,
+            String node,
+            NodeAddress listen,
+            List<NodeAddress> seeds,
+            int eligible,
+            int workers,
+            int spares,
+            int threads,
+            int pagePort) {
+
+        public Settings {
+            seeds = List.copyOf(seeds);
+            if (workers < 0 || spares < 0) {
+                throw new IllegalArgumentException(workers + " workers and " + spares + " spares");
+            }
+        }
+    }
+
+    /** Is told what happens, by actors: it must not block. */
+    public interface Listener {
+
+        /** News of the run, where this node coordinates. */
+        void run(RunNews news);
+
+        /** News of this node's workers. */
+        void agent(AgentNews news);
+    }
+
+    /**
+     * Starts everything; the run begins when its workers are there.
+     *
+     * @throws castalia.protocol.CastaliaException if the folder is in use or another run's, a port
+     *     is in use, or no seed answers
+     */
+    public RunCluster(
+            TrainingJob training, Settings settings, CastaliaHome home, Listener listener) {
+        try {
+            RunSpecification specification = training.specification();
+            String run = RunIdentity.of(specification).hash();
+            String build = BuildInfo.ofProgram().build();
+            FolderRunStorage storage =
+                    opened(new FolderRunStorage(settings.job().run(), specification));
+            if (settings.seeds().isEmpty()) {
+                storage.lock();
+            }
+            this.view = new RunView(new RunView.Facts(run.substring(0, 12),
+                    settings.job().run().toString(), specification.trainSteps(),
+                    specification.tokensPerStep(), specification.virtualRanks()),
+                    System::nanoTime);
+            this.cluster = opened(ClusterProcess.start(new ProcessSettings(
+                    settings.node(), ProcessSettings.Kind.CANDIDATE, settings.listen(),
+                    settings.seeds(), settings.eligible(), build, ProcessSettings.Patience.FAST)));
+            cluster.join();
+            this.page = opened(new StatusPage(settings.pagePort(), this::state));
+            Consumer<RunNews> news = item -> {
+                view.accept(item);
+                listener.run(item);
+            };
+            RunSettings machine = new RunSettings(run, specification.numericVersion(), build,
+                    ChunkGrid.of(FlatLayout.of(
+                            specification.model(), specification.tensorSlices())),
+                    specification.virtualRanks(), settings.job().ranks(),
+                    specification.trainSteps(), RunSettings.Patience.USUAL);
+            this.candidate = cluster.startCandidate(new RunParts(
+                    term -> new MachineLogic(machine, term), storage, build, settings.node(), news,
+                    end::complete), incarnation());
+            if (settings.seeds().isEmpty()) {
+                candidate.tell(new CandidateActor.Lead());
+            }
+            this.agent = cluster.startAgent(new NodeAgent.Parts(settings.node(), build,
+                    settings.workers(), settings.spares(),
+                    new ChildJvms(settings.job().run().resolve("logs"),
+                            (name, life) -> workerArguments(settings, name, life)),
+                    RunCluster::incarnation, listener::agent));
+        } catch (RuntimeException | Error e) {
+            closeAfter(e);
+            throw e;
+        }
+    }
+
+    private <T extends AutoCloseable> T opened(T resource) {
+        opened.push(resource);
+        return resource;
+    }
+
+    private static Incarnation incarnation() {
+        return new Incarnation(RANDOM.nextLong());
+    }
+
+    private List<String> workerArguments(Settings settings, String name, Incarnation life) {
+        RunJob job = settings.job();
+        int workers = settings.workers() + settings.spares();
+        List<String> all = new ArrayList<>(List.of("worker",
+                "--config", job.config().toString(), "--run", job.run().toString(),
+                "--seed", cluster.address().toString(), "--node", settings.node(), "--name", name,
+                "--incarnation", life.toString(),
+                "--threads", Integer.toString(
+                        Math.max(1, settings.threads() / Math.max(1, settings.workers()))),
+                "--local", Integer.toString(workers), "--host", settings.listen().host()));
+        job.initial().ifPresent(folder -> all.addAll(List.of("--init", folder.toString())));
+        return all;
+    }
+
+    /** Where its actors listen: what other nodes join. */
+    public NodeAddress address() {
+        return cluster.address();
+    }
+
+    /** Address of the page. */
+    public String page() {
+        return page.address();
+    }
+
+    /** The run as this node knows it. */
+    public RunView view() {
+        return view;
+    }
+
+    /** Waits for the end of the run. */
+    public RunParts.End await() {
+        return end.join();
+    }
+
+    /** Asks the run to stop at a step's boundary, with a checkpoint. */
+    public void stop() {
+        cluster.stopRun();
+    }
+
+    /** Ends one of this node's workers at once, as a fault would. */
+    public void kill(String worker) {
+        agent.tell(new NodeAgent.Kill(worker));
+    }
+
+    /** Hands a worker a message that no coordinator decided on: an injected fault. */
+    public void inject(Incarnation worker, CoordinatorMessage message) {
+        candidate.tell(new CandidateActor.Inject(worker, message));
+    }
+
+    /** Bytes and messages between actors of this process and others, by kind. */
+    public List<NodeSnapshot.TrafficView> traffic() {
+        return cluster.traffic();
+    }
+
+    /** Every process of the cluster that answers. */
+    public Topology.Picture picture() {
+        try {
+            return cluster.picture().toCompletableFuture()
+                    .orTimeout(PICTURE_SECONDS, TimeUnit.SECONDS).join();
+        } catch (CompletionException e) {
+            return new Topology.Picture(List.of(), 0);
+        }
+    }
+
+    /** An actor as the page shows it. */
+    public record ActorRow(
+            String node, String actor, long messages, long restarts, String lastFailure) {}
+
+    private record PageState(RunView.Snapshot run, List<ActorRow> actors) {}
+
+    private Object state() {
+        List<ActorRow> rows = picture().nodes().stream()
+                .flatMap(node -> node.actors().stream().map(actor -> new ActorRow(node.node(),
+                        actor.path(), actor.processed(), actor.restarts(), actor.failure())))
+                .toList();
+        return new PageState(view.snapshot(), rows);
+    }
+
+    private void closeAfter(Throwable failure) {
+        try {
+            close();
+        } catch (RuntimeException | Error e) {
+            failure.addSuppressed(e);
+        }
+    }
+
+    /** Ends this node's workers, leaves the cluster and frees everything. */
+    @Override
+    public void close() {
+        AutoCloseable next = opened.poll();
+        if (next != null) {
+            try {
+                next.close();
+            } catch (RuntimeException e) {
+                throw e;
+            } catch (Exception e) {
+                throw new IllegalStateException(e);
+            } finally {
+                close();
+            }
+        }
+    }
+}

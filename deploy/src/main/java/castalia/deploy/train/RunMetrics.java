@@ -1,0 +1,53 @@
+package castalia.deploy.train;
+
+import java.nio.file.Path;
+
+/** The lines of a run's {@code metrics.jsonl}. */
+public final class RunMetrics implements AutoCloseable {
+
+    private static final String FILE = "metrics.jsonl";
+
+    private final MetricsLog log;
+
+    /** @param run the run's folder */
+    public RunMetrics(Path run) {
+        this.log = new MetricsLog(run.resolve(FILE));
+    }
+
+    /** A step's line; the names of its components are those of the file. */
+    public record Step(
+            long step,
+            double loss,
+            double grad_norm,
+            double learning_rate,
+            long tokens,
+            double tokens_per_s,
+            double step_s,
+            double forward_s,
+            double backward_s,
+            double reduction_s,
+            double optimizer_s,
+            String digest_before) {}
+
+    private record Validation(long step, double validation_loss) {}
+
+    private record Checkpoint(long step, String checkpoint, double seconds) {}
+
+    public void stepped(Step line) {
+        log.append(line);
+    }
+
+    public void validated(long step, double loss) {
+        log.append(new Validation(step, loss));
+    }
+
+    /** @param seconds from the step's end to the publication */
+    public void saved(long step, String stateHash, double seconds) {
+        log.append(new Checkpoint(step, stateHash, seconds));
+    }
+
+    @Override
+    public void close() {
+        log.close();
+    }
+}

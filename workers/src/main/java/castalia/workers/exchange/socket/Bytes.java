@@ -1,0 +1,90 @@
+package castalia.workers.exchange.socket;
+
+import java.io.Closeable;
+import java.io.EOFException;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
+import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
+
+/** Whole reads and writes on blocking channels. */
+final class Bytes {
+
+    private Bytes() {}
+
+    /** Fills the buffer, from its start, and flips it; false if the stream ended before. */
+    static boolean readIfAny(SocketChannel from, ByteBuffer into) throws IOException {
+        into.clear();
+        while (into.hasRemaining()) {
+            if (from.read(into) < 0) {
+                if (into.position() == 0) {
+                    return false;
+                }
+                throw new EOFException(
+                        "connection ended after " + into.position() + " bytes of a header");
+            }
+        }
+        into.flip();
+        return true;
+    }
+
+    /** Fills a segment and returns the CRC32C of its bytes. */
+    static int read(SocketChannel from, MemorySegment into) throws IOException {
+        ByteBuffer buffer = into.asByteBuffer();
+        ByteBuffer arrived = buffer.duplicate();
+        CRC32C crc = new CRC32C();
+        while (buffer.hasRemaining()) {
+            int start = buffer.position();
+            if (from.read(buffer) < 0) {
+                throw new EOFException("connection ended after " + start + " of "
+                        + into.byteSize() + " bytes of a frame");
+            }
+            // while they are still in the cache
+            crc.update(arrived.limit(buffer.position()).position(start));
+        }
+        return (int) crc.getValue();
+    }
+
+    /** Reads {@code length} bytes into a scratch buffer, over and over. */
+    static void skip(SocketChannel from, int length, ByteBuffer scratch) throws IOException {
+        for (int left = length; left > 0; ) {
+            scratch.clear().limit(Math.min(left, scratch.capacity()));
+            int count = from.read(scratch);
+            if (count < 0) {
+                throw new EOFException("connection ended with " + left + " bytes of a frame left");
+            }
+            left -= count;
+        }
+    }
+
+    static void write(SocketChannel to, ByteBuffer... buffers) throws IOException {
+        ByteBuffer last = buffers[buffers.length - 1];
+        do {
+            to.write(buffers);
+        } while (last.hasRemaining() || buffers[0].hasRemaining());
+    }
+
+    static int crc(ByteBuffer bytes) {
+        CRC32C crc = new CRC32C();
+        crc.update(bytes);
+        return (int) crc.getValue();
+    }
+
+    static void closeQuietly(@Nullable Closeable channel) {
+        if (channel != null) {
+            try {
+                channel.close();
+            } catch (IOException e) {
+                // nothing was to be saved
+            }
+        }
+    }
+
+    /** What an exception says, or its type if it says nothing. */
+    static String said(Exception e) {
+        String message = e.getMessage();
+        return message == null ? e.getClass().getSimpleName() : message;
+    }
+}

@@ -1,0 +1,309 @@
+package castalia.workers.exchange.socket;
+
+import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Incarnation;
+import castalia.workers.exchange.FrameTag;
+import castalia.workers.exchange.socket.FramePool.Lease;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Where frames from readers and ranks that wait meet. A frame somebody waits for is read straight
+ * into its destination; others into buffers of a bounded pool, until they are taken or their
+ * generation is over.
+ */
+final class Mailbox implements AutoCloseable {
+
+    private final ReentrantLock lock = new ReentrantLock();
+    private final Condition changed = lock.newCondition();
+    private final Map<Key, MemorySegment> waiting = new HashMap<>();
+    private final Map<Key, Room> rooms = new HashMap<>();
+    private final FramePool pool;
+    private Fence raised = Fence.NONE;
+    private boolean closed;
+
+    Mailbox(long mostBytes) {
+        this.pool = new FramePool(mostBytes);
+    }
+
+    /** Names a frame among those of all senders and generations. */
+    record Key(Incarnation from, long term, FrameTag tag) {
+
+        Fence fence() {
+            return new Fence(term, tag.generation());
+        }
+    }
+
+    /** What a reader is to do with a payload. */
+    sealed interface Place {}
+
+    /** To skip it: the generation is over. */
+    record Over(Fence newest) implements Place {}
+
+    /** To skip it: there is such a frame already. */
+    record Duplicate() implements Place {}
+
+    /** There is no room for it. */
+    record Full() implements Place {}
+
+    /** Where to read it. Then it is to be reported as {@link #arrived} or {@link #failed}. */
+    static final class Room implements Place {
+
+        private final Key key;
+        private final MemorySegment segment;
+        private final @Nullable Lease lease;
+        private final Runnable cut;
+        private boolean ready;
+        private boolean dropped;
+
+        private Room(Key key, MemorySegment segment, @Nullable Lease lease, Runnable cut) {
+            this.key = key;
+            this.segment = segment;
+            this.lease = lease;
+            this.cut = cut;
+        }
+
+        MemorySegment segment() {
+            return segment;
+        }
+    }
+
+    /**
+     * Finds a place for a frame.
+     *
+     * @param cut ends the connection the frame comes from
+     */
+    Place place(Key key, int length, Runnable cut) {
+        lock.lock();
+        try {
+            if (closed || raised.newerThan(key.fence())) {
+                return new Over(raised);
+            }
+            if (rooms.containsKey(key)) {
+                return new Duplicate();
+            }
+            MemorySegment into = waiting.get(key);
+            Room room;
+            if (into != null && into.isNative() && into.byteSize() == length) {
+                room = new Room(key, into, null, cut);
+            } else {
+                Lease lease = pool.take(length);
+                if (lease == null) {
+                    return new Full();
+                }
+                room = new Room(key, lease.segment(), lease, cut);
+            }
+            rooms.put(key, room);
+            return room;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** The payload is whole and intact. */
+    void arrived(Room room) {
+        lock.lock();
+        try {
+            if (room.dropped) {
+                discard(room);
+            } else {
+                room.ready = true;
+            }
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** The payload did not arrive; nobody sees what was read of it. */
+    void failed(Room room) {
+        lock.lock();
+        try {
+            discard(room);
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void discard(Room room) {
+        rooms.remove(room.key, room);
+        if (room.lease != null) {
+            room.lease.release();
+        }
+    }
+
+    /** Says where a frame is wanted. To be followed by {@link #withdraw}. */
+    void expect(Key key, MemorySegment into) {
+        lock.lock();
+        try {
+            if (waiting.putIfAbsent(key, into) != null) {
+                throw new IllegalStateException("two receivers of " + key.tag());
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Waits for a frame.
+     *
+     * @return whether the wait is over: the frame is there, or its generation is over
+     */
+    boolean await(Key key, long nanos) throws InterruptedException {
+        long end = System.nanoTime() + nanos;
+        lock.lockInterruptibly();
+        try {
+            while (true) {
+                Room room = rooms.get(key);
+                if (closed || raised.newerThan(key.fence()) || (room != null && room.ready)) {
+                    return true;
+                }
+                long left = end - System.nanoTime();
+                if (left <= 0) {
+                    return false;
+                }
+                changed.awaitNanos(left);
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Takes a frame that was awaited.
+     *
+     * @return false if the generation ended in the meantime
+     * @throws IllegalStateException if it has another size than {@code into}
+     */
+    boolean take(Key key, MemorySegment into) {
+        Room room;
+        lock.lock();
+        try {
+            room = rooms.get(key);
+            if (room == null || !room.ready) {
+                return false;
+            }
+            rooms.remove(key);
+        } finally {
+            lock.unlock();
+        }
+        if (room.lease != null) {
+            try {
+                if (room.segment.byteSize() != into.byteSize()) {
+                    throw new IllegalStateException(key.tag() + " from " + key.from() + " has "
+                            + room.segment.byteSize() + " bytes instead of " + into.byteSize());
+                }
+                into.copyFrom(room.segment);
+            } finally {
+                room.lease.release();
+            }
+        }
+        return true;
+    }
+
+    /**
+     * Ends a wait. If a reader is at work in the destination, it may finish within {@code grace};
+     * then its connection is ended. Nothing is written to the destination afterwards.
+     */
+    void withdraw(Key key, long graceNanos) {
+        boolean interrupted = false;
+        long left = graceNanos;
+        lock.lock();
+        try {
+            waiting.remove(key);
+            Room room = rooms.get(key);
+            if (room == null || room.lease != null) {
+                return;
+            }
+            room.dropped = true;
+            if (room.ready) {
+                discard(room);
+            }
+            boolean cut = false;
+            while (rooms.get(key) == room) {
+                if (left <= 0 && !cut) {
+                    cut = true;
+                    room.cut.run();
+                }
+                try {
+                    if (cut) {
+                        changed.await();
+                    } else {
+                        left = changed.awaitNanos(left);
+                    }
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+        } finally {
+            lock.unlock();
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    /** Drops frames of older generations and ends the waits for them. */
+    void raise(Fence fence) {
+        lock.lock();
+        try {
+            raised = fence;
+            for (Room room : rooms.values().toArray(Room[]::new)) {
+                if (fence.newerThan(room.key.fence())) {
+                    drop(room);
+                }
+            }
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** What is read straight into a destination is left to whoever waits there. */
+    private void drop(Room room) {
+        if (room.lease == null) {
+            return;
+        }
+        if (room.ready) {
+            discard(room);
+        } else {
+            rooms.remove(room.key);
+            room.dropped = true;
+        }
+    }
+
+    /** Bytes of buffers in use. */
+    long earlyBytes() {
+        return pool.used();
+    }
+
+    /** Whether the frame's generation is over. */
+    boolean over(Fence fence) {
+        lock.lock();
+        try {
+            return closed || raised.newerThan(fence);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    @Override
+    public void close() {
+        lock.lock();
+        try {
+            closed = true;
+            for (Room room : rooms.values().toArray(Room[]::new)) {
+                drop(room);
+            }
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+        pool.close();
+    }
+}

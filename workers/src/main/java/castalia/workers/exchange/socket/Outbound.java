@@ -1,0 +1,400 @@
+package castalia.workers.exchange.socket;
+
+import castalia.protocol.identity.Endpoint;
+import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Member;
+import castalia.workers.exchange.FrameTag;
+import castalia.workers.exchange.socket.Hello.Role;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.net.StandardProtocolFamily;
+import java.net.StandardSocketOptions;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Frames to one peer: a queue, a thread that writes, and per connection a thread that reads the
+ * peer's answers.
+ *
+ * <p>A connection that ends under the fence it was opened or last used under means a peer that is
+ * gone: the queue is dropped and {@link Core#broken} is told, once, and this object is done. One
+ * that ends under a newer fence was cut because an older generation was abandoned, here or there;
+ * it is opened anew.
+ */
+final class Outbound {
+
+    private static final long RETRY_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+
+    private final Core core;
+    private final Member peer;
+    private final Role role;
+    private final ByteBuffer header = ByteBuffer.allocateDirect(FrameHeader.BYTES);
+    private final ReentrantLock lock = new ReentrantLock();
+    private final Condition changed = lock.newCondition();
+    private final Deque<Outgoing> queue = new ArrayDeque<>();
+    private @Nullable Outgoing current;
+    private @Nullable SocketChannel channel;
+    private @Nullable SocketChannel connecting;
+    private Fence usedUnder = Fence.NONE;
+    private boolean wanted;
+    private boolean opened;
+    private boolean ended;
+    private boolean cut;
+    private boolean retired;
+    private boolean closed;
+
+    /**
+     * A frame to be written.
+     *
+     * @param done run once, when the payload is written or given up: it may change then
+     */
+    record Outgoing(Fence fence, FrameTag tag, MemorySegment payload, Runnable done) {}
+
+    Outbound(Core core, Member peer, Role role) {
+        this.core = core;
+        this.peer = peer;
+        this.role = role;
+        core.start("to-" + peer.name(), this::run);
+    }
+
+    Member peer() {
+        return peer;
+    }
+
+    Role role() {
+        return role;
+    }
+
+    /** Whether frames are still accepted. */
+    boolean usable() {
+        lock.lock();
+        try {
+            return !closed && !retired;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Asks for a connection although there is nothing to write yet. */
+    void want() {
+        lock.lock();
+        try {
+            wanted = true;
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Appends a frame. If it is refused, {@code done} is not run. */
+    boolean enqueue(Outgoing frame) {
+        lock.lock();
+        try {
+            if (closed || retired || core.raised().newerThan(frame.fence)) {
+                return false;
+            }
+            queue.add(frame);
+            changed.signalAll();
+            return true;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Gives up queued frames that are older than {@code fence}; one being written is finished. */
+    void dropOlder(Fence fence) {
+        List<Outgoing> dropped = new ArrayList<>();
+        lock.lock();
+        try {
+            wanted = false;
+            queue.removeIf(frame -> fence.newerThan(frame.fence) && dropped.add(frame));
+        } finally {
+            lock.unlock();
+        }
+        dropped.forEach(frame -> frame.done.run());
+    }
+
+    /** Gives up all frames of a fence and, if one of them is being written, ends the connection. */
+    void cut(Fence fence) {
+        List<Outgoing> dropped = new ArrayList<>();
+        lock.lock();
+        try {
+            queue.removeIf(frame -> frame.fence.equals(fence) && dropped.add(frame));
+            SocketChannel open = channel;
+            if (current != null && current.fence.equals(fence) && open != null) {
+                cut = true;
+                wanted = false;
+                Bytes.closeQuietly(open);
+            }
+        } finally {
+            lock.unlock();
+        }
+        dropped.forEach(frame -> frame.done.run());
+    }
+
+    /** Drops the queue and ends once the frame being written is, at the latest after a while. */
+    void retire(long graceNanos) {
+        lock.lock();
+        try {
+            retired = true;
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+        var _ = core.later(graceNanos, this::close);
+    }
+
+    /** Ends the connection and gives up every frame. */
+    void close() {
+        lock.lock();
+        try {
+            closed = true;
+            Bytes.closeQuietly(connecting);
+            Bytes.closeQuietly(channel);
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void run() {
+        try {
+            while (hasWork()) {
+                SocketChannel open = connected();
+                if (open != null) {
+                    writeNext(open);
+                }
+            }
+        } catch (IOException | RuntimeException e) {
+            brokeDown(Bytes.said(e));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } finally {
+            finish();
+        }
+    }
+
+    private boolean hasWork() throws InterruptedException, IOException {
+        lock.lock();
+        try {
+            while (true) {
+                if (closed || retired) {
+                    return false;
+                }
+                if (ended) {
+                    requireOutdated("connection ended");
+                } else if (!queue.isEmpty() || (wanted && channel == null)) {
+                    return true;
+                } else {
+                    changed.await();
+                }
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Forgets a connection that ended, if its fence is over. */
+    private void requireOutdated(String why) throws IOException {
+        boolean outdated = cut || (role == Role.MEMBER && core.raised().newerThan(usedUnder));
+        Bytes.closeQuietly(channel);
+        channel = null;
+        ended = false;
+        cut = false;
+        if (!outdated) {
+            throw new IOException(why);
+        }
+    }
+
+    private @Nullable SocketChannel connected() throws IOException, InterruptedException {
+        SocketChannel open = channel; // set by this thread only
+        if (open != null) {
+            return open;
+        }
+        long end = System.nanoTime() + core.settings().deadlines().connect().toNanos();
+        while (true) {
+            try {
+                return connect(end - System.nanoTime());
+            } catch (IOException e) {
+                lock.lock();
+                try {
+                    if (closed || retired) {
+                        return null;
+                    }
+                    if (opened || end - System.nanoTime() <= RETRY_NANOS) {
+                        throw new IOException("no connection: " + Bytes.said(e), e);
+                    }
+                    changed.awaitNanos(RETRY_NANOS);
+                } finally {
+                    lock.unlock();
+                }
+            }
+        }
+    }
+
+    private SocketAddress address(SocketSettings settings) {
+        Endpoint at = peer.endpoint();
+        return at.socket().isPresent() && peer.node().equals(settings.node())
+                ? UnixDomainSocketAddress.of(at.socket().get())
+                : new InetSocketAddress(at.host(), at.port());
+    }
+
+    private SocketChannel connect(long nanos) throws IOException {
+        SocketSettings settings = core.settings();
+        SocketAddress address = address(settings);
+        SocketChannel made = SocketChannel.open(address instanceof InetSocketAddress
+                ? StandardProtocolFamily.INET : StandardProtocolFamily.UNIX);
+        Future<?> late = core.later(nanos, () -> Bytes.closeQuietly(made));
+        boolean good = false;
+        try {
+            begin(made);
+            made.setOption(StandardSocketOptions.SO_SNDBUF, SocketDataPlane.SOCKET_BUFFER);
+            made.connect(address);
+            if (address instanceof InetSocketAddress) {
+                made.setOption(StandardSocketOptions.TCP_NODELAY, true);
+            }
+            header.clear();
+            new Hello(role, settings.run(), settings.incarnation(), peer.incarnation())
+                    .encode(header);
+            Bytes.write(made, header.flip());
+            late.cancel(false);
+            good = adopt(made);
+        } finally {
+            late.cancel(false);
+            if (!good) {
+                Bytes.closeQuietly(made);
+            }
+        }
+        core.start("answers-" + peer.name(), () -> readAnswers(made));
+        return made;
+    }
+
+    private void begin(SocketChannel made) throws IOException {
+        lock.lock();
+        try {
+            if (closed || retired) {
+                throw new IOException("closed");
+            }
+            connecting = made;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private boolean adopt(SocketChannel made) throws IOException {
+        lock.lock();
+        try {
+            connecting = null;
+            if (closed || retired) {
+                throw new IOException("closed");
+            }
+            channel = made;
+            opened = true;
+            usedUnder = core.raised();
+            return true;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void writeNext(SocketChannel open) throws IOException {
+        Outgoing frame;
+        lock.lock();
+        try {
+            frame = queue.poll();
+            current = frame;
+            if (frame == null) {
+                return;
+            }
+            usedUnder = frame.fence;
+        } finally {
+            lock.unlock();
+        }
+        try {
+            ByteBuffer payload = frame.payload.asByteBuffer();
+            header.clear();
+            new FrameHeader.Data(core.settings().incarnation(), frame.fence.term(), frame.tag,
+                    payload.remaining(), Bytes.crc(payload.duplicate())).encode(header);
+            Bytes.write(open, header.flip(), payload);
+            core.tallies().sentBytes.add(frame.payload.byteSize());
+        } catch (IOException e) {
+            lock.lock();
+            try {
+                requireOutdated(Bytes.said(e));
+            } finally {
+                lock.unlock();
+            }
+        } finally {
+            lock.lock();
+            try {
+                current = null;
+            } finally {
+                lock.unlock();
+            }
+            frame.done.run();
+        }
+    }
+
+    private void readAnswers(SocketChannel from) {
+        ByteBuffer answer = ByteBuffer.allocateDirect(FrameHeader.BYTES);
+        try {
+            while (Bytes.readIfAny(from, answer)
+                    && FrameHeader.decode(answer, 0) instanceof FrameHeader.Stale stale
+                    && stale.sender().equals(peer.incarnation())) {
+                core.answered(stale.fence());
+            }
+        } catch (IOException e) {
+            // whatever it was, the connection is of no more use
+        }
+        lock.lock();
+        try {
+            if (from.equals(channel)) {
+                ended = true;
+                Bytes.closeQuietly(from);
+                changed.signalAll();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void brokeDown(String why) {
+        boolean unexpected;
+        lock.lock();
+        try {
+            unexpected = !closed && !retired;
+            closed = true;
+        } finally {
+            lock.unlock();
+        }
+        if (unexpected) {
+            core.broken(this, why);
+        }
+    }
+
+    private void finish() {
+        List<Outgoing> dropped;
+        lock.lock();
+        try {
+            closed = true;
+            Bytes.closeQuietly(channel);
+            dropped = List.copyOf(queue);
+            queue.clear();
+        } finally {
+            lock.unlock();
+        }
+        dropped.forEach(frame -> frame.done.run());
+    }
+}
