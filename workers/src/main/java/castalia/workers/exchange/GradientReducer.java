@@ -47,7 +47,8 @@ public final class GradientReducer {
     /**
      * A rank's reducer.
      *
-     * @param held gives memory for finished gradients that this rank does not fold itself
+     * @param held what this rank holds, and at least what the placement says; gives memory for
+     *     finished gradients that this rank does not fold itself
      * @param arena gives working memory of a few chunks
      */
     public GradientReducer(
@@ -79,9 +80,12 @@ public final class GradientReducer {
         for (int chunk : buddied) {
             held.gradientBuffer(chunk);
         }
-        if (leftmost(tree) instanceof Term.Theirs) {
-            for (int chunk : owned) {
+        boolean kept = leftmost(tree) instanceof Term.Theirs;
+        for (int chunk : owned) {
+            if (kept) {
                 held.gradientBuffer(chunk);
+            } else {
+                held.releaseGradient(chunk);
             }
         }
     }
@@ -120,13 +124,14 @@ public final class GradientReducer {
     }
 
     /**
-     * Reduces every chunk.
+     * Reduces every chunk and tells the held chunks where their finished gradients lie: in their own
+     * memory, or in {@code folded} until that is written again. When this ends early, those that
+     * were told are right nevertheless.
      *
      * @param folded the gradients of the nodes of {@link #cover}; owned chunks of them are summed
      *     into, and all stay untouched until the transport is drained
-     * @param finished per chunk held, receives the buffer with the finished gradient
      */
-    public void reduce(long generation, long step, FlatViews[] folded, Buffer[] finished) {
+    public void reduce(long generation, long step, FlatViews[] folded) {
         scratchUsed = 0;
         int rank = transport.rank();
         for (Chunk chunk : grid.chunks()) {
@@ -146,7 +151,7 @@ public final class GradientReducer {
                 sum = kept;
                 scratchUsed = 0;
             }
-            finished[chunk] = sum;
+            held.finish(chunk, sum);
             int buddy = placement.buddy(chunk);
             if (buddy != Placement.NONE) {
                 transport.send(buddy, finished(generation, step, chunk), sum.segment());
@@ -156,7 +161,7 @@ public final class GradientReducer {
             Buffer into = held.gradientBuffer(chunk);
             transport.receive(
                     placement.owner(chunk), finished(generation, step, chunk), into.segment());
-            finished[chunk] = into;
+            held.finish(chunk, into);
         }
     }
 

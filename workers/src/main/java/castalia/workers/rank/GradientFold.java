@@ -1,13 +1,9 @@
 package castalia.workers.rank;
 
-import castalia.kernels.Arena;
-import castalia.kernels.DType;
 import castalia.kernels.Kernels;
-import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.step.ReductionTree.Node;
 import castalia.workers.model.FlatViews;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 
@@ -21,7 +17,7 @@ final class GradientFold {
     private final Kernels kernels;
     private final Deque<FlatViews> free = new ArrayDeque<>();
     private final FlatViews[] folded;
-    private final List<FlatViews> all = new ArrayList<>();
+    private final List<FlatViews> all;
 
     /** Computes the gradient of one virtual rank. */
     @FunctionalInterface
@@ -30,15 +26,20 @@ final class GradientFold {
         void compute(int virtualRank, FlatViews into);
     }
 
-    /** Allocates the buffers from {@code arena}. */
-    GradientFold(ChunkGrid grid, List<Node> cover, Kernels kernels, Arena arena) {
+    /**
+     * A fold of {@code cover}.
+     *
+     * @param buffers F32 buffers to fold in, as many as {@link #buffers} says
+     */
+    GradientFold(List<Node> cover, Kernels kernels, List<FlatViews> buffers) {
+        if (buffers.size() != buffers(cover)) {
+            throw new IllegalArgumentException(
+                    buffers.size() + " buffers to fold in instead of " + buffers(cover));
+        }
         this.cover = cover;
         this.kernels = kernels;
         this.folded = new FlatViews[cover.size()];
-        for (int i = 0; i < buffers(cover); i++) {
-            all.add(new FlatViews(
-                    grid, arena.allocate(DType.F32, grid.layout().elements())));
-        }
+        this.all = List.copyOf(buffers);
     }
 
     /** Full buffers that folding a cover takes: the results so far and those of the next node. */

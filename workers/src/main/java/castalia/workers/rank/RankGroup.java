@@ -57,13 +57,23 @@ public final class RankGroup implements AutoCloseable {
         List<Future<TrainingRank>> made = new ArrayList<>();
         for (int r = 0; r < ranks; r++) {
             int rank = r;
-            made.add(threads.get(r).submit(() -> new TrainingRank(
-                    settings, placement, 1, transports[rank], devices.apply(rank))));
+            made.add(threads.get(r).submit(() -> make(rank, devices)));
         }
         try {
             awaitAll(made, this.ranks::add);
         } catch (RuntimeException | Error e) {
             closeAfter(e);
+            throw e;
+        }
+    }
+
+    private TrainingRank make(int number, IntFunction<Device> devices) {
+        TrainingRank rank = new TrainingRank(settings, devices.apply(number));
+        try {
+            rank.install(1, placement, transports[number]);
+            return rank;
+        } catch (RuntimeException | Error e) {
+            rank.close();
             throw e;
         }
     }

@@ -24,41 +24,72 @@ public final class StateTransfer {
 
     private StateTransfer() {}
 
-    /** Gives all ranks the drawn initial weights of their plan. */
-    public static void initialise(RankGroup group, Initialisation.Drawn drawn) {
-        RankSettings settings = group.settings();
-        InitialWeights initial = new InitialWeights(settings.grid().layout(),
-                (Role role) -> drawn.std(role, settings.plan().model()), settings.plan().seed());
-        group.onAll(rank -> {
-            for (int chunk : rank.held().chunks()) {
-                initial.fill(settings.grid().chunk(chunk), rank.held().weight(chunk),
-                        rank.kernels());
-                clearMoments(rank, chunk);
-            }
-            rank.loaded(ScalarState.initial());
-            return rank;
-        });
+    /** Says what the weights are before the first step; moments are zero then. */
+    @FunctionalInterface
+    public interface InitialState {
+
+        /** Fills the weights of some chunks of a rank. Called by several threads. */
+        void fill(TrainingRank rank, int[] chunks) throws IOException;
     }
 
-    /** Gives all ranks the weights of a folder, with zero moments, before the first step. */
-    public static void load(RankGroup group, FlatWeights weights) {
-        ChunkGrid grid = group.settings().grid();
-        group.onAll(rank -> {
+    /** Drawn initial weights. */
+    public static InitialState drawn(RankSettings settings, Initialisation.Drawn drawn) {
+        ChunkGrid grid = settings.grid();
+        InitialWeights initial = new InitialWeights(grid.layout(),
+                (Role role) -> drawn.std(role, settings.plan().model()), settings.plan().seed());
+        return (rank, chunks) -> {
+            for (int chunk : chunks) {
+                initial.fill(grid.chunk(chunk), rank.held().weight(chunk), rank.kernels());
+            }
+        };
+    }
+
+    /** The weights of a folder. */
+    public static InitialState given(RankSettings settings, FlatWeights weights) {
+        ChunkGrid grid = settings.grid();
+        return (rank, chunks) -> {
             try (Arena arena = Arena.ofConfined()) {
                 MemorySegment host = buffer(grid, arena);
-                for (int c : rank.held().chunks()) {
+                for (int c : chunks) {
                     Chunk chunk = grid.chunk(c);
                     MemorySegment part = host.asSlice(0, 4L * chunk.length());
                     weights.read(chunk.offset(), part);
                     rank.upload(rank.held().weight(c), part);
-                    clearMoments(rank, c);
                 }
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
             }
-            rank.loaded(ScalarState.initial());
+        };
+    }
+
+    /** Gives all ranks the drawn initial weights of their plan. */
+    public static void initialise(RankGroup group, Initialisation.Drawn drawn) {
+        initialise(group, drawn(group.settings(), drawn));
+    }
+
+    /** Gives all ranks the weights of a folder, with zero moments, before the first step. */
+    public static void load(RankGroup group, FlatWeights weights) {
+        initialise(group, given(group.settings(), weights));
+    }
+
+    private static void initialise(RankGroup group, InitialState initial) {
+        group.onAll(rank -> {
+            initialise(rank, initial);
             return rank;
         });
+    }
+
+    /** To be called on all ranks: gives them the state before the first step. */
+    public static void initialise(TrainingRank rank, InitialState initial) {
+        int[] chunks = rank.placement().held(rank.rank());
+        rank.forget();
+        try {
+            initial.fill(rank, chunks);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        for (int chunk : chunks) {
+            clearMoments(rank, chunk);
+        }
+        rank.loaded(ScalarState.initial());
     }
 
     /** Gives a chunk's tensors, each as fp32. */
@@ -87,15 +118,8 @@ public final class StateTransfer {
      * @throws CastaliaException if the state read has not the manifest's digest
      */
     public static void load(RankGroup group, Manifest manifest, ChunkSource source) {
-        ChunkGrid grid = group.settings().grid();
         group.onAll(rank -> {
-            forEachChunk(grid, rank.held().chunks(), (c, weights, first, second) -> {
-                source.read(c, weights, first, second);
-                rank.upload(rank.held().weight(c), weights);
-                rank.upload(rank.held().firstMoment(c), first);
-                rank.upload(rank.held().secondMoment(c), second);
-            });
-            rank.loaded(manifest.scalarState());
+            load(rank, group.settings().grid(), manifest.scalarState(), source);
             return rank;
         });
         if (!group.digest().equals(manifest.digest())) {
@@ -105,18 +129,34 @@ public final class StateTransfer {
         }
     }
 
+    /** To be called on all ranks: gives one of them its part of a stored state. */
+    public static void load(
+            TrainingRank rank, ChunkGrid grid, ScalarState scalars, ChunkSource source) {
+        rank.forget();
+        forEachChunk(grid, rank.placement().held(rank.rank()), (c, weights, first, second) -> {
+            source.read(c, weights, first, second);
+            rank.upload(rank.held().weight(c), weights);
+            rank.upload(rank.held().firstMoment(c), first);
+            rank.upload(rank.held().secondMoment(c), second);
+        });
+        rank.loaded(scalars);
+    }
+
     /** Hands the current state to {@code sink}: every owner its chunks, side by side. */
     public static void save(RankGroup group, ChunkSink sink) {
-        ChunkGrid grid = group.settings().grid();
         group.onAll(rank -> {
-            forEachChunk(grid, group.placement().owned(rank.rank()),
-                    (c, weights, first, second) -> {
-                        rank.download(weights, rank.held().weight(c));
-                        rank.download(first, rank.held().firstMoment(c));
-                        rank.download(second, rank.held().secondMoment(c));
-                        sink.add(c, rank.held().digest(c), weights, first, second);
-                    });
+            save(rank, group.settings().grid(), sink);
             return rank;
+        });
+    }
+
+    /** Hands the chunks that one rank owns to {@code sink}, ascending. */
+    public static void save(TrainingRank rank, ChunkGrid grid, ChunkSink sink) {
+        forEachChunk(grid, rank.placement().owned(rank.rank()), (c, weights, first, second) -> {
+            rank.download(weights, rank.held().weight(c));
+            rank.download(first, rank.held().firstMoment(c));
+            rank.download(second, rank.held().secondMoment(c));
+            sink.add(c, rank.held().digest(c), weights, first, second);
         });
     }
 

@@ -1,6 +1,5 @@
 package castalia.workers.rank;
 
-import castalia.kernels.AdamW;
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
@@ -8,9 +7,12 @@ import castalia.kernels.Device;
 import castalia.kernels.Kernels;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.control.Committed;
+import castalia.protocol.control.HolderReport;
+import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
-import castalia.protocol.specification.OptimizerSettings;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
@@ -20,12 +22,8 @@ import castalia.protocol.step.VirtualRanks;
 import castalia.protocol.step.Vote;
 import castalia.protocol.step.Vote.HeldChunk;
 import castalia.protocol.step.Vote.LossSum;
-import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
-import castalia.workers.exchange.GradientReducer;
 import castalia.workers.exchange.Transport;
-import castalia.workers.exchange.VoteExchange;
-import castalia.workers.exchange.WeightGather;
 import castalia.workers.model.FlatViews;
 import castalia.workers.model.ModelPlan;
 import castalia.workers.model.NeoxModel;
@@ -35,6 +33,10 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One training slot: executes steps from start to end. The file to read first.
@@ -43,86 +45,121 @@ import java.util.List;
  * complete subtrees of the canonical tree; the reducer finishes the sums at each chunk's owner and
  * forwards them to the buddy; all ranks vote and derive the same verdict; owners and buddies apply
  * it; new weights are gathered. Used by one thread; its device belongs to it.
+ *
+ * <p>The slot outlives generations: device, model, held chunks and their versions stay, and {@link
+ * #install} gives it a new place. A step may end at any exchange with an exception of the
+ * transport. Every held chunk is then at the step's version, with or without its finished gradient,
+ * or all of them are at the next: an update begun is finished, as it exchanges nothing.
  */
 public final class TrainingRank implements AutoCloseable {
 
+    /** Version of compute weights of which some are missing or older than others. */
+    public static final long INCOMPLETE = -1;
+
     private final TrainingPlan plan;
-    private final RankSettings settings;
     private final ChunkGrid grid;
-    private final Placement placement;
-    private final Transport transport;
     private final Device device;
     private final Kernels kernels;
     private final Arena arena;
-    private final VirtualRanks.Block block;
-    private final FlatViews compute;
     private final NeoxModel model;
-    private final HeldChunks held;
-    private final int[] heldChunks;
-    private final GradientReducer reducer;
-    private final VoteExchange votes;
-    private final WeightGather gather;
-    private final GradientFold fold;
-    private final Buffer[] finished;
+    private final RankState state;
+    private final FoldBuffers buffers;
     private final java.lang.foreign.Arena host = java.lang.foreign.Arena.ofShared();
-    private final MemorySegment inputs;
-    private final MemorySegment labels;
-    private final double[] lossSums;
-    private final long generation;
+    private final BatchWork work;
     private final Deque<Runnable> opened = new ArrayDeque<>();
-    private ScalarState scalars = ScalarState.initial();
-    private long dataNanos;
+    private @Nullable GenerationLinks links;
     private long reductionNanos;
 
     /**
-     * Allocates everything the rank needs. {@code device} and {@code transport} are closed with it,
-     * and also when this fails.
-     *
-     * @param generation membership this placement belongs to
+     * Allocates what a rank needs in any generation. {@code device} is closed with it, and also
+     * when this fails.
      */
-    public TrainingRank(
-            RankSettings settings,
-            Placement placement,
-            long generation,
-            Transport transport,
-            Device device) {
-        this.settings = settings;
+    public TrainingRank(RankSettings settings, Device device) {
         this.plan = settings.plan();
         this.grid = settings.grid();
-        this.placement = placement;
-        this.transport = transport;
         this.device = device;
-        this.generation = generation;
         opened.push(device::close);
         opened.push(host::close);
-        opened.push(transport::close);
         try {
             this.kernels = device.kernels();
             this.arena = device.arena();
             opened.push(arena::close);
-            this.block = placement.block(transport.rank());
             DType type = computeType(plan.precision());
-            this.compute = new FlatViews(grid, arena.allocate(type, grid.layout().elements()));
+            FlatViews compute = new FlatViews(grid, arena.allocate(type, grid.layout().elements()));
             ModelPlan modelPlan = new ModelPlan(grid.layout(), plan.microBatch(), plan.sequence(),
                     type, settings.recomputation());
             this.model = new NeoxModel(modelPlan, grid, device, compute, true);
             opened.push(model::close);
-            this.held = new HeldChunks(grid, placement, transport.rank(), kernels, arena);
-            this.heldChunks = held.chunks();
-            this.reducer = new GradientReducer(
-                    grid, placement, plan.virtualRanks(), transport, held, kernels, arena);
-            this.votes = new VoteExchange(transport, placement, grid.size());
-            opened.push(votes::close);
-            this.gather = new WeightGather(grid, placement, transport);
-            this.fold = new GradientFold(grid, reducer.cover(), kernels, arena);
-            this.finished = new Buffer[grid.size()];
-            this.inputs = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
-            this.labels = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
-            this.lossSums = new double[plan.virtualRanks()];
+            HeldChunks held = new HeldChunks(grid, kernels, device::arena);
+            opened.push(held::close);
+            this.state = new RankState(held, compute,
+                    new UpdateRule(plan.optimizer(), settings.learningRate()));
+            this.buffers = new FoldBuffers(grid, device::arena);
+            opened.push(buffers::close);
+            opened.push(this::leave);
+            this.work = new BatchWork(plan, model, host);
         } catch (RuntimeException | Error e) {
             closeAfter(e);
             throw e;
         }
+    }
+
+    /** As the other, for a generation that nobody abandons. */
+    public void install(long generation, Placement placement, Transport transport) {
+        install(generation, placement, transport, () -> false);
+    }
+
+    /**
+     * Takes its place in a generation: makes room for the chunks the placement gives it, which are
+     * not set where they are new, and forgets finished gradients. Chunks of former placements stay
+     * until {@link #dropOthers}. {@code transport} is closed when the generation is left, and also
+     * when this fails.
+     *
+     * @param abandoned whether the generation is known to be over; asked between micro-batches
+     */
+    public void install(
+            long generation, Placement placement, Transport transport, BooleanSupplier abandoned) {
+        try {
+            leave();
+            held().forgetGradients();
+        } catch (RuntimeException | Error e) {
+            transport.close();
+            throw e;
+        }
+        links = new GenerationLinks(generation, placement, transport, abandoned,
+                new GenerationLinks.Parts(grid, held(), buffers, kernels, device::arena));
+    }
+
+    /** Leaves the generation, if there is one: its transport is closed; what is held stays. */
+    public void leave() {
+        GenerationLinks left = links;
+        links = null;
+        if (left != null) {
+            left.close();
+        }
+    }
+
+    /** Frees the chunks that the installed placement does not give this rank. */
+    public void dropOthers() {
+        GenerationLinks now = links();
+        for (int chunk : held().chunks()) {
+            if (!now.placement.holds(rank(), chunk)) {
+                held().drop(chunk);
+            }
+        }
+    }
+
+    /** Whether it is part of a generation. */
+    public boolean installed() {
+        return links != null;
+    }
+
+    private GenerationLinks links() {
+        GenerationLinks now = links;
+        if (now == null) {
+            throw new IllegalStateException("the rank is part of no generation");
+        }
+        return now;
     }
 
     /**
@@ -142,27 +179,32 @@ public final class TrainingRank implements AutoCloseable {
 
     /** Its number in the generation. */
     public int rank() {
-        return transport.rank();
+        return links().transport().rank();
+    }
+
+    /** The generation's placement. */
+    public Placement placement() {
+        return links().placement;
     }
 
     /** The part of the state that is no tensor. */
     public ScalarState scalars() {
-        return scalars;
+        return state.scalars();
     }
 
     /** The virtual ranks computed here. */
     public VirtualRanks.Block block() {
-        return block;
+        return links().block;
     }
 
     /** Weights and moments held here. */
     public HeldChunks held() {
-        return held;
+        return state.held();
     }
 
     /** The weights in the compute type, all of them. */
     public FlatViews compute() {
-        return compute;
+        return state.compute();
     }
 
     /** The plan of a micro-batch. */
@@ -190,62 +232,142 @@ public final class TrainingRank implements AutoCloseable {
         return kernels;
     }
 
-    /** Bytes of device memory this rank uses. */
-    public long allocatedBytes() {
-        return arena.allocatedBytes() + model.allocatedBytes();
+    /** Memory of this rank's device. */
+    Arena newArena() {
+        return device.arena();
     }
 
-    /** Payload bytes sent so far. */
+    /** Bytes of device memory this rank uses. */
+    public long allocatedBytes() {
+        GenerationLinks now = links;
+        return arena.allocatedBytes() + model.allocatedBytes() + held().allocatedBytes()
+                + buffers.allocatedBytes() + (now == null ? 0 : now.allocatedBytes());
+    }
+
+    /** Payload bytes sent so far in this generation. */
     public long sentBytes() {
-        return transport.sentBytes();
+        return links().transport().sentBytes();
+    }
+
+    /** Sequences computed since the rank was made, those of abandoned steps included. */
+    public long sequences() {
+        return work.sequences();
+    }
+
+    /** Version of the complete compute weights in memory, or {@link #INCOMPLETE}. */
+    public long weightsVersion() {
+        return state.weightsVersion();
     }
 
     /**
-     * To be called on all ranks when the held tensors were set: makes {@code state} current, takes
+     * To be called on all ranks when the held tensors were set: makes {@code scalars} current, takes
      * digests and gathers the compute weights.
      */
-    public void loaded(ScalarState state) {
-        for (int chunk : heldChunks) {
-            held.loaded(chunk, compute);
+    public void loaded(ScalarState scalars) {
+        state.begin(scalars);
+        for (int chunk : links().heldChunks) {
+            held().loaded(chunk, scalars.step());
         }
-        scalars = state;
-        gather.gather(generation, state.step(), compute);
-        transport.drain();
+        gather();
+    }
+
+    /**
+     * Makes a scalar state current whose chunks are all here, those of its placement at least.
+     *
+     * @throws IllegalStateException if one is missing or of another version
+     */
+    public void resume(ScalarState scalars) {
+        for (int chunk : links().heldChunks) {
+            if (held().version(chunk) != scalars.step()) {
+                throw new IllegalStateException("chunk " + chunk + " is at version "
+                        + held().version(chunk) + " where the generation starts at "
+                        + scalars.step() + " (-1: it is not here)");
+            }
+        }
+        state.begin(scalars);
+    }
+
+    /** No chunk held is of any version from now on, until it is set anew. */
+    public void forget() {
+        for (int chunk : held().chunks()) {
+            held().invalidate(chunk);
+        }
+    }
+
+    /** What it holds, for a learner of the same worker. */
+    RankState state() {
+        return state;
+    }
+
+    /** To be called on all ranks: rounds held weights and gathers everyone's compute weights. */
+    public void gather() {
+        state.cast(links().heldChunks);
+        exchangeWeights();
+    }
+
+    private void exchangeWeights() {
+        GenerationLinks now = links();
+        now.gather(scalars().step(), compute());
+        state.weightsComplete();
+        now.transport().drain();
+    }
+
+    /**
+     * Applies a committed update to every chunk that has its finished gradient and did not get it
+     * yet. To be called before {@link #install}, which forgets gradients; compute weights are to be
+     * gathered after it.
+     *
+     * @param after the scalar state after the update
+     */
+    public void rollForward(Committed update, ScalarState after) {
+        leave();
+        state.rollForward(update, after);
+    }
+
+    /**
+     * What this rank holds, in answer to a query; not while a step runs. An update that it knows to
+     * be committed is finished first.
+     */
+    public HolderReport report(Fence fence, Incarnation worker) {
+        state.finishCommitted();
+        return state.report(fence, worker);
     }
 
     /** Digest of the chunks this rank owns; the sum over ranks is the state's digest. */
     public StateDigest ownedDigest() {
-        StateDigest sum = StateDigest.ZERO;
-        for (int chunk : heldChunks) {
-            if (placement.owner(chunk) == transport.rank()) {
-                sum = sum.plus(held.digest(chunk));
-            }
-        }
-        return sum;
+        return state.digest(links().placement.owned(rank()));
+    }
+
+    /** As the other, with nothing to do when the step is committed. */
+    public StepReport step(BatchSource source) {
+        return step(source, _ -> {});
     }
 
     /**
      * Executes the next step.
      *
+     * @param whenCommitted called between verdict and update, while the finished gradients are
+     *     there
      * @throws CastaliaException if owner and buddy of a chunk disagree, or the gradient is not
      *     finite; the state is then that before the step
      */
-    public StepReport step(BatchSource source) {
+    public StepReport step(BatchSource source, Consumer<Verdict.Apply> whenCommitted) {
         gradients(source);
         Verdict verdict = vote();
         long start = System.nanoTime();
         return switch (verdict) {
             case Verdict.Apply apply -> {
-                double rate = update(apply);
-                transport.drain();
+                whenCommitted.accept(apply);
+                double rate = state.apply(links().heldChunks, apply);
+                exchangeWeights();
                 yield report(apply, rate, System.nanoTime() - start);
             }
             case Verdict.Skip skip -> throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED,
-                    "step " + scalars.step() + ": the gradient is not finite (loss " + skip.loss()
+                    "step " + scalars().step() + ": the gradient is not finite (loss " + skip.loss()
                             + "); the state before the step is unharmed. Lower the learning rate "
                             + "or resume from an earlier checkpoint");
             case Verdict.Corrupt corrupt -> throw new CastaliaException(ErrorCode.DEVICE_FAILED,
-                    "step " + scalars.step() + ": ranks " + corrupt.ranks() + " hold different "
+                    "step " + scalars().step() + ": ranks " + corrupt.ranks() + " hold different "
                             + corrupt.what() + "s of chunk " + corrupt.chunk()
                             + ": memory or processor of one of them is faulty");
         };
@@ -256,97 +378,52 @@ public final class TrainingRank implements AutoCloseable {
      * over all micro-batches of the gradients of their mean losses.
      */
     public void gradients(BatchSource source) {
-        requireShape(source);
-        dataNanos = 0;
-        float scale = (float) (scalars.lossScale() / plan.tokensPerMicroBatch());
-        model.takeForwardNanos();
-        model.takeBackwardNanos();
+        work.requireShape(source);
+        if (weightsVersion() != scalars().step()) {
+            throw new IllegalStateException("compute weights of version " + weightsVersion()
+                    + " for step " + scalars().step());
+        }
+        held().forgetGradients();
+        float scale = (float) (scalars().lossScale() / plan.tokensPerMicroBatch());
+        long step = scalars().step();
+        GenerationLinks now = links();
+        work.startClocks();
         long start = System.nanoTime();
-        FlatViews[] folded = fold.fold((virtualRank, into) ->
-                virtualRank(source, virtualRank, into, scale));
-        reducer.reduce(generation, scalars.step(), folded, finished);
-        reductionNanos = System.nanoTime() - start - dataNanos;
+        now.reduce(step, (virtualRank, into) -> work.gradient(
+                source, step, virtualRank, into, scale, now::requireCurrent));
+        reductionNanos = System.nanoTime() - start - work.dataNanos();
     }
 
     /** The finished gradient of a held chunk, valid until the next step. */
     public Buffer finishedGradient(int chunk) {
-        Buffer buffer = finished[chunk];
-        if (buffer == null) {
-            throw new IllegalArgumentException("no gradient of chunk " + chunk + " is held here");
-        }
-        return buffer;
-    }
-
-    private void requireShape(BatchSource source) {
-        BatchShape expected = new BatchShape(
-                plan.globalBatch(), plan.virtualRanks(), plan.microBatch(), plan.sequence());
-        if (!source.shape().equals(expected)) {
-            throw new IllegalArgumentException(
-                    "batches of " + source.shape() + " for a plan of " + expected);
-        }
-    }
-
-    private void virtualRank(
-            BatchSource source, int virtualRank, FlatViews into, float scale) {
-        double sum = 0;
-        for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
-            long start = System.nanoTime();
-            source.fill(scalars.step(), virtualRank, m, inputs, labels);
-            dataNanos += System.nanoTime() - start;
-            sum += model.lossAndGradient(into, inputs, labels, scale, m > 0);
-        }
-        lossSums[virtualRank] = sum;
+        return held().finishedGradient(chunk);
     }
 
     private Verdict vote() {
         long start = System.nanoTime();
+        VirtualRanks.Block block = block();
+        int[] heldChunks = links().heldChunks;
         List<HeldChunk> chunks = new ArrayList<>(heldChunks.length);
         for (int chunk : heldChunks) {
-            double squares =
-                    kernels.sumOfSquares(finished[chunk], finished[chunk].elements());
-            chunks.add(new HeldChunk(chunk, held.digest(chunk), squares));
+            chunks.add(new HeldChunk(chunk, held().digest(chunk), state.squares(chunk, kernels)));
         }
         List<LossSum> losses = new ArrayList<>(block.count());
         for (int v = block.first(); v < block.end(); v++) {
-            losses.add(new LossSum(v, lossSums[v]));
+            losses.add(new LossSum(v, work.lossSum(v)));
         }
-        Vote own = new Vote(transport.rank(), scalars.step(), chunks, losses);
-        double mean = 1 / (scalars.lossScale() * plan.microBatches());
-        Verdict verdict = Verdict.of(votes.exchange(generation, own), grid.size(),
-                plan.virtualRanks(), plan.tokensPerStep(), mean, plan.optimizer().clip());
+        double mean = 1 / (scalars().lossScale() * plan.microBatches());
+        Verdict verdict = links().vote(new Vote(rank(), scalars().step(), chunks, losses),
+                plan.tokensPerStep(), mean, plan.optimizer().clip());
         reductionNanos += System.nanoTime() - start;
         return verdict;
-    }
-
-    /** Applies the committed update everywhere it is held; returns the learning rate used. */
-    private double update(Verdict.Apply apply) {
-        long n = scalars.appliedUpdates() + 1;
-        double rate = settings.learningRate().applyAsDouble(scalars.appliedUpdates());
-        OptimizerSettings o = plan.optimizer();
-        AdamW decaying = scalars(o, apply.gradientFactor(), rate, n, (float) o.weightDecay());
-        AdamW plain = scalars(o, apply.gradientFactor(), rate, n, 0);
-        for (int chunk : heldChunks) {
-            held.apply(chunk, finished[chunk], decaying, plain, compute);
-        }
-        scalars = scalars.applied();
-        gather.gather(generation, scalars.step(), compute);
-        return rate;
-    }
-
-    private static AdamW scalars(
-            OptimizerSettings o, float gradientFactor, double rate, long n, float decay) {
-        return new AdamW(gradientFactor, (float) rate, (float) o.beta1(), (float) o.beta2(),
-                (float) o.epsilon(), decay,
-                (float) (1 / (1 - StrictMath.pow(o.beta1(), (double) n))),
-                (float) (1 / (1 - StrictMath.pow(o.beta2(), (double) n))));
     }
 
     private StepReport report(Verdict.Apply apply, double rate, long optimizerNanos) {
         long forward = model.takeForwardNanos();
         long backward = model.takeBackwardNanos();
-        return new StepReport(scalars.step() - 1, apply.loss(), apply.norm(), rate, apply.state(),
-                block.count() * plan.sequencesPerVirtualRank(),
-                new StepReport.Times(dataNanos, forward, backward,
+        return new StepReport(scalars().step() - 1, apply.loss(), apply.norm(), rate, apply.state(),
+                block().count() * plan.sequencesPerVirtualRank(),
+                new StepReport.Times(work.dataNanos(), forward, backward,
                         reductionNanos - forward - backward, optimizerNanos));
     }
 
@@ -357,15 +434,7 @@ public final class TrainingRank implements AutoCloseable {
      * @return V sums, zero for virtual ranks that are not hosted here
      */
     public double[] losses(BatchSource source, long batch) {
-        requireShape(source);
-        double[] sums = new double[plan.virtualRanks()];
-        for (int v = block.first(); v < block.end(); v++) {
-            for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
-                source.fill(batch, v, m, inputs, labels);
-                sums[v] += model.loss(inputs, labels);
-            }
-        }
-        return sums;
+        return work.losses(source, batch, block(), links()::requireCurrent);
     }
 
     /** See {@link NeoxModel#logits}. */

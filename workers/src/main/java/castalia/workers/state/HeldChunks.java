@@ -8,56 +8,111 @@ import castalia.kernels.DigestSum;
 import castalia.kernels.Kernels;
 import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
-import castalia.protocol.layout.Placement;
 import castalia.protocol.step.StateDigest;
 import castalia.workers.model.FlatViews;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Master weights, moments and finished gradient of the chunks one rank holds as owner or buddy.
- * Owner and buddy run the same code on the same gradient; their digests must agree.
+ * Master weights, moments and finished gradients of the chunks one worker holds, whatever the
+ * generation. Every chunk has its own memory and its own version, so that chunks come and go one
+ * by one. Owner and buddy run the same code on the same gradient; their digests must agree.
  */
-public final class HeldChunks {
+public final class HeldChunks implements AutoCloseable {
+
+    /** Version of a chunk whose tensors were not set yet. */
+    public static final long NOT_SET = -1;
 
     private final ChunkGrid grid;
     private final Kernels kernels;
-    private final Arena arena;
-    private final int[] held;
+    private final Supplier<Arena> arenas;
     private final Entry[] entries;
     private final DigestSum sum = new DigestSum();
 
-    /** One held chunk: its F32 buffers and the digest of the version they hold. */
+    /** One held chunk: its F32 buffers and what is known of their content. */
     private static final class Entry {
+        final Arena arena;
         final Buffer weight;
         final Buffer first;
         final Buffer second;
+        @Nullable Arena gradientArena;
         @Nullable Buffer gradient;
+        @Nullable Buffer finished;
         StateDigest digest = StateDigest.ZERO;
+        long version = NOT_SET;
 
         Entry(Arena arena, int length) {
+            this.arena = arena;
             this.weight = arena.allocate(DType.F32, length);
             this.first = arena.allocate(DType.F32, length);
             this.second = arena.allocate(DType.F32, length);
         }
+
+        void releaseGradient() {
+            finished = null;
+            gradient = null;
+            if (gradientArena != null) {
+                gradientArena.close();
+                gradientArena = null;
+            }
+        }
+
+        long allocatedBytes() {
+            return arena.allocatedBytes()
+                    + (gradientArena == null ? 0 : gradientArena.allocatedBytes());
+        }
     }
 
-    /** Allocates zeroed state for the chunks that {@code rank} holds from the caller's arena. */
-    public HeldChunks(ChunkGrid grid, Placement placement, int rank, Kernels kernels, Arena arena) {
+    /**
+     * Holds nothing yet.
+     *
+     * @param arenas makes the memory of a chunk, which is freed when the chunk is dropped
+     */
+    public HeldChunks(ChunkGrid grid, Kernels kernels, Supplier<Arena> arenas) {
         this.grid = grid;
         this.kernels = kernels;
-        this.arena = arena;
-        this.held = IntStream.range(0, grid.size())
-                .filter(c -> placement.holds(rank, c)).toArray();
+        this.arenas = arenas;
         this.entries = new Entry[grid.size()];
-        for (int chunk : held) {
-            entries[chunk] = new Entry(arena, grid.chunk(chunk).length());
+    }
+
+    /** Makes room for a chunk, zeroed and not set; nothing if it is held already. */
+    public void add(int chunk) {
+        if (entries[chunk] != null) {
+            return;
         }
+        Arena arena = arenas.get();
+        try {
+            entries[chunk] = new Entry(arena, grid.chunk(chunk).length());
+        } catch (RuntimeException | Error e) {
+            arena.close();
+            throw e;
+        }
+    }
+
+    /** Frees a chunk; nothing if it is not held. */
+    public void drop(int chunk) {
+        Entry entry = entries[chunk];
+        if (entry != null) {
+            clear(chunk);
+            entry.releaseGradient();
+            entry.arena.close();
+        }
+    }
+
+    @SuppressWarnings("NullAway") // an element that is null stands for a chunk that is not held
+    private void clear(int chunk) {
+        entries[chunk] = null;
+    }
+
+    /** Whether there is room for a chunk here, set or not. */
+    public boolean holds(int chunk) {
+        return entries[chunk] != null;
     }
 
     /** The chunks held, ascending. */
     public int[] chunks() {
-        return held.clone();
+        return IntStream.range(0, entries.length).filter(this::holds).toArray();
     }
 
     public Buffer weight(int chunk) {
@@ -77,6 +132,18 @@ public final class HeldChunks {
         return entry(chunk).digest;
     }
 
+    /** Completed steps of a chunk, or {@link #NOT_SET}. */
+    public long version(int chunk) {
+        return entry(chunk).version;
+    }
+
+    /** To be called before a chunk's tensors are overwritten: it has no version until set. */
+    public void invalidate(int chunk) {
+        Entry entry = entry(chunk);
+        entry.version = NOT_SET;
+        entry.finished = null;
+    }
+
     /**
      * Memory for a finished gradient that arrives or is folded outside the model's buffers;
      * allocated when it is first asked for.
@@ -85,25 +152,75 @@ public final class HeldChunks {
         Entry entry = entry(chunk);
         Buffer buffer = entry.gradient;
         if (buffer == null) {
+            Arena arena = arenas.get();
+            entry.gradientArena = arena;
             buffer = arena.allocate(DType.F32, grid.chunk(chunk).length());
             entry.gradient = buffer;
         }
         return buffer;
     }
 
-    /** Applies one update to a chunk, writes its new compute weights, and takes its digest. */
-    public void apply(int chunk, Buffer gradient, AdamW decaying, AdamW plain, FlatViews compute) {
+    /** Frees the memory of {@link #gradientBuffer} and forgets the finished gradient. */
+    public void releaseGradient(int chunk) {
+        entry(chunk).releaseGradient();
+    }
+
+    /**
+     * Says where the finished gradient of the version held lies. It must stay there until it is
+     * applied or forgotten.
+     */
+    public void finish(int chunk, Buffer gradient) {
+        entry(chunk).finished = gradient;
+    }
+
+    /** Whether the finished gradient of the version held is here. */
+    public boolean finished(int chunk) {
+        return entry(chunk).finished != null;
+    }
+
+    /** The finished gradient of the version held. */
+    public Buffer finishedGradient(int chunk) {
+        Buffer buffer = entry(chunk).finished;
+        if (buffer == null) {
+            throw new IllegalArgumentException("no gradient of chunk " + chunk + " is held here");
+        }
+        return buffer;
+    }
+
+    /** To be called before memory that holds finished gradients changes. */
+    public void forgetGradients() {
+        for (Entry entry : entries) {
+            if (entry != null) {
+                entry.finished = null;
+            }
+        }
+    }
+
+    /**
+     * Applies the update of the version held to a chunk, takes its digest, and forgets its
+     * gradient. No version is held while it runs.
+     *
+     * @param weights receives the chunk's new weights in the compute type
+     */
+    public void apply(int chunk, Buffer gradient, AdamW decaying, AdamW plain, Buffer weights) {
         Entry entry = entry(chunk);
+        if (entry.version == NOT_SET) {
+            throw new IllegalStateException("chunk " + chunk + " was not set before its update");
+        }
+        long before = entry.version;
+        entry.version = NOT_SET;
         Chunk place = grid.chunk(chunk);
         sum.a = 0;
         sum.b = 0;
-        kernels.adamW(entry.weight, entry.first, entry.second, compute.chunk(chunk), gradient,
+        kernels.adamW(entry.weight, entry.first, entry.second, weights, gradient,
                 place.decay() ? decaying : plain, place.offset(), place.length(), sum);
         entry.digest = new StateDigest(sum.a, sum.b);
+        entry.finished = null;
+        entry.version = before + 1;
     }
 
-    /** To be called when a chunk's tensors were set: takes its digest, writes compute weights. */
-    public void loaded(int chunk, FlatViews compute) {
+    /** To be called when a chunk's tensors were set: takes their digest. */
+    public void loaded(int chunk, long version) {
         Entry entry = entry(chunk);
         Chunk place = grid.chunk(chunk);
         sum.a = 0;
@@ -111,7 +228,22 @@ public final class HeldChunks {
         kernels.digest(
                 entry.weight, entry.first, entry.second, place.offset(), place.length(), sum);
         entry.digest = new StateDigest(sum.a, sum.b);
-        kernels.cast(compute.chunk(chunk), entry.weight, place.length());
+        entry.finished = null;
+        entry.version = version;
+    }
+
+    /** Writes a chunk's weights in the compute type, rounded as an update rounds them. */
+    public void cast(int chunk, FlatViews compute) {
+        kernels.cast(compute.chunk(chunk), entry(chunk).weight, grid.chunk(chunk).length());
+    }
+
+    /** Bytes of device memory of all chunks held. */
+    public long allocatedBytes() {
+        long bytes = 0;
+        for (Entry entry : entries) {
+            bytes += entry == null ? 0 : entry.allocatedBytes();
+        }
+        return bytes;
     }
 
     private Entry entry(int chunk) {
@@ -120,5 +252,13 @@ public final class HeldChunks {
             throw new IllegalArgumentException("chunk " + chunk + " is not held here");
         }
         return entry;
+    }
+
+    /** Frees every chunk. */
+    @Override
+    public void close() {
+        for (int chunk : chunks()) {
+            drop(chunk);
+        }
     }
 }

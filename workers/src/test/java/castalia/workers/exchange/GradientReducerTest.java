@@ -60,19 +60,39 @@ class GradientReducerTest {
         return sum;
     }
 
+    /** Memory that the test's own arena frees. */
+    private record Lasting(Arena arena) implements Arena {
+
+        @Override
+        public Buffer allocate(DType type, long elements) {
+            return arena.allocate(type, elements);
+        }
+
+        @Override
+        public long allocatedBytes() {
+            return arena.allocatedBytes();
+        }
+
+        @Override
+        public void close() {}
+    }
+
     /** One rank with folded gradients, and what it is left with. */
     private static final class Holder {
 
         private final GradientReducer reducer;
         private final FlatViews[] folded;
-        private final Buffer[] finished = new Buffer[GRID.size()];
+        private final HeldChunks held;
         private final Transport transport;
 
         Holder(Placement placement, int virtualRanks, Transport transport, Device device,
                 Arena arena) {
             this.transport = transport;
-            HeldChunks held = new HeldChunks(
-                    GRID, placement, transport.rank(), device.kernels(), arena);
+            this.held = new HeldChunks(GRID, device.kernels(), () -> new Lasting(arena));
+            for (int chunk : placement.held(transport.rank())) {
+                held.add(chunk);
+                held.loaded(chunk, 0);
+            }
             this.reducer = new GradientReducer(GRID, placement, virtualRanks, transport, held,
                     device.kernels(), arena);
             this.folded = new FlatViews[reducer.cover().size()];
@@ -87,7 +107,8 @@ class GradientReducerTest {
                 folded[i].flat().segment().copyFrom(
                         MemorySegment.ofArray(fold(node.first(), node.count())));
             }
-            reducer.reduce(1, step, folded, finished);
+            held.forgetGradients();
+            reducer.reduce(1, step, folded);
             transport.drain();
         }
     }
@@ -124,11 +145,11 @@ class GradientReducerTest {
 
     private static void check(Placement placement, Holder holder, int rank, float[] expected) {
         for (Chunk chunk : GRID.chunks()) {
-            Buffer finished = holder.finished[chunk.index()];
             if (!placement.holds(rank, chunk.index())) {
-                assertThat(finished).isNull();
+                assertThat(holder.held.holds(chunk.index())).isFalse();
                 continue;
             }
+            Buffer finished = holder.held.finishedGradient(chunk.index());
             MemorySegment whole = MemorySegment.ofArray(expected)
                     .asSlice(4 * chunk.offset(), 4L * chunk.length());
             assertThat(finished.segment().mismatch(whole))
@@ -166,7 +187,7 @@ class GradientReducerTest {
             }
             assertThat(transports[0].sentBytes()).isEqualTo(owned[1] + owned[0]);
             assertThat(transports[1].sentBytes()).isEqualTo(2 * owned[0] + owned[1]);
-            float[] first = zero.finished[0].segment().toArray(ValueLayout.JAVA_FLOAT);
+            float[] first = zero.held.finishedGradient(0).segment().toArray(ValueLayout.JAVA_FLOAT);
             assertThat(first).isNotEqualTo(new float[first.length]);
         }
     }

@@ -2,7 +2,6 @@ package castalia.workers.rank;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import castalia.kernels.Arena;
 import castalia.kernels.Device;
 import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.layout.ChunkGrid;
@@ -60,9 +59,10 @@ class GradientFoldTest {
             for (int ranks = 1; ranks <= virtualRanks; ranks++) {
                 for (VirtualRanks.Block block : VirtualRanks.blocks(virtualRanks, ranks)) {
                     List<Node> cover = ReductionTree.cover(virtualRanks, block);
-                    try (Arena arena = device.arena()) {
-                        check(new GradientFold(GRID, cover, device.kernels(), arena), cover, block);
-                        long buffers = arena.allocatedBytes() / (4L * ELEMENTS);
+                    try (FoldBuffers memory = new FoldBuffers(GRID, device::arena)) {
+                        check(new GradientFold(cover, device.kernels(),
+                                memory.take(GradientFold.buffers(cover))), cover, block);
+                        long buffers = memory.allocatedBytes() / (4L * ELEMENTS);
                         int deepest = cover.stream().mapToInt(n -> depth(n.count())).max().orElse(0);
                         assertThat(buffers)
                                 .as("block %s of %d", block, virtualRanks)
@@ -99,5 +99,17 @@ class GradientFoldTest {
         assertThat(GradientFold.buffers(List.of(ReductionTree.root(16)))).isEqualTo(5);
         assertThat(GradientFold.buffers(List.of(ReductionTree.root(1)))).isEqualTo(1);
         assertThat(GradientFold.buffers(List.of(new Node(1, 1), new Node(2, 2)))).isEqualTo(3);
+    }
+
+    @Test
+    void buffersAreKeptWhileTheirNumberGrowsAndShrinks() {
+        try (Device device = new ReferenceDevice();
+                FoldBuffers memory = new FoldBuffers(GRID, device::arena)) {
+            List<FlatViews> three = memory.take(3);
+            assertThat(memory.take(2)).isEqualTo(three.subList(0, 2));
+            assertThat(memory.allocatedBytes()).isEqualTo(8L * ELEMENTS);
+            assertThat(memory.take(4).subList(0, 2)).isEqualTo(three.subList(0, 2));
+            assertThat(memory.allocatedBytes()).isEqualTo(16L * ELEMENTS);
+        }
     }
 }

@@ -32,15 +32,22 @@ class HeldChunksTest {
 
     private final Device device = TinyRun.devices(1).apply(0);
     private final Arena arena = device.arena();
+    private final List<HeldChunks> all = new ArrayList<>();
 
     @AfterEach
     void close() {
+        all.forEach(HeldChunks::close);
         arena.close();
         device.close();
     }
 
     private HeldChunks held(Placement placement, int rank) {
-        return new HeldChunks(GRID, placement, rank, device.kernels(), arena);
+        HeldChunks held = new HeldChunks(GRID, device.kernels(), device::arena);
+        for (int chunk : placement.held(rank)) {
+            held.add(chunk);
+        }
+        all.add(held);
+        return held;
     }
 
     private FlatViews compute(DType type) {
@@ -58,14 +65,14 @@ class HeldChunksTest {
     @Test
     void everyChunkIsHeldByItsOwnerAndItsBuddyAndNobodyElse() {
         Placement placement = Placement.of(GRID, 4, 3);
-        List<Integer> all = new ArrayList<>();
+        List<Integer> found = new ArrayList<>();
         for (int r = 0; r < 3; r++) {
             for (int chunk : held(placement, r).chunks()) {
                 assertThat(r).isIn(placement.owner(chunk), placement.buddy(chunk));
-                all.add(chunk);
+                found.add(chunk);
             }
         }
-        assertThat(all).hasSize(2 * GRID.size());
+        assertThat(found).hasSize(2 * GRID.size());
     }
 
     @Test
@@ -84,12 +91,13 @@ class HeldChunksTest {
         FlatViews compute = compute(DType.BF16);
         for (int chunk : held.chunks()) {
             device.kernels().fill(held.weight(chunk), 2, GRID.chunk(chunk).length());
-            held.loaded(chunk, compute);
+            held.loaded(chunk, 6);
             StateDigest before = held.digest(chunk);
             assertThat(before).isEqualTo(digest(held, chunk));
             Buffer gradient = held.gradientBuffer(chunk);
             device.kernels().fill(gradient, 3, gradient.elements());
-            held.apply(chunk, gradient, DECAYING, PLAIN, compute);
+            held.apply(chunk, gradient, DECAYING, PLAIN, compute.chunk(chunk));
+            assertThat(held.version(chunk)).isEqualTo(7);
             assertThat(held.digest(chunk)).isEqualTo(digest(held, chunk)).isNotEqualTo(before);
             float first = held.firstMoment(chunk).segment().get(ValueLayout.JAVA_FLOAT, 0);
             float second = held.secondMoment(chunk).segment().get(ValueLayout.JAVA_FLOAT, 0);
@@ -111,9 +119,10 @@ class HeldChunksTest {
         for (Chunk chunk : GRID.chunks()) {
             int c = chunk.index();
             device.kernels().fill(held.weight(c), 1, chunk.length());
+            held.loaded(c, 0);
             Buffer gradient = held.gradientBuffer(c);
             device.kernels().zero(gradient, gradient.elements());
-            held.apply(c, gradient, DECAYING, PLAIN, compute);
+            held.apply(c, gradient, DECAYING, PLAIN, compute.chunk(c));
             assertThat(held.weight(c).segment().get(ValueLayout.JAVA_FLOAT, 0))
                     .isEqualTo(chunk.decay() ? Math.fma(-0.1f, 0.5f, 1f) : 1f);
         }
@@ -127,7 +136,8 @@ class HeldChunksTest {
         for (int i = 0; i < chunk.length(); i++) {
             held.weight(1).segment().setAtIndex(ValueLayout.JAVA_FLOAT, i, i);
         }
-        held.loaded(1, compute);
+        held.loaded(1, 0);
+        held.cast(1, compute);
         assertThat(compute.chunk(1).segment().mismatch(held.weight(1).segment())).isEqualTo(-1);
         assertThat(held.digest(0)).isEqualTo(StateDigest.ZERO);
     }
@@ -135,9 +145,50 @@ class HeldChunksTest {
     @Test
     void aChunkHasOneGradientBuffer() {
         HeldChunks held = held(Placement.of(GRID, 1, 1), 0);
-        long before = arena.allocatedBytes();
+        long before = held.allocatedBytes();
         Buffer first = held.gradientBuffer(2);
-        assertThat(arena.allocatedBytes() - before).isEqualTo(4L * GRID.chunk(2).length());
+        assertThat(held.allocatedBytes() - before).isEqualTo(4L * GRID.chunk(2).length());
         assertThat(held.gradientBuffer(2)).isSameAs(first);
+    }
+
+    @Test
+    void aDroppedChunkGivesItsMemoryBackAndComesBackZeroedAndNotSet() {
+        HeldChunks held = held(Placement.of(GRID, 1, 1), 0);
+        long all = held.allocatedBytes();
+        device.kernels().fill(held.weight(2), 3, GRID.chunk(2).length());
+        held.gradientBuffer(2);
+        held.loaded(2, 5);
+        held.drop(2);
+        assertThat(held.holds(2)).isFalse();
+        assertThat(held.chunks()).doesNotContain(2).hasSize(GRID.size() - 1);
+        assertThat(held.allocatedBytes()).isEqualTo(all - 12L * GRID.chunk(2).length());
+        held.drop(2);
+        held.add(2);
+        assertThat(held.version(2)).isEqualTo(HeldChunks.NOT_SET);
+        assertThat(held.weight(2).segment().toArray(ValueLayout.JAVA_FLOAT)).containsOnly(0);
+        assertThat(held.allocatedBytes()).isEqualTo(all);
+    }
+
+    @Test
+    void aFinishedGradientIsKnownUntilItIsAppliedForgottenOrTheChunkIsSetAnew() {
+        HeldChunks held = held(Placement.of(GRID, 1, 1), 0);
+        FlatViews compute = compute(DType.F32);
+        held.loaded(1, 3);
+        Buffer gradient = held.gradientBuffer(1);
+        held.finish(1, gradient);
+        assertThat(held.finished(1)).isTrue();
+        assertThat(held.finishedGradient(1)).isSameAs(gradient);
+        held.apply(1, gradient, DECAYING, PLAIN, compute.chunk(1));
+        assertThat(held.finished(1)).isFalse();
+        assertThat(held.version(1)).isEqualTo(4);
+        held.finish(1, gradient);
+        held.forgetGradients();
+        assertThat(held.finished(1)).isFalse();
+        held.finish(1, gradient);
+        held.loaded(1, 4);
+        assertThatThrownBy(() -> held.finishedGradient(1)).hasMessageContaining("chunk 1");
+        held.invalidate(1);
+        assertThatThrownBy(() -> held.apply(1, gradient, DECAYING, PLAIN, compute.chunk(1)))
+                .isInstanceOf(IllegalStateException.class).hasMessageContaining("was not set");
     }
 }

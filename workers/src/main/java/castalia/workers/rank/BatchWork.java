@@ -1,0 +1,102 @@
+package castalia.workers.rank;
+
+import castalia.protocol.specification.TrainingPlan;
+import castalia.protocol.step.VirtualRanks;
+import castalia.workers.data.BatchShape;
+import castalia.workers.data.BatchSource;
+import castalia.workers.model.FlatViews;
+import castalia.workers.model.NeoxModel;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/** Computes virtual ranks, micro-batch by micro-batch, and counts what it does. */
+final class BatchWork {
+
+    private final TrainingPlan plan;
+    private final NeoxModel model;
+    private final MemorySegment inputs;
+    private final MemorySegment labels;
+    private final double[] lossSums;
+    private long dataNanos;
+    private long sequences;
+
+    /**
+     * Work of one rank.
+     *
+     * @param host gives the token buffers
+     */
+    BatchWork(TrainingPlan plan, NeoxModel model, Arena host) {
+        this.plan = plan;
+        this.model = model;
+        this.inputs = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
+        this.labels = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
+        this.lossSums = new double[plan.virtualRanks()];
+    }
+
+    /** Refuses batches that are cut otherwise than the plan says. */
+    void requireShape(BatchSource source) {
+        BatchShape expected = new BatchShape(
+                plan.globalBatch(), plan.virtualRanks(), plan.microBatch(), plan.sequence());
+        if (!source.shape().equals(expected)) {
+            throw new IllegalArgumentException(
+                    "batches of " + source.shape() + " for a plan of " + expected);
+        }
+    }
+
+    /**
+     * Writes the gradient of a virtual rank and keeps its loss sum.
+     *
+     * @param requireCurrent called before every micro-batch; ends the work by throwing
+     */
+    void gradient(
+            BatchSource source, long step, int virtualRank, FlatViews into, float scale,
+            Runnable requireCurrent) {
+        double sum = 0;
+        for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
+            requireCurrent.run();
+            long start = System.nanoTime();
+            source.fill(step, virtualRank, m, inputs, labels);
+            dataNanos += System.nanoTime() - start;
+            sum += model.lossAndGradient(into, inputs, labels, scale, m > 0);
+            sequences += plan.microBatch();
+        }
+        lossSums[virtualRank] = sum;
+    }
+
+    /** The loss sum of a virtual rank since its last {@link #gradient}. */
+    double lossSum(int virtualRank) {
+        return lossSums[virtualRank];
+    }
+
+    /** Sums the losses of one batch per virtual rank of a block; V sums, zero for the others. */
+    double[] losses(
+            BatchSource source, long batch, VirtualRanks.Block block, Runnable requireCurrent) {
+        requireShape(source);
+        double[] sums = new double[plan.virtualRanks()];
+        for (int v = block.first(); v < block.end(); v++) {
+            for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
+                requireCurrent.run();
+                source.fill(batch, v, m, inputs, labels);
+                sums[v] += model.loss(inputs, labels);
+            }
+        }
+        return sums;
+    }
+
+    /** Sequences whose gradients were computed. */
+    long sequences() {
+        return sequences;
+    }
+
+    /** Starts the clocks of a step anew. */
+    void startClocks() {
+        dataNanos = 0;
+        model.takeForwardNanos();
+        model.takeBackwardNanos();
+    }
+
+    /** Time spent waiting for data since {@link #startClocks}, nanoseconds. */
+    long dataNanos() {
+        return dataNanos;
+    }
+}

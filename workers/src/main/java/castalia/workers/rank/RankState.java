@@ -1,0 +1,175 @@
+package castalia.workers.rank;
+
+import castalia.kernels.Kernels;
+import castalia.protocol.control.Committed;
+import castalia.protocol.control.HolderReport;
+import castalia.protocol.control.HolderReport.Held;
+import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Incarnation;
+import castalia.protocol.step.ScalarState;
+import castalia.protocol.step.StateDigest;
+import castalia.protocol.step.Verdict;
+import castalia.workers.model.FlatViews;
+import castalia.workers.state.HeldChunks;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a rank holds of a run's state, and of which version each part is. Nothing here exchanges
+ * anything, so that an update once begun is finished.
+ */
+final class RankState {
+
+    private final HeldChunks held;
+    private final FlatViews compute;
+    private final UpdateRule rule;
+    private ScalarState scalars = ScalarState.initial();
+    private boolean everSet;
+    private long weightsVersion = TrainingRank.INCOMPLETE;
+    private @Nullable Committed committed;
+
+    RankState(HeldChunks held, FlatViews compute, UpdateRule rule) {
+        this.held = held;
+        this.compute = compute;
+        this.rule = rule;
+    }
+
+    HeldChunks held() {
+        return held;
+    }
+
+    FlatViews compute() {
+        return compute;
+    }
+
+    UpdateRule rule() {
+        return rule;
+    }
+
+    ScalarState scalars() {
+        return scalars;
+    }
+
+    /**
+     * Makes a scalar state current, before or after chunks of its step are set. A committed step
+     * that is not before it is forgotten: it will be computed again.
+     */
+    void begin(ScalarState state) {
+        everSet = true;
+        scalars = state;
+        Committed last = committed;
+        if (last != null && last.step() >= state.step()) {
+            committed = null;
+        }
+    }
+
+    /** Makes a scalar state current that is newer than the one before, as learnt chunks do. */
+    void follow(ScalarState state) {
+        if (!everSet || state.step() > scalars.step()) {
+            begin(state);
+        }
+    }
+
+    /** A step that others committed. */
+    void heardOf(Committed step) {
+        Committed last = committed;
+        if (last == null || last.step() < step.step()) {
+            committed = step;
+        }
+    }
+
+    /**
+     * Finishes an update that others committed and this rank did not come to apply: it voted, so
+     * it has the gradients. To be called when the rank has left its generation.
+     */
+    void finishCommitted() {
+        Committed last = committed;
+        if (everSet && last != null && last.step() == scalars.step()) {
+            rollForward(last, scalars.applied());
+        }
+    }
+
+    /** Version of the complete compute weights, or {@link TrainingRank#INCOMPLETE}. */
+    long weightsVersion() {
+        return weightsVersion;
+    }
+
+    /** The compute weights are about to change. */
+    void weightsIncomplete() {
+        weightsVersion = TrainingRank.INCOMPLETE;
+    }
+
+    /** All compute weights are those of the scalar state. */
+    void weightsComplete() {
+        weightsVersion = scalars.step();
+    }
+
+    /** Rounds the weights of some chunks to the compute type. */
+    void cast(int[] chunks) {
+        weightsIncomplete();
+        for (int chunk : chunks) {
+            held.cast(chunk, compute);
+        }
+    }
+
+    /** Applies the committed update to {@code chunks}; returns the learning rate used. */
+    double apply(int[] chunks, Verdict.Apply update) {
+        committed = new Committed(scalars.step(), update);
+        UpdateRule.Scalars with = rule.after(scalars.appliedUpdates(), update.gradientFactor());
+        weightsIncomplete();
+        for (int chunk : chunks) {
+            apply(chunk, with);
+        }
+        scalars = scalars.applied();
+        return with.rate();
+    }
+
+    /** Applies a committed update to every chunk that has its gradient and did not get it yet. */
+    void rollForward(Committed update, ScalarState after) {
+        UpdateRule.Scalars with =
+                rule.after(after.appliedUpdates() - 1, update.verdict().gradientFactor());
+        for (int chunk : held.chunks()) {
+            if (held.version(chunk) == update.step() && held.finished(chunk)) {
+                weightsIncomplete();
+                apply(chunk, with);
+            }
+        }
+        committed = update;
+        begin(after);
+    }
+
+    private void apply(int chunk, UpdateRule.Scalars with) {
+        held.apply(chunk, held.finishedGradient(chunk), with.decaying(), with.plain(),
+                compute.chunk(chunk));
+    }
+
+    /** Sum of the digests of some chunks. */
+    StateDigest digest(int[] chunks) {
+        StateDigest sum = StateDigest.ZERO;
+        for (int chunk : chunks) {
+            sum = sum.plus(held.digest(chunk));
+        }
+        return sum;
+    }
+
+    /** Sum of squares of a chunk's finished gradient. */
+    double squares(int chunk, Kernels kernels) {
+        var gradient = held.finishedGradient(chunk);
+        return kernels.sumOfSquares(gradient, gradient.elements());
+    }
+
+    HolderReport report(Fence fence, Incarnation worker) {
+        List<Held> chunks = new ArrayList<>();
+        for (int chunk : held.chunks()) {
+            if (held.version(chunk) != HeldChunks.NOT_SET) {
+                chunks.add(new Held(chunk, held.version(chunk), held.finished(chunk),
+                        held.digest(chunk)));
+            }
+        }
+        return new HolderReport(fence, worker,
+                everSet ? Optional.of(scalars) : Optional.empty(), chunks, weightsVersion,
+                Optional.ofNullable(committed));
+    }
+}
