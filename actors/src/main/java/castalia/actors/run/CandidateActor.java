@@ -1,5 +1,6 @@
 package castalia.actors.run;
 
+import akka.Done;
 import akka.actor.Address;
 import akka.actor.typed.ActorRef;
 import akka.actor.typed.Behavior;
@@ -23,6 +24,7 @@ import java.time.Duration;
 import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -68,6 +70,12 @@ public final class CandidateActor {
 
     /** Hand a worker a message that no coordinator decided on, as fault-injection tests do. */
     public record Inject(Incarnation to, CoordinatorMessage message) implements Command {}
+
+    /**
+     * Stop, with the coordinator if it is here: its process leaves, and would take its own leaving
+     * for the loss of all workers.
+     */
+    public record Retire(CompletableFuture<Done> retired) implements Command {}
 
     /** A node can be reached no more: if the leader is there, it is lost. */
     public record NodeLost(Address address) implements Command {}
@@ -161,6 +169,10 @@ public final class CandidateActor {
                 context.getLog().warn("no term could be claimed: {}", why);
             }
             case Ended(long term, RunResult result) -> ended(term, result);
+            case Retire(CompletableFuture<Done> retired) -> {
+                over = true;
+                return Behaviors.stopped(() -> retired.complete(Done.getInstance()));
+            }
         }
         return Behaviors.same();
     }

@@ -127,12 +127,7 @@ public record TrainingJob(
         configuration.tokenizer().ifPresent(file -> {
             try {
                 Files.createDirectories(folder);
-                Path copy = folder.resolve(TOKENIZER);
-                if (!Files.exists(copy)) {
-                    Path temporary = folder.resolve(TOKENIZER + ".tmp");
-                    Files.copy(Path.of(file), temporary, StandardCopyOption.REPLACE_EXISTING);
-                    Files.move(temporary, copy, StandardCopyOption.ATOMIC_MOVE);
-                }
+                copyTokenizer(Path.of(file), folder);
             } catch (IOException e) {
                 throw new CastaliaException(ErrorCode.STORAGE_FAILED,
                         "cannot copy the tokenizer into " + folder + ": " + e.getMessage(), e);
