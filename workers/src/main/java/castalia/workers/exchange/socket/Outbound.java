@@ -288,6 +288,7 @@ final class Outbound {
                 throw new IOException("closed");
             }
             connecting = made;
+            usedUnder = core.raised();
         } finally {
             lock.unlock();
         }
@@ -302,7 +303,6 @@ final class Outbound {
             }
             channel = made;
             opened = true;
-            usedUnder = core.raised();
             return true;
         } finally {
             lock.unlock();
