@@ -8,7 +8,6 @@ import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.control.GenerationPlan.Start;
 import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.WorkerMessage;
-import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
@@ -19,6 +18,9 @@ import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
+import castalia.workers.exchange.DataPlane;
+import castalia.workers.exchange.socket.SocketDataPlane;
+import castalia.workers.exchange.socket.SocketSettings;
 import castalia.workers.model.Recomputation;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.StateTransfer;
@@ -47,6 +49,7 @@ final class Crew implements AutoCloseable {
     final RankSettings settings;
     final ChunkGrid grid;
     final LocalPlanes planes = new LocalPlanes();
+    boolean sockets;
     final MemoryCheckpoints storage = new MemoryCheckpoints();
     final Map<Member, WorkerRuntime> workers = new HashMap<>();
     final BlockingQueue<WorkerMessage> said = new LinkedBlockingQueue<>();
@@ -68,10 +71,13 @@ final class Crew implements AutoCloseable {
 
     /** A new worker. */
     Member add(int number) {
-        Member member = new Member(new Incarnation(number + 100), "w" + number, "n", number,
-                new Endpoint("127.0.0.1", 1, Optional.empty()));
+        Incarnation life = new Incarnation(number + 100);
+        DataPlane plane = sockets
+                ? SocketDataPlane.open(SocketSettings.of("ab".repeat(32), life, "n", _ -> {}))
+                : planes.plane(life);
+        Member member = new Member(life, "w" + number, "n", number, plane.endpoint());
         WorkerParts parts = new WorkerParts(settings, () -> TinyRun.devices(1).apply(number),
-                planes.plane(member.incarnation()),
+                plane,
                 new WorkerMessage.Registered(member, "run", "nv", "build", "cpu", Fence.NONE),
                 TinyRun.sources(settings.plan(), 1).getFirst(), LONGEST, validation, due, steps,
                 StateTransfer.drawn(settings, Initialisation.Drawn.published()),

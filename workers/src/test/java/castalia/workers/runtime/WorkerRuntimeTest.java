@@ -80,10 +80,12 @@ class WorkerRuntimeTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"FP32, 0", "FP32, 2", "BF16, 1"})
-    void theSurvivorsOfAKilledWorkerGoOnFromMemory(Precision precision, int killed) {
+    @CsvSource({"FP32, 0, false", "FP32, 2, true", "BF16, 1, false"})
+    void theSurvivorsOfAKilledWorkerGoOnFromMemory(
+            Precision precision, int killed, boolean sockets) {
         TrainingPlan plan = PLAN.toBuilder().precision(precision).build();
         try (Crew crew = new Crew(plan, 25, NEVER, Optional.empty())) {
+            crew.sockets = sockets;
             List<Member> members = add(crew, 3);
             start(crew, members);
             crew.awaitStep(4);
@@ -100,9 +102,11 @@ class WorkerRuntimeTest {
         }
     }
 
-    @Test
-    void generationAfterGenerationInTheMiddleOfStepsChangesNoBit() {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void generationAfterGenerationInTheMiddleOfStepsChangesNoBit(boolean sockets) {
         try (Crew crew = crew(30, NEVER)) {
+            crew.sockets = sockets;
             List<Member> members = add(crew, 3);
             start(crew, members);
             for (int i = 1; i < 10; i++) {
@@ -119,10 +123,11 @@ class WorkerRuntimeTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"FP32", "BF16"})
-    void aSpareLearnsWhileTheOthersStepAndBecomesAMember(Precision precision) {
+    @CsvSource({"FP32, false", "BF16, false", "FP32, true"})
+    void aSpareLearnsWhileTheOthersStepAndBecomesAMember(Precision precision, boolean sockets) {
         TrainingPlan plan = PLAN.toBuilder().precision(precision).build();
         try (Crew crew = new Crew(plan, 60, NEVER, Optional.empty())) {
+            crew.sockets = sockets;
             List<Member> members = add(crew, 2);
             Member spare = crew.add(2);
             start(crew, members);
