@@ -216,6 +216,11 @@ public final class ClusterProcess implements AutoCloseable {
                 Instrumented.STOP);
         spawn("reachability", ClusterDomainEvent.class, ReachabilityRelay.create(candidate),
                 Instrumented.RESTART);
+        beforeLeaving("candidate-retires", () -> {
+            CompletableFuture<Done> retired = new CompletableFuture<>();
+            candidate.tell(new CandidateActor.Retire(retired));
+            return retired;
+        });
         return candidate;
     }
 

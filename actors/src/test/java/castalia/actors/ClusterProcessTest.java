@@ -122,6 +122,41 @@ class ClusterProcessTest {
     }
 
     @Test
+    void whenTheCoordinatorsProcessLeavesAnotherCandidateTakesTheNextTermAndWorkersFollow() {
+        ClusterProcess first = start("n1", ProcessSettings.Kind.CANDIDATE, List.of());
+        first.join();
+        List<NodeAddress> seed = List.of(first.address());
+        ClusterProcess second = start("n2", ProcessSettings.Kind.CANDIDATE, seed);
+        second.join();
+        ClusterProcess third = start("w1", ProcessSettings.Kind.WORKER, seed);
+        third.join();
+        FakeStorage storage = new FakeStorage();
+        BlockingQueue<Long> terms = new LinkedBlockingQueue<>();
+        FakeLogic logic = new FakeLogic(List.of(), event -> List.of());
+        for (ClusterProcess process : List.of(first, second)) {
+            process.startCandidate(
+                    new RunParts(
+                            term -> {
+                                terms.add(term);
+                                return logic;
+                            },
+                            storage, Tests.BUILD, process.address().toString(), news -> {},
+                            end -> {}),
+                    new Incarnation(process.address().port()));
+        }
+        third.startWorker(new WorkerActor.Parts(
+                new FakeRank(1), new Outlet(), reason -> {}, new WorkerActor.Dropped()));
+        RunEvent registered = new RunEvent.FromWorker(Tests.registered(1));
+        assertThat(Tests.take(terms)).isEqualTo(1);
+        assertThat(Tests.take(logic.events)).isEqualTo(registered);
+        first.close();
+        assertThat(Tests.take(terms)).isEqualTo(2);
+        assertThat(Tests.take(logic.events)).isEqualTo(registered);
+        assertThat(storage.claims)
+                .containsExactly(first.address().toString(), second.address().toString());
+    }
+
+    @Test
     void theYoungerOfTwoNodesOfOneNameIsRefused() {
         ClusterProcess first = start("n1", ProcessSettings.Kind.CANDIDATE, List.of());
         first.join();

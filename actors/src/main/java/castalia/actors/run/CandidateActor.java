@@ -1,5 +1,6 @@
 package castalia.actors.run;
 
+import akka.Done;
 import akka.actor.Address;
 import akka.actor.typed.ActorRef;
 import akka.actor.typed.Behavior;
@@ -15,6 +16,7 @@ import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.watch.ActorRegistry;
 import castalia.actors.watch.Blocking;
 import castalia.actors.watch.Instrumented;
+import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.run.RunResult;
 import castalia.protocol.run.RunStorage;
@@ -22,6 +24,7 @@ import java.time.Duration;
 import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -64,6 +67,15 @@ public final class CandidateActor {
 
     /** Lead now if nobody else does, whoever is first in line. */
     public record Lead() implements Command {}
+
+    /** Hand a worker a message that no coordinator decided on, as fault-injection tests do. */
+    public record Inject(Incarnation to, CoordinatorMessage message) implements Command {}
+
+    /**
+     * Stop, with the coordinator if it is here: its process leaves, and would take its own leaving
+     * for the loss of all workers.
+     */
+    public record Retire(CompletableFuture<Done> retired) implements Command {}
 
     /** A node can be reached no more: if the leader is there, it is lost. */
     public record NodeLost(Address address) implements Command {}
@@ -141,6 +153,11 @@ public final class CandidateActor {
             }
             case Look() -> look();
             case Lead() -> claim(Long.MAX_VALUE);
+            case Inject(Incarnation to, CoordinatorMessage message) -> {
+                if (leading != null) {
+                    leading.tell(new CoordinatorActor.Relay(to, message));
+                }
+            }
             case NodeLost(Address address) -> lost(leaders.stream()
                     .filter(ref -> ref.path().address().equals(address))
                     .findFirst());
@@ -152,6 +169,10 @@ public final class CandidateActor {
                 context.getLog().warn("no term could be claimed: {}", why);
             }
             case Ended(long term, RunResult result) -> ended(term, result);
+            case Retire(CompletableFuture<Done> retired) -> {
+                over = true;
+                return Behaviors.stopped(() -> retired.complete(Done.getInstance()));
+            }
         }
         return Behaviors.same();
     }

@@ -35,16 +35,14 @@ final class FolderRunStorage implements RunStorage {
         this.folder = Storage.attempt(() -> RunFolder.openToShare(path, specification));
     }
 
-    RunFolder folder() {
-        return folder;
-    }
-
-    /** Takes the folder's lock now, so that a folder in use is refused before anything starts. */
-    void lock() {
+    /** Opens a folder and takes its lock now: one in use is refused before anything starts. */
+    static FolderRunStorage lead(Path path, RunSpecification specification) {
+        FolderRunStorage storage = new FolderRunStorage(path, specification);
         Storage.attempt(() -> {
-            folder.lock();
-            return folder;
+            storage.folder.lock();
+            return storage;
         });
+        return storage;
     }
 
     @Override

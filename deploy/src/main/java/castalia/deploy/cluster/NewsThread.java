@@ -2,12 +2,14 @@ package castalia.deploy.cluster;
 
 import castalia.actors.node.AgentNews;
 import castalia.protocol.run.RunNews;
+import java.util.List;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Hands news on from actors, which must not wait, to a listener that may write files or to a
+ * Hands news on from actors, which must not wait, to listeners that may write files or to a
  * terminal. If it is far too slow the oldest news is dropped.
  */
 final class NewsThread implements RunCluster.Listener, AutoCloseable {
@@ -15,7 +17,7 @@ final class NewsThread implements RunCluster.Listener, AutoCloseable {
     private static final int WAITING = 10_000;
     private static final long CLOSE_SECONDS = 10;
 
-    private final RunCluster.Listener listener;
+    private final List<RunCluster.Listener> listeners = new CopyOnWriteArrayList<>();
     private final ThreadPoolExecutor thread = new ThreadPoolExecutor(1, 1, 1, TimeUnit.MINUTES,
             new ArrayBlockingQueue<>(WAITING), run -> {
                 Thread made = new Thread(run, "news");
@@ -23,18 +25,19 @@ final class NewsThread implements RunCluster.Listener, AutoCloseable {
                 return made;
             }, new ThreadPoolExecutor.DiscardOldestPolicy());
 
-    NewsThread(RunCluster.Listener listener) {
-        this.listener = listener;
+    /** Hands news that comes from now on to one more listener. */
+    void add(RunCluster.Listener listener) {
+        listeners.add(listener);
     }
 
     @Override
     public void run(RunNews news) {
-        thread.execute(() -> listener.run(news));
+        thread.execute(() -> listeners.forEach(listener -> listener.run(news)));
     }
 
     @Override
     public void agent(AgentNews news) {
-        thread.execute(() -> listener.agent(news));
+        thread.execute(() -> listeners.forEach(listener -> listener.agent(news)));
     }
 
     /** Lets what came before be heard. */

@@ -21,6 +21,7 @@ import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.run.RunNews;
 import castalia.protocol.run.RunSettings;
+import castalia.protocol.run.RunStorage;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.wire.RunIdentity;
 import java.security.SecureRandom;
@@ -38,6 +39,9 @@ import java.util.function.Consumer;
  * for coordinator; and the page people look at.
  */
 public final class RunCluster implements AutoCloseable {
+
+    /** Folder of the workers' output in a run's folder. */
+    public static final String LOGS = "logs";
 
     private static final SecureRandom RANDOM = new SecureRandom();
     private static final long PICTURE_SECONDS = 3;
@@ -95,20 +99,16 @@ public final class RunCluster implements AutoCloseable {
     /**
      * Starts everything; the run begins when its workers are there.
      *
-     * @throws castalia.protocol.CastaliaException if the folder is in use or another run's, a port
-     *     is in use, or no seed answers
+     * @param storage the run's durable part; stays the caller's
+     * @throws castalia.protocol.CastaliaException if a port is in use or no seed answers
      */
     public RunCluster(
-            TrainingJob training, Settings settings, CastaliaHome home, Listener listener) {
+            TrainingJob training, Settings settings, RunStorage storage, CastaliaHome home,
+            Listener listener) {
         try {
             RunSpecification specification = training.specification();
             String run = RunIdentity.of(specification).hash();
             String build = BuildInfo.ofProgram().build();
-            FolderRunStorage storage =
-                    opened(new FolderRunStorage(settings.job().run(), specification));
-            if (settings.seeds().isEmpty()) {
-                storage.lock();
-            }
             this.view = new RunView(new RunView.Facts(run.substring(0, 12),
                     settings.job().run().toString(), specification.trainSteps(),
                     specification.tokensPerStep(), specification.virtualRanks()),
@@ -135,7 +135,7 @@ public final class RunCluster implements AutoCloseable {
             }
             this.agent = cluster.startAgent(new NodeAgent.Parts(settings.node(), build,
                     settings.workers(), settings.spares(),
-                    new ChildJvms(settings.job().run().resolve("logs"),
+                    new ChildJvms(settings.job().run().resolve(LOGS),
                             (name, life) -> workerArguments(settings, name, life)),
                     RunCluster::incarnation, listener::agent));
         } catch (RuntimeException | Error e) {

@@ -6,8 +6,7 @@ import castalia.checkpoints.CheckpointVerifier;
 import castalia.checkpoints.DigestTrace;
 import castalia.checkpoints.RunFolder;
 import castalia.checkpoints.hub.CastReport;
-import castalia.checkpoints.hub.HubExport;
-import castalia.checkpoints.hub.TensorType;
+import castalia.deploy.model.ModelExport;
 import castalia.deploy.model.StoredModel;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.shell.JsonOption;
@@ -16,21 +15,16 @@ import castalia.deploy.train.ConsoleListener;
 import castalia.deploy.train.ProgressLine;
 import castalia.deploy.train.TrainingJob;
 import castalia.deploy.train.TrainingRun;
-import castalia.protocol.CastaliaException;
-import castalia.protocol.ErrorCode;
 import castalia.protocol.checkpoint.ChunkEntry;
 import castalia.protocol.checkpoint.Manifest;
-import castalia.workers.data.Tokenizer;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
-import java.util.SequencedMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -205,7 +199,7 @@ final class CheckpointCommand {
                     description = "fp32 (default), bf16 or fp16.") String dtype,
             @Mixin JsonOption asJson) {
         PrintWriter out = out(spec);
-        CastReport report = export(run, step(step), target, dtype);
+        CastReport report = ModelExport.write(run, step(step), target, dtype);
         out.printf(Locale.ROOT, "%s: %,d weights as %s%s%n", target, report.elements(), dtype,
                 report.exact()
                 ? ", exact"
@@ -213,31 +207,6 @@ final class CheckpointCommand {
                         report.rounded(), report.overflowed(), report.vanished()));
         asJson.printLast(out, report);
         return 0;
-    }
-
-    /** Exports a run's checkpoint. */
-    static CastReport export(Path run, OptionalLong step, Path target, String dtype) {
-        TensorType type = switch (dtype) {
-            case "fp32" -> TensorType.F32;
-            case "bf16" -> TensorType.BF16;
-            case "fp16" -> TensorType.F16;
-            default -> throw new CastaliaException(
-                    ErrorCode.CONFIG_INVALID, "--dtype " + dtype + " is none of fp32, bf16, fp16");
-        };
-        try (StoredModel model = StoredModel.open(run, step)) {
-            SequencedMap<String, Path> companions = new LinkedHashMap<>();
-            int end = 0;
-            if (model.tokenizer().isPresent()) {
-                companions.put(TrainingJob.TOKENIZER, model.tokenizer().get());
-                try (Tokenizer tokenizer = Tokenizer.load(model.tokenizer().get())) {
-                    end = tokenizer.endOfDocument();
-                }
-            }
-            HubExport.Options options = new HubExport.Options(
-                    type, HubExport.Options.DEFAULT_SHARD_BYTES, end, end, companions);
-            return Storage.attempt(
-                    () -> HubExport.write(target, model.layout(), model.weights(), options));
-        }
     }
 
     @Command(name = "import", description = {

@@ -1,5 +1,7 @@
 package castalia.deploy.command;
 
+import castalia.actors.NodeAddress;
+import castalia.deploy.cluster.ClusterTraining;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.shell.JsonOption;
 import castalia.deploy.train.ConsoleListener;
@@ -7,6 +9,9 @@ import castalia.deploy.train.ProgressLine;
 import castalia.deploy.train.StopSignal;
 import castalia.deploy.train.TrainingJob;
 import castalia.deploy.train.TrainingRun;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.run.RunResult;
 import castalia.protocol.specification.TrainingPlan;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -34,6 +39,7 @@ import picocli.CommandLine.Spec;
             "Examples:",
             "  ./castalia train --config pythia-70m.yml --run runs/70m",
             "  ./castalia train --config pythia-70m.yml --run runs/70m --ranks 2 --threads 2",
+            "  ./castalia train --config pythia-70m.yml --run runs/70m --local 4 --spares 1",
             "  ./castalia train --config pythia-70m.yml --run runs/tuned --init exported/step1000"
         })
 final class TrainCommand implements Callable<Integer> {
@@ -63,6 +69,22 @@ final class TrainCommand implements Callable<Integer> {
             description = "Computing threads of all ranks (default: the file's, else all processors).")
     private @Nullable Integer threads;
 
+    @Option(names = "--local", paramLabel = "N",
+            description = "Train on N worker processes of this machine instead of in this process.")
+    private @Nullable Integer local;
+
+    @Option(names = "--spares", paramLabel = "N", defaultValue = "0",
+            description = "With --local: started processes that wait to take over (default: 0).")
+    private int spares;
+
+    @Option(names = "--port", paramLabel = "PORT", defaultValue = "0",
+            description = "With --local: port of this node's actors (default: any).")
+    private int port;
+
+    @Option(names = "--page-port", paramLabel = "PORT", defaultValue = "0",
+            description = "With --local: port of the live page (default: any).")
+    private int pagePort;
+
     @Option(names = "--init", paramLabel = "FOLDER",
             description = "Start a new run from the weights of a Hugging Face GPTNeoX folder.")
     private @Nullable Path initial;
@@ -81,6 +103,50 @@ final class TrainCommand implements Callable<Integer> {
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
         ProgressLine line = new ProgressLine(out, ProgressLine.onTerminal());
+        return local == null ? inThisProcess(out, line) : onProcesses(out, line, local);
+    }
+
+    private Integer onProcesses(PrintWriter out, ProgressLine line, int workers) {
+        if (ranks != null) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                    "--ranks and --local exclude each other: a worker process hosts one rank");
+        }
+        try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
+                optional(threads), Optional.ofNullable(initial), home)) {
+            introduce(out, job);
+            job.keepTokenizer(run);
+            RunResult result = new ClusterTraining(home, line).train(job,
+                    new ClusterTraining.Request(config, run, Optional.ofNullable(initial), workers,
+                            spares, job.hosting().threads(),
+                            new NodeAddress(ClusterTraining.LOOPBACK, port), pagePort));
+            Report report = switch (result) {
+                case RunResult.Finished(long step, String state, String digest) ->
+                        new Report(run.toString(), step, true, digest, state);
+                case RunResult.Stopped(long step, String state) ->
+                        new Report(run.toString(), step, false, "", state);
+                case RunResult.Failed(ErrorCode code, String message) ->
+                        throw new CastaliaException(code, message);
+                case RunResult.Deposed(long newer) -> throw new CastaliaException(
+                        ErrorCode.PEER_LOST, "another node leads the run since term " + newer);
+            };
+            tell(out, report);
+        }
+        return 0;
+    }
+
+    private void tell(PrintWriter out, Report report) {
+        out.println(report.finished()
+                ? "finished after step " + report.step()
+                : "stopped after step " + report.step() + "; the same command goes on");
+        out.println("state  " + report.state());
+        if (!report.digest().isEmpty()) {
+            out.println("digest " + report.digest());
+        }
+        json.printLast(out, report);
+        out.flush();
+    }
+
+    private Integer inThisProcess(PrintWriter out, ProgressLine line) {
         try (StopSignal stop = new StopSignal(() -> line.say("stopping after this step"));
                 TrainingJob job = TrainingJob.read(
                         config, optional(ranks), optional(threads), Optional.ofNullable(initial),
@@ -91,14 +157,8 @@ final class TrainCommand implements Callable<Integer> {
             try (TrainingRun training = job.open(run, home, listener)) {
                 TrainingRun.Outcome outcome = training.run(stop);
                 line.end();
-                out.println(outcome.finished()
-                        ? "finished after step " + outcome.step()
-                        : "stopped after step " + outcome.step() + "; the same command goes on");
-                out.println("state  " + outcome.last().stateHash());
-                out.println("digest " + outcome.last().digest().hex());
-                json.printLast(out, new Report(run.toString(), outcome.step(), outcome.finished(),
+                tell(out, new Report(run.toString(), outcome.step(), outcome.finished(),
                         outcome.last().digest().hex(), outcome.last().stateHash()));
-                out.flush();
             }
             return 0;
         }

@@ -1,8 +1,11 @@
 package castalia.deploy.demo;
 
 import castalia.checkpoints.CheckpointVerifier;
+import castalia.actors.NodeAddress;
 import castalia.checkpoints.RunFolder;
+import castalia.deploy.cluster.ClusterTraining;
 import castalia.deploy.firstlight.FirstLightCorpus;
+import castalia.deploy.model.ModelExport;
 import castalia.deploy.model.StoredModel;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.shell.Storage;
@@ -19,11 +22,11 @@ import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.model.ModelShape;
+import castalia.protocol.run.RunResult;
 import castalia.workers.data.TextPreparer;
 import castalia.workers.data.Tokenizer;
 import castalia.workers.generation.Generator;
 import castalia.workers.generation.Sampling;
-import castalia.workers.rank.StepReport;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintWriter;
@@ -31,7 +34,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -40,43 +42,52 @@ import java.util.OptionalInt;
 import java.util.OptionalLong;
 
 /**
- * The main job on a bare machine: prepares the shipped text, trains on 2 ranks, stops in the
- * middle, reloads the checkpoint, finishes, writes text, and trains the same run on 1 rank to
- * compare the states.
+ * The main job on a bare machine: prepares the shipped text, trains it on worker processes of a
+ * cluster, kills one of them in the middle of a step, goes on without a pause for people, exports
+ * and reloads the model, writes text, and trains the same run undisturbed to compare the states.
  */
 public final class Demo {
 
     private static final String RESOURCES = "/castalia/first-light/";
     private static final String PROMPT = "And it came to pass";
 
-    private final Path folder;
-    private final int steps;
+    private final Options options;
     private final CastaliaHome home;
     private final PrintWriter out;
     private final ProgressLine line;
 
     /**
-     * Where the two ways of the demo ended.
+     * What is shown.
      *
-     * @param twoRanks state hash of the run on 2 ranks, stopped and resumed in the middle
-     * @param oneRank state hash of the run on 1 rank
+     * @param folder a new folder for everything the demo writes
+     * @param steps steps of the run
+     * @param sabotage whether one bit of one worker's weights is flipped
+     */
+    public record Options(Path folder, int steps, boolean sabotage) {
+
+        /** Worker processes. */
+        static final int WORKERS = 4;
+    }
+
+    /**
+     * Where the two runs ended.
+     *
+     * @param disturbed state hash of the run with the killed worker
+     * @param undisturbed state hash of the same run in one process
      * @param steps completed steps
-     * @param firstLoss loss of the first step
-     * @param lastLoss loss of the last step
+     * @param recovery what the failure cost
      */
     public record Verdict(
-            String twoRanks, String oneRank, long steps, double firstLoss, double lastLoss) {
+            String disturbed, String undisturbed, long steps, Recovery.Cost recovery) {
 
         /** Whether both states are the same, bit for bit. */
         public boolean equal() {
-            return twoRanks.equals(oneRank);
+            return disturbed.equals(undisturbed);
         }
     }
 
-    /** @param folder a new folder for everything the demo writes */
-    public Demo(Path folder, int steps, CastaliaHome home, PrintWriter out) {
-        this.folder = folder;
-        this.steps = steps;
+    public Demo(Options options, CastaliaHome home, PrintWriter out) {
+        this.options = options;
         this.home = home;
         this.out = out;
         this.line = new ProgressLine(out, ProgressLine.onTerminal());
@@ -85,39 +96,68 @@ public final class Demo {
     /** Runs it; empty if it was stopped by a signal. */
     public Optional<Verdict> run() {
         Path config = prepare();
-        List<StepReport> two = new ArrayList<>();
-        Path main = folder.resolve("two-ranks");
-        try (StopSignal stop = new StopSignal(() -> line.say("stopping after this step"))) {
-            out.println("Training on 2 ranks; stopping in the middle.");
-            train(config, main, 2, two, steps / 2, stop);
-            verify(main);
-            out.println("Reloading the checkpoint and going on.");
-            Optional<TrainingRun.Outcome> outcome = train(config, main, 2, two, steps, stop);
-            if (outcome.isEmpty()) {
-                return Optional.empty();
-            }
-            sample(main);
-            out.println("Training the same run on 1 rank, undisturbed, to compare.");
-            List<StepReport> one = new ArrayList<>();
-            Optional<TrainingRun.Outcome> control =
-                    train(config, folder.resolve("one-rank"), 1, one, steps, stop);
-            if (control.isEmpty()) {
-                return Optional.empty();
-            }
-            firstDifference(two, one);
-            return Optional.of(new Verdict(outcome.get().last().stateHash(),
-                    control.get().last().stateHash(), steps, two.getFirst().loss(),
-                    two.getLast().loss()));
+        Path disturbed = options.folder().resolve("disturbed");
+        Recovery recovery = new Recovery(line, options.steps(), options.sabotage());
+        Optional<String> first = onProcesses(config, disturbed, recovery);
+        if (first.isEmpty()) {
+            return Optional.empty();
         }
+        verify(disturbed);
+        sample(export(disturbed));
+        Path undisturbed = options.folder().resolve("undisturbed");
+        out.println("Training the same run undisturbed in this process, on 1 rank, to compare.");
+        Optional<String> second = inThisProcess(config, undisturbed);
+        return second.map(state ->
+                new Verdict(first.get(), state, options.steps(), recovery.cost()));
+    }
+
+    private Optional<String> onProcesses(Path config, Path run, Recovery recovery) {
+        int threads = Runtime.getRuntime().availableProcessors();
+        try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(Options.WORKERS),
+                OptionalInt.of(threads), Optional.empty(), home)) {
+            describe(job);
+            job.keepTokenizer(run);
+            out.println("Training on " + Options.WORKERS + " worker processes and a spare.");
+            out.flush();
+            RunResult result = new ClusterTraining(home, line).train(job,
+                    new ClusterTraining.Request(config, run, Optional.empty(), Options.WORKERS, 1,
+                            threads, new NodeAddress(ClusterTraining.LOOPBACK, 0), 0),
+                    recovery.companion(job));
+            recovery.report();
+            return result instanceof RunResult.Finished(_, String state, _)
+                    ? Optional.of(state) : Optional.empty();
+        }
+    }
+
+    private Optional<String> inThisProcess(Path config, Path run) {
+        try (StopSignal stop = new StopSignal(() -> line.say("stopping after this step"));
+                TrainingJob job = TrainingJob.read(config, OptionalInt.of(1), OptionalInt.empty(),
+                        Optional.empty(), home)) {
+            ConsoleListener console = new ConsoleListener(line, options.steps(), 1, false);
+            try (TrainingRun training = job.open(run, home, console)) {
+                TrainingRun.Outcome outcome = training.run(stop);
+                line.end();
+                return outcome.finished()
+                        ? Optional.of(outcome.last().stateHash()) : Optional.empty();
+            }
+        }
+    }
+
+    /** Writes the model as a Hugging Face folder and gives it. */
+    private Path export(Path run) {
+        Path target = options.folder().resolve("exported");
+        ModelExport.write(run, OptionalLong.empty(), target, "fp32");
+        out.println("exported in Hugging Face layout: " + target);
+        return target;
     }
 
     /** Tokens of the shipped text and the configuration, in the demo's folder. */
     private Path prepare() {
         return Storage.attempt(() -> {
-            Files.createDirectories(folder);
+            Files.createDirectories(options.folder());
             Path tokenizer = copy("tokenizer.json");
             Path corpus = copy("corpus.txt");
-            Path prefix = folder.resolve("tokens");
+            Path prefix = options.folder().resolve("tokens");
             try (Tokenizer loaded = Tokenizer.load(tokenizer)) {
                 TextPreparer.Summary summary = TextPreparer.prepare(List.of(corpus), loaded,
                         new TextPreparer.Options(Optional.of(FirstLightCorpus.SEPARATOR), true),
@@ -129,8 +169,8 @@ public final class Demo {
             String yaml = new String(resource("demo.yml").readAllBytes(), StandardCharsets.UTF_8)
                     .replace("@DATA@", quoted(prefix))
                     .replace("@TOKENIZER@", quoted(tokenizer))
-                    .replace("@STEPS@", Integer.toString(steps));
-            Path config = folder.resolve("demo.yml");
+                    .replace("@STEPS@", Integer.toString(options.steps()));
+            Path config = options.folder().resolve("demo.yml");
             Files.writeString(config, yaml);
             return config;
         });
@@ -141,7 +181,7 @@ public final class Demo {
     }
 
     private Path copy(String name) throws IOException {
-        Path target = folder.resolve(name);
+        Path target = options.folder().resolve(name);
         try (InputStream in = resource(name)) {
             Files.copy(in, target, StandardCopyOption.REPLACE_EXISTING);
         }
@@ -156,26 +196,6 @@ public final class Demo {
         return in;
     }
 
-    /** Trains up to {@code until} completed steps; empty if a signal came. */
-    private Optional<TrainingRun.Outcome> train(
-            Path config, Path run, int ranks, List<StepReport> reports, long until,
-            StopSignal stop) {
-        try (TrainingJob job = TrainingJob.read(
-                config, OptionalInt.of(ranks), OptionalInt.empty(), Optional.empty(), home)) {
-            if (reports.isEmpty() && ranks == 2) {
-                describe(job);
-            }
-            ConsoleListener console = new ConsoleListener(line, steps, ranks, false);
-            try (TrainingRun training =
-                    job.open(run, home, new Recording(console, reports))) {
-                TrainingRun.Outcome outcome = training.run(() -> stop.getAsBoolean()
-                        || training.group().scalars().step() >= until);
-                line.end();
-                return stop.getAsBoolean() ? Optional.empty() : Optional.of(outcome);
-            }
-        }
-    }
-
     private void describe(TrainingJob job) {
         ModelShape shape = job.specification().model();
         out.printf(Locale.ROOT,
@@ -187,8 +207,8 @@ public final class Demo {
                 job.specification().sequence(), shape.vocabulary());
         out.printf(Locale.ROOT,
                 "run    %d steps of %d sequences; %d virtual ranks; everything in %s%n",
-                steps, job.specification().globalBatch(), job.specification().virtualRanks(),
-                folder);
+                options.steps(), job.specification().globalBatch(),
+                job.specification().virtualRanks(), options.folder());
         out.flush();
     }
 
@@ -207,9 +227,10 @@ public final class Demo {
                 report.step(), report.chunks());
     }
 
-    private void sample(Path run) {
-        try (StoredModel model = StoredModel.open(run, OptionalLong.empty());
-                Tokenizer tokenizer = Tokenizer.load(run.resolve(TrainingJob.TOKENIZER));
+    /** Reloads the exported folder and lets it write. */
+    private void sample(Path exported) {
+        try (StoredModel model = StoredModel.open(exported, OptionalLong.empty());
+                Tokenizer tokenizer = Tokenizer.load(exported.resolve(TrainingJob.TOKENIZER));
                 Device device = Wiring.device(home);
                 Arena arena = device.arena();
                 Generator generator = new Generator(ChunkGrid.of(model.layout()), device,
@@ -222,43 +243,6 @@ public final class Demo {
             out.println("text written by the model after so short a training:");
             out.println("  " + PROMPT + text.strip().replace("\n", "\n  ").indent(0).stripTrailing());
             out.flush();
-        }
-    }
-
-    private void firstDifference(List<StepReport> two, List<StepReport> one) {
-        for (int i = 0; i < Math.min(two.size(), one.size()); i++) {
-            if (!two.get(i).stateBefore().equals(one.get(i).stateBefore())) {
-                out.println("the states differ from step " + two.get(i).step() + " on");
-                return;
-            }
-        }
-        out.printf("state digests equal before each of %d steps%n", one.size());
-    }
-
-    /** Keeps the reports. */
-    private record Recording(ConsoleListener console, List<StepReport> reports)
-            implements TrainingRun.Listener {
-
-        @Override
-        public void stepped(StepReport report, double seconds, double tokensPerSecond) {
-            reports.add(report);
-            console.stepped(report, seconds, tokensPerSecond);
-        }
-
-        @Override
-        public void saved(castalia.protocol.checkpoint.Manifest manifest, double seconds) {
-            console.saved(manifest, seconds);
-        }
-
-        @Override
-        public void validated(long step, double loss) {
-            console.validated(step, loss);
-        }
-
-        @Override
-        public void resumed(
-                castalia.protocol.checkpoint.Manifest manifest, List<String> skipped) {
-            console.resumed(manifest, skipped);
         }
     }
 }

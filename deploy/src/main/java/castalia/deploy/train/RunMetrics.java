@@ -33,15 +33,21 @@ public final class RunMetrics implements AutoCloseable {
 
     private record Checkpoint(long step, String checkpoint, double seconds) {}
 
+    /** A step was executed. */
     public void stepped(Step line) {
         log.append(line);
     }
 
+    /** A validation was computed. */
     public void validated(long step, double loss) {
         log.append(new Validation(step, loss));
     }
 
-    /** @param seconds from the step's end to the publication */
+    /**
+     * A checkpoint exists.
+     *
+     * @param seconds from the step's end to the publication
+     */
     public void saved(long step, String stateHash, double seconds) {
         log.append(new Checkpoint(step, stateHash, seconds));
     }

@@ -113,16 +113,26 @@ public record TrainingJob(
     public TrainingRun open(Path folder, CastaliaHome home, TrainingRun.Listener listener) {
         TrainingRun run = new TrainingRun(
                 configuration, specification, data, hosting, folder, initial, home, listener);
+        try {
+            keepTokenizer(folder);
+        } catch (RuntimeException e) {
+            run.close();
+            throw e;
+        }
+        return run;
+    }
+
+    /** Copies the tokenizer into the run's folder, made if absent, unless it is there. */
+    public void keepTokenizer(Path folder) {
         configuration.tokenizer().ifPresent(file -> {
             try {
+                Files.createDirectories(folder);
                 copyTokenizer(Path.of(file), folder);
             } catch (IOException e) {
-                run.close();
                 throw new CastaliaException(ErrorCode.STORAGE_FAILED,
                         "cannot copy the tokenizer into " + folder + ": " + e.getMessage(), e);
             }
         });
-        return run;
     }
 
     private static void copyTokenizer(Path file, Path folder) throws IOException {

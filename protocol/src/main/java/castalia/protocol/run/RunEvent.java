@@ -3,7 +3,6 @@ package castalia.protocol.run;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
-import castalia.protocol.step.ScalarState;
 import java.util.Optional;
 
 /** What happens to a run, as its coordinator learns of it. */
@@ -18,14 +17,8 @@ public sealed interface RunEvent {
     /** So many ranks are wanted now. */
     record TargetChanged(int ranks) implements RunEvent {}
 
-    /**
-     * The answer to {@link RunEffect.FindCheckpoint}.
-     *
-     * @param newest scalar state of the newest whole checkpoint, if any
-     * @param stateHash its SHA-256, empty if there is none
-     */
-    record CheckpointFound(Fence fence, Optional<ScalarState> newest, String stateHash)
-            implements RunEvent {}
+    /** The answer to {@link RunEffect.FindCheckpoint}: the newest whole checkpoint, if any. */
+    record CheckpointFound(Fence fence, Optional<RunStorage.Newest> newest) implements RunEvent {}
 
     /** A manifest is in the catalogue. */
     record Published(long step, String stateHash) implements RunEvent {}

@@ -97,11 +97,14 @@ final class RunGathering {
         if (!(draft.phase instanceof RunPhase.Finding) || !found.fence().equals(draft.fence)) {
             return;
         }
-        Start start = found.newest().isEmpty()
-                ? new Start.Initial() : new Start.Checkpoint(found.newest().get().step());
-        long step = found.newest().map(scalars -> scalars.step()).orElse(0L);
-        found.newest().ifPresent(_ -> draft.published.putIfAbsent(step, found.stateHash()));
-        draft.version = step;
+        Start start = new Start.Initial();
+        draft.version = 0;
+        if (found.newest().isPresent()) {
+            RunStorage.Newest newest = found.newest().get();
+            draft.version = newest.scalars().step();
+            draft.published.putIfAbsent(draft.version, newest.stateHash());
+            start = new Start.Checkpoint(draft.version);
+        }
         planning.anew(draft, start);
     }
 

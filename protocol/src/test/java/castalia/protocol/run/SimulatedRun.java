@@ -197,7 +197,8 @@ final class SimulatedRun {
                     if (sent == term) {
                         happened(new RunEvent.CheckpointFound(fence, published.isEmpty()
                                 ? Optional.empty()
-                                : Optional.of(scalars(published.last())), "hash"));
+                                : Optional.of(new RunStorage.Newest(
+                                        scalars(published.last()), "hash"))));
                     }
                 });
             }
