@@ -114,9 +114,13 @@ final class RankState {
         }
     }
 
+    /** The step of the scalar state is committed: from now on it is only rolled forward. */
+    void commit(Verdict.Apply update) {
+        committed = new Committed(scalars.step(), update);
+    }
+
     /** Applies the committed update to {@code chunks}; returns the learning rate used. */
     double apply(int[] chunks, Verdict.Apply update) {
-        committed = new Committed(scalars.step(), update);
         UpdateRule.Scalars with = rule.after(scalars.appliedUpdates(), update.gradientFactor());
         weightsIncomplete();
         for (int chunk : chunks) {

@@ -19,9 +19,6 @@ import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.step.VirtualRanks;
-import castalia.protocol.step.Vote;
-import castalia.protocol.step.Vote.HeldChunk;
-import castalia.protocol.step.Vote.LossSum;
 import castalia.workers.data.BatchSource;
 import castalia.workers.exchange.Transport;
 import castalia.workers.model.FlatViews;
@@ -30,9 +27,7 @@ import castalia.workers.model.NeoxModel;
 import castalia.workers.state.HeldChunks;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
-import java.util.List;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -56,7 +51,6 @@ public final class TrainingRank implements AutoCloseable {
     /** Version of compute weights of which some are missing or older than others. */
     public static final long INCOMPLETE = -1;
 
-    private final TrainingPlan plan;
     private final ChunkGrid grid;
     private final Device device;
     private final Kernels kernels;
@@ -66,16 +60,16 @@ public final class TrainingRank implements AutoCloseable {
     private final FoldBuffers buffers;
     private final java.lang.foreign.Arena host = java.lang.foreign.Arena.ofShared();
     private final BatchWork work;
+    private final RankStep step;
     private final Deque<Runnable> opened = new ArrayDeque<>();
     private @Nullable GenerationLinks links;
-    private long reductionNanos;
 
     /**
      * Allocates what a rank needs in any generation. {@code device} is closed with it, and also
      * when this fails.
      */
     public TrainingRank(RankSettings settings, Device device) {
-        this.plan = settings.plan();
+        TrainingPlan plan = settings.plan();
         this.grid = settings.grid();
         this.device = device;
         opened.push(device::close);
@@ -98,6 +92,7 @@ public final class TrainingRank implements AutoCloseable {
             opened.push(buffers::close);
             opened.push(this::leave);
             this.work = new BatchWork(plan, model, host);
+            this.step = new RankStep(plan, model, kernels, state, work);
         } catch (RuntimeException | Error e) {
             closeAfter(e);
             throw e;
@@ -302,14 +297,7 @@ public final class TrainingRank implements AutoCloseable {
     /** To be called on all ranks: rounds held weights and gathers everyone's compute weights. */
     public void gather() {
         state.cast(links().heldChunks);
-        exchangeWeights();
-    }
-
-    private void exchangeWeights() {
-        GenerationLinks now = links();
-        now.gather(scalars().step(), compute());
-        state.weightsComplete();
-        now.transport().drain();
+        step.exchangeWeights(links());
     }
 
     /**
@@ -353,24 +341,7 @@ public final class TrainingRank implements AutoCloseable {
      */
     public StepReport step(BatchSource source, Consumer<Verdict.Apply> whenCommitted) {
         gradients(source);
-        Verdict verdict = vote();
-        long start = System.nanoTime();
-        return switch (verdict) {
-            case Verdict.Apply apply -> {
-                whenCommitted.accept(apply);
-                double rate = state.apply(links().heldChunks, apply);
-                exchangeWeights();
-                yield report(apply, rate, System.nanoTime() - start);
-            }
-            case Verdict.Skip skip -> throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED,
-                    "step " + scalars().step() + ": the gradient is not finite (loss " + skip.loss()
-                            + "); the state before the step is unharmed. Lower the learning rate "
-                            + "or resume from an earlier checkpoint");
-            case Verdict.Corrupt corrupt -> throw new CastaliaException(ErrorCode.DEVICE_FAILED,
-                    "step " + scalars().step() + ": ranks " + corrupt.ranks() + " hold different "
-                            + corrupt.what() + "s of chunk " + corrupt.chunk()
-                            + ": memory or processor of one of them is faulty");
-        };
+        return step.carryOut(step.vote(links()), links(), whenCommitted);
     }
 
     /**
@@ -378,53 +349,12 @@ public final class TrainingRank implements AutoCloseable {
      * over all micro-batches of the gradients of their mean losses.
      */
     public void gradients(BatchSource source) {
-        work.requireShape(source);
-        if (weightsVersion() != scalars().step()) {
-            throw new IllegalStateException("compute weights of version " + weightsVersion()
-                    + " for step " + scalars().step());
-        }
-        held().forgetGradients();
-        float scale = (float) (scalars().lossScale() / plan.tokensPerMicroBatch());
-        long step = scalars().step();
-        GenerationLinks now = links();
-        work.startClocks();
-        long start = System.nanoTime();
-        now.reduce(step, (virtualRank, into) -> work.gradient(
-                source, step, virtualRank, into, scale, now::requireCurrent));
-        reductionNanos = System.nanoTime() - start - work.dataNanos();
+        step.gradients(source, links());
     }
 
     /** The finished gradient of a held chunk, valid until the next step. */
     public Buffer finishedGradient(int chunk) {
         return held().finishedGradient(chunk);
-    }
-
-    private Verdict vote() {
-        long start = System.nanoTime();
-        VirtualRanks.Block block = block();
-        int[] heldChunks = links().heldChunks;
-        List<HeldChunk> chunks = new ArrayList<>(heldChunks.length);
-        for (int chunk : heldChunks) {
-            chunks.add(new HeldChunk(chunk, held().digest(chunk), state.squares(chunk, kernels)));
-        }
-        List<LossSum> losses = new ArrayList<>(block.count());
-        for (int v = block.first(); v < block.end(); v++) {
-            losses.add(new LossSum(v, work.lossSum(v)));
-        }
-        double mean = 1 / (scalars().lossScale() * plan.microBatches());
-        Verdict verdict = links().vote(new Vote(rank(), scalars().step(), chunks, losses),
-                plan.tokensPerStep(), mean, plan.optimizer().clip());
-        reductionNanos += System.nanoTime() - start;
-        return verdict;
-    }
-
-    private StepReport report(Verdict.Apply apply, double rate, long optimizerNanos) {
-        long forward = model.takeForwardNanos();
-        long backward = model.takeBackwardNanos();
-        return new StepReport(scalars().step() - 1, apply.loss(), apply.norm(), rate, apply.state(),
-                block().count() * plan.sequencesPerVirtualRank(),
-                new StepReport.Times(work.dataNanos(), forward, backward,
-                        reductionNanos - forward - backward, optimizerNanos));
     }
 
     /**

@@ -6,6 +6,7 @@ import castalia.protocol.identity.Member;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
+import castalia.workers.exchange.AbandonedException;
 import castalia.workers.exchange.DataPlane;
 import castalia.workers.exchange.FrameTag;
 import castalia.workers.rank.TrainingRank;
@@ -23,6 +24,10 @@ import java.util.Queue;
  * gradients is given up; nothing here waits.
  */
 final class Feeder {
+
+    /** Parts of frames of state: a chunk, or what is stored of a step. */
+    static final int CHUNK = 0;
+    static final int STORED = 1;
 
     private static final long BYTES_PER_BOUNDARY = 64L << 20;
 
@@ -72,7 +77,7 @@ final class Feeder {
     private void stored(Pupil pupil, StoredSteps.Step step) {
         try (Arena arena = Arena.ofConfined()) {
             plane.offer(pupil.fence, pupil.member,
-                    tag(FrameTag.Kind.STORED, pupil, step.scalars().step(), 0),
+                    tag(FrameTag.Kind.STATE, pupil, step.scalars().step(), 0, STORED),
                     StoredSteps.encode(step, arena));
         }
     }
@@ -103,16 +108,23 @@ final class Feeder {
             Pupil pupil, int chunk, ScalarState scalars, HeldChunks held, MemorySegment weights) {
         try (Arena arena = Arena.ofConfined()) {
             return plane.offer(pupil.fence, pupil.member,
-                    tag(FrameTag.Kind.STATE, pupil, scalars.step(), chunk),
+                    tag(FrameTag.Kind.STATE, pupil, scalars.step(), chunk, CHUNK),
                     WorkerFrames.state(scalars, held.digest(chunk), arena), weights,
                     held.firstMoment(chunk).segment(), held.secondMoment(chunk).segment());
         }
     }
 
-    /** Between a verdict and its update: sends the gradients of chunks that were sent before. */
+    /**
+     * Between a verdict and its update: sends the gradients of chunks that were sent before. That
+     * the generation is over is no reason not to update.
+     */
     void committed(TrainingRank rank, Verdict.Apply verdict) {
-        pupils.removeIf(pupil -> !pupil.fed.stream()
-                .allMatch(chunk -> update(pupil, chunk, rank, verdict)));
+        try {
+            pupils.removeIf(pupil -> !pupil.fed.stream()
+                    .allMatch(chunk -> update(pupil, chunk, rank, verdict)));
+        } catch (AbandonedException e) {
+            end();
+        }
     }
 
     private boolean update(Pupil pupil, int chunk, TrainingRank rank, Verdict.Apply verdict) {
@@ -120,13 +132,14 @@ final class Feeder {
         StateDigest digest = rank.held().digest(chunk);
         try (Arena arena = Arena.ofConfined()) {
             return plane.offer(pupil.fence, pupil.member,
-                    tag(FrameTag.Kind.UPDATE, pupil, before.step(), chunk),
+                    tag(FrameTag.Kind.UPDATE, pupil, before.step(), chunk, CHUNK),
                     WorkerFrames.update(before, digest, verdict, arena),
                     rank.held().finishedGradient(chunk).segment());
         }
     }
 
-    private static FrameTag tag(FrameTag.Kind kind, Pupil pupil, long step, int chunk) {
-        return new FrameTag(kind, pupil.fence.generation(), step, 0, chunk, 0);
+    private static FrameTag tag(
+            FrameTag.Kind kind, Pupil pupil, long step, int chunk, int part) {
+        return new FrameTag(kind, pupil.fence.generation(), step, 0, chunk, part);
     }
 }

@@ -117,7 +117,10 @@ final class Lessons implements AutoCloseable {
         int chunk = parcel.tag().chunk();
         switch (parcel.tag().kind()) {
             case STATE -> {
-                if (now.wants(chunk)) {
+                if (parcel.tag().part() == Feeder.STORED) {
+                    require(parcel, stored.encodedBytes());
+                    stored.learn(from);
+                } else if (now.wants(chunk)) {
                     long bytes = 4L * grid.chunk(chunk).length();
                     require(parcel, WorkerFrames.STATE_HEADER + 3 * bytes);
                     ScalarState scalars = WorkerFrames.scalars(from, 0);
@@ -136,11 +139,7 @@ final class Lessons implements AutoCloseable {
                             from.asSlice(WorkerFrames.UPDATE_HEADER, bytes));
                 }
             }
-            case STORED -> {
-                require(parcel, stored.encodedBytes());
-                stored.learn(from);
-            }
-            case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS -> throw new
+            case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS, STORED -> throw new
                     IllegalStateException(parcel.tag() + " was offered to a learner");
         }
     }

@@ -185,13 +185,11 @@ public final class WorkerRuntime implements RankRuntime {
     @Override
     public void close() {
         synchronized (gate) {
-            if (!closed) {
-                closed = true;
-                nextTurn();
-                orders.add(new Order(null, turn));
-                parts.plane().close();
-            }
+            closed = true;
+            nextTurn();
+            orders.add(new Order(null, turn));
         }
+        parts.plane().close();
         if (Thread.currentThread() == thread) {
             return;
         }

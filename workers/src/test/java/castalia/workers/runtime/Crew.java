@@ -8,7 +8,6 @@ import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.control.GenerationPlan.Start;
 import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.WorkerMessage;
-import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
@@ -19,6 +18,11 @@ import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
+import castalia.workers.data.BatchShape;
+import castalia.workers.data.BatchSource;
+import castalia.workers.exchange.DataPlane;
+import castalia.workers.exchange.socket.SocketDataPlane;
+import castalia.workers.exchange.socket.SocketSettings;
 import castalia.workers.model.Recomputation;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.StateTransfer;
@@ -37,6 +41,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongPredicate;
 
 /** Workers in one process and a coordinator done by hand. */
@@ -47,6 +52,9 @@ final class Crew implements AutoCloseable {
     final RankSettings settings;
     final ChunkGrid grid;
     final LocalPlanes planes = new LocalPlanes();
+    boolean sockets;
+    /** How long a micro-batch takes to read, so that messages come in time. */
+    int fillMillis;
     final MemoryCheckpoints storage = new MemoryCheckpoints();
     final Map<Member, WorkerRuntime> workers = new HashMap<>();
     final BlockingQueue<WorkerMessage> said = new LinkedBlockingQueue<>();
@@ -68,12 +76,16 @@ final class Crew implements AutoCloseable {
 
     /** A new worker. */
     Member add(int number) {
-        Member member = new Member(new Incarnation(number + 100), "w" + number, "n", number,
-                new Endpoint("127.0.0.1", 1, Optional.empty()));
+        Incarnation life = new Incarnation(number + 100);
+        DataPlane plane = sockets
+                ? SocketDataPlane.open(SocketSettings.of("ab".repeat(32), life, "n", _ -> {}))
+                : planes.plane(life);
+        Member member = new Member(life, "w" + number, "n", number, plane.endpoint());
         WorkerParts parts = new WorkerParts(settings, () -> TinyRun.devices(1).apply(number),
-                planes.plane(member.incarnation()),
+                plane,
                 new WorkerMessage.Registered(member, "run", "nv", "build", "cpu", Fence.NONE),
-                TinyRun.sources(settings.plan(), 1).getFirst(), LONGEST, validation, due, steps,
+                new SlowSource(TinyRun.sources(settings.plan(), 1).getFirst(), fillMillis),
+                LONGEST, validation, due, steps,
                 StateTransfer.drawn(settings, Initialisation.Drawn.published()),
                 storage, said::add, dismissals::add);
         workers.put(member, new WorkerRuntime(parts));
@@ -197,6 +209,32 @@ final class Crew implements AutoCloseable {
     @Override
     public void close() {
         workers.values().forEach(WorkerRuntime::close);
+    }
+
+    /** A source that takes its time. */
+    private record SlowSource(BatchSource source, int millis) implements BatchSource {
+
+        @Override
+        public BatchShape shape() {
+            return source.shape();
+        }
+
+        @Override
+        public int vocabularySize() {
+            return source.vocabularySize();
+        }
+
+        @Override
+        public void fill(long step, int virtualRank, int microBatch, MemorySegment inputs,
+                MemorySegment labels) {
+            LockSupport.parkNanos(millis * 1_000_000L);
+            source.fill(step, virtualRank, microBatch, inputs, labels);
+        }
+
+        @Override
+        public List<String> description() {
+            return source.description();
+        }
     }
 
     /** Checkpoints in memory, by step and chunk. */

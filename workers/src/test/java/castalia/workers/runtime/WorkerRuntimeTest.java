@@ -80,10 +80,13 @@ class WorkerRuntimeTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"FP32, 0", "FP32, 2", "BF16, 1"})
-    void theSurvivorsOfAKilledWorkerGoOnFromMemory(Precision precision, int killed) {
+    @CsvSource({"FP32, 0, false", "FP32, 2, true", "BF16, 1, false"})
+    void theSurvivorsOfAKilledWorkerGoOnFromMemory(
+            Precision precision, int killed, boolean sockets) {
         TrainingPlan plan = PLAN.toBuilder().precision(precision).build();
         try (Crew crew = new Crew(plan, 25, NEVER, Optional.empty())) {
+            crew.sockets = sockets;
+            crew.fillMillis = 3;
             List<Member> members = add(crew, 3);
             start(crew, members);
             crew.awaitStep(4);
@@ -100,9 +103,12 @@ class WorkerRuntimeTest {
         }
     }
 
-    @Test
-    void generationAfterGenerationInTheMiddleOfStepsChangesNoBit() {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void generationAfterGenerationInTheMiddleOfStepsChangesNoBit(boolean sockets) {
         try (Crew crew = crew(30, NEVER)) {
+            crew.sockets = sockets;
+            crew.fillMillis = 3;
             List<Member> members = add(crew, 3);
             start(crew, members);
             for (int i = 1; i < 10; i++) {
@@ -119,10 +125,12 @@ class WorkerRuntimeTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"FP32", "BF16"})
-    void aSpareLearnsWhileTheOthersStepAndBecomesAMember(Precision precision) {
+    @CsvSource({"FP32, false", "BF16, false", "FP32, true"})
+    void aSpareLearnsWhileTheOthersStepAndBecomesAMember(Precision precision, boolean sockets) {
         TrainingPlan plan = PLAN.toBuilder().precision(precision).build();
         try (Crew crew = new Crew(plan, 60, NEVER, Optional.empty())) {
+            crew.sockets = sockets;
+            crew.fillMillis = 3;
             List<Member> members = add(crew, 2);
             Member spare = crew.add(2);
             start(crew, members);
@@ -137,7 +145,7 @@ class WorkerRuntimeTest {
             }
             WorkerMessage.CaughtUp caughtUp = crew.await(WorkerMessage.CaughtUp.class);
             assertThat(caughtUp.worker()).isEqualTo(spare.incarnation());
-            long now = crew.heard(WorkerMessage.Stepped.class).getLast().progress().step() + 5;
+            long now = crew.heard(WorkerMessage.Stepped.class).getLast().progress().step() + 12;
             List<Member> three = List.of(spare, members.get(0), members.get(1));
             three.forEach(m -> crew.send(m, new CoordinatorMessage.Pause(crew.fence, now, false)));
             assertThat(crew.await(WorkerMessage.Paused.class, 3))
@@ -157,6 +165,7 @@ class WorkerRuntimeTest {
     @Test
     void membersLearnChunksThatHaveOneHolder() {
         try (Crew crew = crew(60, NEVER)) {
+            crew.fillMillis = 3;
             List<Member> members = add(crew, 3);
             start(crew, members);
             crew.awaitStep(2);
@@ -174,7 +183,7 @@ class WorkerRuntimeTest {
                         crew.fence, left.get(self), lacking));
             }
             crew.await(WorkerMessage.CaughtUp.class, 2);
-            long now = crew.heard(WorkerMessage.Stepped.class).getLast().progress().step() + 5;
+            long now = crew.heard(WorkerMessage.Stepped.class).getLast().progress().step() + 12;
             left.forEach(m -> crew.send(m, new CoordinatorMessage.Pause(crew.fence, now, false)));
             assertThat(crew.await(WorkerMessage.Paused.class, 2)).allSatisfy(paused ->
                     assertThat(paused.step()).isEqualTo(now));
@@ -190,6 +199,7 @@ class WorkerRuntimeTest {
     @Test
     void aLearnerWithoutRoomIsGivenUpAndTrainingGoesOn() {
         try (Crew crew = crew(20, NEVER)) {
+            crew.fillMillis = 3;
             List<Member> members = add(crew, 1);
             Member spare = crew.add(1);
             start(crew, members);
@@ -228,6 +238,7 @@ class WorkerRuntimeTest {
     void aPauseThatSavesStoresThenStopsAndTheCheckpointGoesOnElsewhere() {
         StateDigest expected = undisturbed(PLAN, 40);
         try (Crew crew = crew(40, NEVER)) {
+            crew.fillMillis = 3;
             List<Member> members = add(crew, 3);
             start(crew, members);
             crew.awaitStep(2);

@@ -118,8 +118,10 @@ class SocketTransportTest {
             Transport transport, ChunkGrid grid, Placement placement, Device device) {
         int elements = Math.toIntExact(grid.layout().elements());
         try (Arena arena = device.arena()) {
-            HeldChunks held =
-                    new HeldChunks(grid, placement, transport.rank(), device.kernels(), arena);
+            HeldChunks held = new HeldChunks(grid, device.kernels(), device::arena);
+            for (int chunk : placement.held(transport.rank())) {
+                held.add(chunk);
+            }
             GradientReducer reducer = new GradientReducer(
                     grid, placement, 5, transport, held, device.kernels(), arena);
             FlatViews[] folded = new FlatViews[reducer.cover().size()];
@@ -134,18 +136,18 @@ class SocketTransportTest {
                     weights.chunk(c).segment().fill((byte) 0);
                 }
             }
-            Buffer[] finished = new Buffer[grid.size()];
             List<byte[]> result = new ArrayList<>();
             for (int step = 0; step < 3; step++) {
-                reducer.reduce(1, step, folded, finished);
+                reducer.reduce(1, step, folded);
                 new WeightGather(grid, placement, transport).gather(1, step, weights);
                 transport.drain();
-                for (Buffer chunk : finished) {
-                    result.add(chunk == null
-                            ? new byte[0] : chunk.segment().toArray(ValueLayout.JAVA_BYTE));
+                for (int chunk : held.chunks()) {
+                    result.add(held.finishedGradient(chunk).segment()
+                            .toArray(ValueLayout.JAVA_BYTE));
                 }
                 result.add(weights.flat().segment().toArray(ValueLayout.JAVA_BYTE));
             }
+            held.close();
             return result;
         }
     }

@@ -1,0 +1,120 @@
+package castalia.workers.rank;
+
+import castalia.kernels.Kernels;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.specification.TrainingPlan;
+import castalia.protocol.step.ScalarState;
+import castalia.protocol.step.Verdict;
+import castalia.protocol.step.VirtualRanks;
+import castalia.protocol.step.Vote;
+import castalia.protocol.step.Vote.HeldChunk;
+import castalia.protocol.step.Vote.LossSum;
+import castalia.workers.data.BatchSource;
+import castalia.workers.model.NeoxModel;
+import castalia.workers.state.HeldChunks;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+
+/** The parts of a step, in order, and their times. */
+final class RankStep {
+
+    private final TrainingPlan plan;
+    private final NeoxModel model;
+    private final Kernels kernels;
+    private final RankState state;
+    private final BatchWork work;
+    private long reductionNanos;
+
+    RankStep(
+            TrainingPlan plan, NeoxModel model, Kernels kernels, RankState state, BatchWork work) {
+        this.plan = plan;
+        this.model = model;
+        this.kernels = kernels;
+        this.state = state;
+        this.work = work;
+    }
+
+    /** Leaves the finished gradient of every held chunk. */
+    void gradients(BatchSource source, GenerationLinks links) {
+        work.requireShape(source);
+        ScalarState scalars = state.scalars();
+        long step = scalars.step();
+        if (state.weightsVersion() != step) {
+            throw new IllegalStateException("compute weights of version " + state.weightsVersion()
+                    + " for step " + step);
+        }
+        state.held().forgetGradients();
+        float scale = (float) (scalars.lossScale() / plan.tokensPerMicroBatch());
+        work.startClocks();
+        long start = System.nanoTime();
+        links.reduce(step, (virtualRank, into) -> work.gradient(
+                source, step, virtualRank, into, scale, links::requireCurrent));
+        reductionNanos = System.nanoTime() - start - work.dataNanos();
+    }
+
+    /** Exchanges votes about the gradients. */
+    Verdict vote(GenerationLinks links) {
+        long start = System.nanoTime();
+        ScalarState scalars = state.scalars();
+        HeldChunks held = state.held();
+        List<HeldChunk> chunks = new ArrayList<>(links.heldChunks.length);
+        for (int chunk : links.heldChunks) {
+            chunks.add(new HeldChunk(chunk, held.digest(chunk), state.squares(chunk, kernels)));
+        }
+        VirtualRanks.Block block = links.block;
+        List<LossSum> losses = new ArrayList<>(block.count());
+        for (int v = block.first(); v < block.end(); v++) {
+            losses.add(new LossSum(v, work.lossSum(v)));
+        }
+        double mean = 1 / (scalars.lossScale() * plan.microBatches());
+        Verdict verdict = links.vote(
+                new Vote(links.transport().rank(), scalars.step(), chunks, losses),
+                plan.tokensPerStep(), mean, plan.optimizer().clip());
+        reductionNanos += System.nanoTime() - start;
+        return verdict;
+    }
+
+    /** Does what all ranks agreed on. */
+    StepReport carryOut(
+            Verdict verdict, GenerationLinks links, Consumer<Verdict.Apply> whenCommitted) {
+        long step = state.scalars().step();
+        return switch (verdict) {
+            case Verdict.Apply apply -> {
+                long start = System.nanoTime();
+                state.commit(apply);
+                whenCommitted.accept(apply);
+                double rate = state.apply(links.heldChunks, apply);
+                exchangeWeights(links);
+                yield report(step, apply, rate, links, System.nanoTime() - start);
+            }
+            case Verdict.Skip skip -> throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED,
+                    "step " + step + ": the gradient is not finite (loss " + skip.loss()
+                            + "); the state before the step is unharmed. Lower the learning rate "
+                            + "or resume from an earlier checkpoint");
+            case Verdict.Corrupt corrupt -> throw new CastaliaException(ErrorCode.DEVICE_FAILED,
+                    "step " + step + ": ranks " + corrupt.ranks() + " hold different "
+                            + corrupt.what() + "s of chunk " + corrupt.chunk()
+                            + ": memory or processor of one of them is faulty");
+        };
+    }
+
+    /** Gathers the compute weights of the scalar state's version. */
+    void exchangeWeights(GenerationLinks links) {
+        links.gather(state.scalars().step(), state.compute());
+        state.weightsComplete();
+        links.transport().drain();
+    }
+
+    private StepReport report(
+            long step, Verdict.Apply apply, double rate, GenerationLinks links,
+            long optimizerNanos) {
+        long forward = model.takeForwardNanos();
+        long backward = model.takeBackwardNanos();
+        return new StepReport(step, apply.loss(), apply.norm(), rate, apply.state(),
+                links.block.count() * plan.sequencesPerVirtualRank(),
+                new StepReport.Times(work.dataNanos(), forward, backward,
+                        reductionNanos - forward - backward, optimizerNanos));
+    }
+}
