@@ -73,7 +73,7 @@ class TrainCommandTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"fp32, 2", "bf16, 1"})
+    @CsvSource("bf16, 2")
     void aRunStoppedAtAnyStepAndResumedOnOtherRanksEndsWithTheSameState(
             String precision, int tensorSlices) throws IOException {
         stopAndResume(precision, tensorSlices);
@@ -81,7 +81,7 @@ class TrainCommandTest {
 
     @Tag("default")
     @ParameterizedTest
-    @CsvSource({"fp32, 1", "bf16, 2"})
+    @CsvSource({"fp32, 1", "fp32, 2", "bf16, 1"})
     void soDoesOneInTheOtherPrecisions(String precision, int tensorSlices) throws IOException {
         stopAndResume(precision, tensorSlices);
     }

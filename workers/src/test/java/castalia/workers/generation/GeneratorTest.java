@@ -58,16 +58,16 @@ class GeneratorTest {
     @CsvSource({"1, FP32", "2, FP32", "1, BF16", "2, BF16"})
     void thePromptIsContinuedTheSameWayEveryTime(int tensorSlices, Precision precision) {
         TrainingPlan plan = plan(tensorSlices, precision);
-        int[] first = with(plan, generator -> generate(generator, PROMPT, 40));
-        assertThat(first).hasSize(44).startsWith(PROMPT);
-        assertThat(Arrays.stream(first).distinct().count()).isGreaterThan(10);
+        int[] first = with(plan, generator -> generate(generator, PROMPT, 18));
+        assertThat(first).hasSize(22).startsWith(PROMPT);
+        assertThat(Arrays.stream(first).distinct().count()).isGreaterThan(8);
         int[] again = with(plan, generator -> {
-            generate(generator, new int[] {1, 2}, 30);
-            return generate(generator, PROMPT, 40);
+            generate(generator, new int[] {1, 2}, 20);
+            return generate(generator, PROMPT, 18);
         });
         assertThat(again).as("after another text").isEqualTo(first);
         int[] other = with(plan, generator ->
-                generator.generate(PROMPT, 40, 102, new Sampling(1, 0, 6), _ -> true));
+                generator.generate(PROMPT, 18, 102, new Sampling(1, 0, 6), _ -> true));
         assertThat(other).as("another seed").isNotEqualTo(first);
     }
 
