@@ -49,7 +49,7 @@ public final class ActorConfiguration {
         keys.put("akka.remote.artery.bind.hostname", settings.listen().host());
         boolean fast = settings.patience() == ProcessSettings.Patience.FAST;
         if (!fast) {
-            keys.put("akka.cluster.failure-detector.acceptable-heartbeat-pause", "2s");
+            keys.put("akka.cluster.failure-detector.acceptable-heartbeat-pause", "10s");
         }
         keys.put(RESOLVER + "stable-after", fast ? "1s" : "7s");
         keys.putAll(downing(settings.eligible()));

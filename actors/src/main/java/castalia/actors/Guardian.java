@@ -37,7 +37,7 @@ final class Guardian {
                 },
                 (c, signal) -> {
                     if (signal instanceof Terminated gone) {
-                        context.getLog().warn("{} stopped", gone.getRef().path());
+                        context.getLog().info("{} stopped", gone.getRef().path());
                     }
                     return Behaviors.same();
                 }));

@@ -48,7 +48,10 @@ public record ProcessSettings(
     public enum Patience {
         /** Unreachable after about 1.2 s, removed after about 3 s. */
         FAST,
-        /** Unreachable after about 2.5 s, removed after about 10 s: for machines that stall. */
+        /**
+         * Unreachable after about 10 s: for machines that stall, as all do where several Java
+         * processes start at once. Recovery does not wait for it.
+         */
         STEADY
     }
 

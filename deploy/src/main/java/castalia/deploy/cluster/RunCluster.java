@@ -25,6 +25,7 @@ import castalia.protocol.run.RunStorage;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.wire.RunIdentity;
 import java.security.SecureRandom;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -46,8 +47,12 @@ public final class RunCluster implements AutoCloseable {
     private static final SecureRandom RANDOM = new SecureRandom();
     private static final long PICTURE_SECONDS = 3;
 
+    /** How long workers that were told that the run is over may take to end by themselves. */
+    private static final Duration GOODBYE = Duration.ofSeconds(5);
+
     private final Deque<AutoCloseable> opened = new ArrayDeque<>();
     private final CompletableFuture<RunParts.End> end = new CompletableFuture<>();
+    private final Children children = new Children();
     private final ClusterProcess cluster;
     private final ActorRef<NodeAgent.Command> agent;
     private final ActorRef<CandidateActor.Command> candidate;
@@ -115,7 +120,7 @@ public final class RunCluster implements AutoCloseable {
                     System::nanoTime);
             this.cluster = opened(ClusterProcess.start(new ProcessSettings(
                     settings.node(), ProcessSettings.Kind.CANDIDATE, settings.listen(),
-                    settings.seeds(), settings.eligible(), build, ProcessSettings.Patience.FAST)));
+                    settings.seeds(), settings.eligible(), build, ProcessSettings.Patience.STEADY)));
             cluster.join();
             this.page = opened(new StatusPage(settings.pagePort(), this::state));
             Consumer<RunNews> news = item -> {
@@ -137,7 +142,10 @@ public final class RunCluster implements AutoCloseable {
                     settings.workers(), settings.spares(),
                     new ChildJvms(settings.job().run().resolve(LOGS),
                             (name, life) -> workerArguments(settings, name, life)),
-                    RunCluster::incarnation, listener::agent));
+                    RunCluster::incarnation, item -> {
+                        children.accept(item);
+                        listener.agent(item);
+                    }));
         } catch (RuntimeException | Error e) {
             closeAfter(e);
             throw e;
@@ -182,9 +190,11 @@ public final class RunCluster implements AutoCloseable {
         return view;
     }
 
-    /** Waits for the end of the run. */
+    /** Waits for the end of the run, and then a moment for this node's workers to end. */
     public RunParts.End await() {
-        return end.join();
+        RunParts.End how = end.join();
+        children.awaitNone(GOODBYE);
+        return how;
     }
 
     /** Asks the run to stop at a step's boundary, with a checkpoint. */

@@ -65,6 +65,11 @@ final class RunBoundaries {
         }
     }
 
+    /** Ends a run that could not reach a boundary in time. */
+    void stopAnyway(RunDraft draft) {
+        draft.end(new RunResult.Stopped(draft.saved(), lastHash(draft)));
+    }
+
     /** Lets members run to a boundary that none of them has passed, as far as known. */
     void drain(RunDraft draft, boolean stopping, String cause) {
         long step = Math.min(draft.version + AHEAD, settings.steps());

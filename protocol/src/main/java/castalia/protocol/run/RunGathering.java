@@ -42,7 +42,9 @@ final class RunGathering {
         draft.fence = draft.fence.next(draft.term);
         draft.learning = RunPhase.Learning.NONE;
         for (RunTimer timer : RunTimer.values()) {
-            draft.cancelTimer(timer);
+            if (timer != RunTimer.STOPPING) {
+                draft.cancelTimer(timer);
+            }
         }
         if (draft.workers.isEmpty()) {
             draft.phase = new RunPhase.Forming();

@@ -32,6 +32,7 @@ import java.util.TreeMap;
  *             a chunk has one holder and none waits     Running     learn, feed among members
  *             all learners caught up                    Draining    pause at a boundary ahead
  *             stop requested                            Draining    pause there and store
+ * any         STOPPING fires                            Ended       stopped where it was saved last
  * Draining    all paused, for a change, or PAUSING      Gathering   new fence; query everybody
  *             all paused and published, to stop         Ended       stopped
  * any         all finished and published                Ended       finished
@@ -93,12 +94,17 @@ public final class RunMachine {
             case RunEvent.StorageFailed(String message) ->
                     draft.end(new RunResult.Failed(ErrorCode.STORAGE_FAILED, message));
             case RunEvent.TimerFired(RunTimer timer, Fence fence) -> {
-                if (timer == RunTimer.FORMING || fence.equals(draft.fence)) {
+                if (timer == RunTimer.FORMING || timer == RunTimer.STOPPING
+                        || fence.equals(draft.fence)) {
                     fired(draft, timer);
                 }
             }
             case RunEvent.StopRequested() -> {
-                draft.stopRequested = true;
+                if (!draft.stopRequested) {
+                    draft.stopRequested = true;
+                    draft.startTimer(RunTimer.STOPPING, RunGathering.atLeast(
+                            settings.patience().pausing().multipliedBy(6), draft, 20));
+                }
                 boundaries.stopIfAsked(draft);
             }
             case RunEvent.Deposed(long newer) -> draft.end(new RunResult.Deposed(newer));
@@ -314,6 +320,7 @@ public final class RunMachine {
                     gathering.gather(draft, "members did not reach the boundary in time");
                 }
             }
+            case STOPPING -> boundaries.stopAnyway(draft);
             case LEARNING -> {
                 Set<Incarnation> slow = draft.learning.waiting();
                 draft.learning = RunPhase.Learning.NONE;

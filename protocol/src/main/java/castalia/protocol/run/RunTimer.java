@@ -11,5 +11,7 @@ public enum RunTimer {
     /** Members reaching the boundary they were told to stop at. */
     PAUSING,
     /** A learner catching up. */
-    LEARNING
+    LEARNING,
+    /** The end of a run that was asked to stop. */
+    STOPPING
 }
