@@ -82,7 +82,7 @@ class ActorConfigurationTest {
                 .isEqualTo(256 << 10);
         assertThat(config.getBoolean("akka.cluster.jmx.enabled")).isFalse();
         assertThat(config.getString("akka.cluster.failure-detector.acceptable-heartbeat-pause"))
-                .isEqualTo("2s");
+                .isEqualTo("10s");
     }
 
     @Test

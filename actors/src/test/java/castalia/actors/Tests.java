@@ -144,9 +144,9 @@ public final class Tests {
         }
 
         @Override
-        public Optional<ScalarState> newestCheckpoint() {
+        public Optional<Newest> newestCheckpoint() {
             fail();
-            return Optional.of(ScalarState.initial());
+            return Optional.of(new Newest(ScalarState.initial(), "hash-0"));
         }
 
         @Override

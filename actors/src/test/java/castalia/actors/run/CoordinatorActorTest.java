@@ -20,6 +20,7 @@ import castalia.protocol.run.RunEffect;
 import castalia.protocol.run.RunEvent;
 import castalia.protocol.run.RunNews;
 import castalia.protocol.run.RunResult;
+import castalia.protocol.run.RunStorage;
 import castalia.protocol.run.RunTimer;
 import castalia.protocol.step.ScalarState;
 import java.time.Duration;
@@ -89,7 +90,8 @@ class CoordinatorActorTest {
         List<RunEvent> events = List.of(Tests.take(logic.events), Tests.take(logic.events),
                 Tests.take(logic.events));
         assertThat(events).containsExactlyInAnyOrder(
-                new RunEvent.CheckpointFound(FENCE, Optional.of(ScalarState.initial())),
+                new RunEvent.CheckpointFound(FENCE,
+                        Optional.of(new RunStorage.Newest(ScalarState.initial(), "hash-0"))),
                 new RunEvent.Published(1, "hash-1"),
                 new RunEvent.TimerFired(RunTimer.GATHERING, FENCE.next(3)));
         assertThat(Tests.take(news)).isEqualTo(new RunNews.Saved(4, "h"));
