@@ -113,7 +113,8 @@ broken_modules() {
 }
 
 run_tests() {
-  local tier=fast strict=no excluded log code stamp lines passed=0 failed=0 skipped=0 outside=0 broken='' module kind line
+  local tier=fast strict=no excluded log code stamp lines module kind line
+  local passed=0 failed=0 skipped=0 outside=0 broken=''
   while [ $# -gt 0 ]; do
     case $1 in
       --tier=*) set -- --tier "${1#--tier=}" "${@:2}" && continue ;;

@@ -162,7 +162,7 @@ class TestCommandTest {
 
         assertThat(strict.code()).as(strict.out()).isZero();
         assertThat(strict.out()).contains("because ../shared/data is absent");
-        assertThat(strict.outLines().getLast()).isEqualTo("2 passed, 0 failed, 1 skipped");
+        assertThat(strict.outLines().getLast()).isEqualTo("3 passed, 0 failed, 1 skipped");
     }
 
     @Test
