@@ -16,6 +16,7 @@ import akka.cluster.MemberStatus;
 import akka.cluster.typed.Cluster;
 import akka.cluster.typed.JoinSeedNodes;
 import castalia.actors.message.CoordinatorTraffic;
+import castalia.actors.message.JobTraffic;
 import castalia.actors.message.NodeSnapshot.TrafficView;
 import castalia.actors.node.AgentNews;
 import castalia.actors.node.NodeAgent;
@@ -34,13 +35,17 @@ import castalia.protocol.ErrorCode;
 import castalia.protocol.identity.Incarnation;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.jspecify.annotations.Nullable;
 
@@ -55,6 +60,9 @@ public final class ClusterProcess implements AutoCloseable {
 
     /** How long a name that a silent node had is waited for. */
     public static final Duration NAME_FREE = Duration.ofSeconds(10);
+
+    /** How long a run's coordinator is looked for. */
+    public static final Duration FIND_RUN = Duration.ofSeconds(15);
 
     private static final Duration SPAWN = Duration.ofSeconds(10);
     private static final Duration CLOSE = Duration.ofSeconds(30);
@@ -116,7 +124,12 @@ public final class ClusterProcess implements AutoCloseable {
      * @throws CastaliaException if no seed answers in time, or another node has the name
      */
     public void join() {
-        join(JOIN, NAME_FREE);
+        join(JOIN);
+    }
+
+    /** As the other, trying the seeds so long. */
+    public void join(Duration limit) {
+        join(limit, NAME_FREE);
     }
 
     void join(Duration limit, Duration nameLimit) {
@@ -130,10 +143,7 @@ public final class ClusterProcess implements AutoCloseable {
         cluster.manager().tell(new JoinSeedNodes(seeds));
         if (!await(limit, () -> cluster.selfMember().status().equals(MemberStatus.up()))) {
             close();
-            throw new CastaliaException(ErrorCode.PEER_LOST, "cannot reach "
-                    + settings.seeds().stream()
-                            .map(NodeAddress::toString)
-                            .collect(Collectors.joining(" or "))
+            throw new CastaliaException(ErrorCode.PEER_LOST, "cannot reach " + seeds()
                     + " within " + limit.toSeconds() + " s; check that a node runs there, of the"
                     + " same build");
         }
@@ -143,6 +153,12 @@ public final class ClusterProcess implements AutoCloseable {
         spawn("inspector", Inspector.Command.class,
                 Inspector.create(registry, settings.name(), ProcessHandle.current().pid()),
                 Instrumented.RESTART);
+    }
+
+    private String seeds() {
+        return settings.seeds().stream()
+                .map(NodeAddress::toString)
+                .collect(Collectors.joining(" or "));
     }
 
     private void requireName(Duration limit) {
@@ -173,12 +189,15 @@ public final class ClusterProcess implements AutoCloseable {
                     || System.nanoTime() > end) {
                 return false;
             }
-            CompletableFuture.runAsync(
-                            () -> {},
-                            CompletableFuture.delayedExecutor(POLL_MILLIS, TimeUnit.MILLISECONDS))
-                    .join();
+            pause(POLL_MILLIS);
         }
         return true;
+    }
+
+    private static void pause(long millis) {
+        CompletableFuture.runAsync(
+                        () -> {}, CompletableFuture.delayedExecutor(millis, TimeUnit.MILLISECONDS))
+                .join();
     }
 
     /** Starts a worker's actor. */
@@ -251,14 +270,61 @@ public final class ClusterProcess implements AutoCloseable {
 
     /** Asks the run's coordinator, wherever it is, to stop the run at a step's boundary. */
     public CompletionStage<Boolean> stopRun() {
-        CompletionStage<Receptionist.Listing> found = AskPattern.ask(system.receptionist(),
-                replyTo -> Receptionist.find(CoordinatorActor.KEY, replyTo),
-                Topology.DEADLINE, system.scheduler());
-        return found.thenApply(listing -> {
-            var coordinators = listing.getServiceInstances(CoordinatorActor.KEY);
+        return coordinators().thenApply(coordinators -> {
             coordinators.forEach(ref -> ref.tell(new CoordinatorTraffic.StopRun()));
             return !coordinators.isEmpty();
         });
+    }
+
+    private CompletionStage<Set<ActorRef<CoordinatorTraffic>>> coordinators() {
+        CompletionStage<Receptionist.Listing> found = AskPattern.ask(system.receptionist(),
+                replyTo -> Receptionist.find(CoordinatorActor.KEY, replyTo),
+                Topology.DEADLINE, system.scheduler());
+        return found.thenApply(listing -> listing.getServiceInstances(CoordinatorActor.KEY));
+    }
+
+    /**
+     * Asks the run's coordinator what the run is; waits until one answers.
+     *
+     * @return what {@link RunParts#job} says there
+     * @throws CastaliaException if no coordinator answers in time, or it is of another build
+     */
+    public String describeRun() {
+        return describeRun(FIND_RUN);
+    }
+
+    String describeRun(Duration limit) {
+        AtomicReference<Optional<JobTraffic>> heard = new AtomicReference<>(Optional.empty());
+        await(limit, () -> {
+            heard.set(askForJob());
+            return heard.get().isPresent();
+        });
+        JobTraffic answer = heard.get().orElseThrow(() -> new CastaliaException(
+                ErrorCode.PEER_LOST, "no run is led at " + seeds()
+                        + ": nobody said within " + limit.toSeconds() + " s what the run is"));
+        return switch (answer) {
+            case JobTraffic.Job(String build, String text) -> {
+                if (!build.equals(settings.build())) {
+                    throw new CastaliaException(ErrorCode.CONFIG_INVALID, "this program is build "
+                            + settings.build() + ", the run's coordinator " + build
+                            + "; start the node from the same build");
+                }
+                yield text;
+            }
+        };
+    }
+
+    private Optional<JobTraffic> askForJob() {
+        return coordinators().toCompletableFuture().join().stream()
+                .flatMap(ref -> {
+                    CompletionStage<JobTraffic> answer = AskPattern.ask(ref,
+                            CoordinatorTraffic.Describe::new, Topology.DEADLINE,
+                            system.scheduler());
+                    return answer.thenApply(Stream::of)
+                            .exceptionally(_ -> Stream.empty()) // it left
+                            .toCompletableFuture().join();
+                })
+                .findFirst();
     }
 
     /** What this process's actors sent to others and received, by kind. */

@@ -68,7 +68,7 @@ class ClusterProcessTest {
             default -> List.of();
         });
         BlockingQueue<RunParts.End> ends = new LinkedBlockingQueue<>();
-        node.startCandidate(new RunParts(term -> logic, new FakeStorage(), Tests.BUILD, "n1",
+        node.startCandidate(new RunParts(term -> logic, new FakeStorage(), Tests.BUILD, "n1", "job",
                 news -> {}, ends::add), new Incarnation(5));
         FakeRank rank = new FakeRank(1);
         Outlet outlet = new Outlet();
@@ -112,7 +112,7 @@ class ClusterProcessTest {
                 start("w1", ProcessSettings.Kind.WORKER, List.of(node.address()));
         other.join();
         FakeLogic logic = new FakeLogic(List.of(), event -> List.of());
-        node.startCandidate(new RunParts(term -> logic, new FakeStorage(), Tests.BUILD, "n1",
+        node.startCandidate(new RunParts(term -> logic, new FakeStorage(), Tests.BUILD, "n1", "job",
                 news -> {}, end -> {}), new Incarnation(5));
         other.startWorker(new WorkerActor.Parts(
                 new FakeRank(1), new Outlet(), reason -> {}, new WorkerActor.Dropped()));
@@ -140,7 +140,7 @@ class ClusterProcessTest {
                                 terms.add(term);
                                 return logic;
                             },
-                            storage, Tests.BUILD, process.address().toString(), news -> {},
+                            storage, Tests.BUILD, process.address().toString(), "job", news -> {},
                             end -> {}),
                     new Incarnation(process.address().port()));
         }
@@ -166,6 +166,30 @@ class ClusterProcessTest {
                 .isInstanceOf(CastaliaException.class)
                 .hasMessageContaining("the node name 'n1' is taken: 127.0.0.1:"
                         + first.address().port() + " has it");
+    }
+
+    @Test
+    void whoJoinsLearnsWhatTheRunIsUnlessItsBuildIsAnother() {
+        ClusterProcess node = start("n1", ProcessSettings.Kind.CANDIDATE, List.of());
+        node.join();
+        ClusterProcess same = start("n2", ProcessSettings.Kind.AGENT, List.of(node.address()));
+        same.join();
+        assertThatThrownBy(() -> same.describeRun(SHORT))
+                .isInstanceOf(CastaliaException.class)
+                .hasMessageContaining("no run is led at " + node.address());
+        FakeLogic logic = new FakeLogic(List.of(), event -> List.of());
+        node.startCandidate(new RunParts(term -> logic, new FakeStorage(), Tests.BUILD, "n1",
+                "what\nand where", news -> {}, end -> {}), new Incarnation(5));
+        assertThat(same.describeRun()).isEqualTo("what\nand where");
+        ClusterProcess other = ClusterProcess.start(new ProcessSettings("n3",
+                ProcessSettings.Kind.AGENT, new NodeAddress("127.0.0.1", 0),
+                List.of(node.address()), 1, "build-2", ProcessSettings.Patience.FAST));
+        open.add(other);
+        other.join();
+        assertThatThrownBy(other::describeRun)
+                .isInstanceOf(CastaliaException.class)
+                .hasMessage("this program is build build-2, the run's coordinator build-1;"
+                        + " start the node from the same build");
     }
 
     @Test

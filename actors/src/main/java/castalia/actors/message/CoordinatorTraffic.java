@@ -30,4 +30,7 @@ public sealed interface CoordinatorTraffic extends Traffic {
 
     /** Stop the run at a step's boundary. */
     record StopRun() implements CoordinatorTraffic {}
+
+    /** Say what the run is. */
+    record Describe(ActorRef<JobTraffic> replyTo) implements CoordinatorTraffic {}
 }

@@ -261,7 +261,7 @@ public final class CandidateActor {
             return; // the winner is followed
         }
         over = true;
-        peers.forEach(peer -> peer.tell(new CandidateTraffic.RunOver(term, result.toString())));
+        peers.forEach(peer -> peer.tell(new CandidateTraffic.RunOver(term, result.words())));
         parts.end().accept(new RunParts.End.Here(result));
     }
 

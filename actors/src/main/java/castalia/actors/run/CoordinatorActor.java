@@ -10,6 +10,7 @@ import akka.actor.typed.javadsl.TimerScheduler;
 import akka.actor.typed.receptionist.Receptionist;
 import akka.actor.typed.receptionist.ServiceKey;
 import castalia.actors.message.CoordinatorTraffic;
+import castalia.actors.message.JobTraffic;
 import castalia.actors.message.WorkerTraffic;
 import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.control.WorkerMessage;
@@ -176,6 +177,8 @@ public final class CoordinatorActor {
             case CoordinatorTraffic.WorkerExited(Incarnation worker, String how) ->
                 gone(worker, how);
             case CoordinatorTraffic.StopRun() -> happen(new RunEvent.StopRequested());
+            case CoordinatorTraffic.Describe(var replyTo) ->
+                replyTo.tell(new JobTraffic.Job(parts.build(), parts.job()));
         }
     }
 
@@ -248,7 +251,7 @@ public final class CoordinatorActor {
         if (result instanceof RunResult.Deposed) {
             leaves = true;
         } else {
-            offers.over(result.toString());
+            offers.over(result.words());
             timers.startSingleTimer("leave", new Leave(), LINGER);
         }
         announce(() -> end.accept(result));

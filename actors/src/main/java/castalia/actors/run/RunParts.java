@@ -12,6 +12,7 @@ import java.util.function.Consumer;
  * @param storage the durable part; {@link RunStorage#newestTerm} is called beside its other methods
  * @param build fingerprint of the program
  * @param label who claims terms, for people
+ * @param job what the run is, for processes that come later; the same on every candidate
  * @param news hears what happens under this process's coordinator
  * @param end hears how the run ended, on every candidate that hears of it
  */
@@ -20,6 +21,7 @@ public record RunParts(
         RunStorage storage,
         String build,
         String label,
+        String job,
         Consumer<RunNews> news,
         Consumer<End> end) {
 

@@ -10,11 +10,13 @@ import castalia.actors.message.AgentTraffic;
 import castalia.actors.message.CandidateTraffic;
 import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.message.InspectorTraffic;
+import castalia.actors.message.JobTraffic;
 import castalia.actors.message.Traffic;
 import castalia.actors.message.WorkerTraffic;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.wire.ControlCodec;
 import castalia.protocol.wire.MalformedMessageException;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /**
@@ -40,9 +42,12 @@ public final class ControlSerializer extends SerializerWithStringManifest {
     private static final String RUN_OVER = "run-over";
     private static final String CANDIDATE_OVER = "candidate-over";
     private static final String INSPECT = "inspect";
+    private static final String DESCRIBE = "describe";
+    private static final String JOB = "job";
 
     private static final List<String> KINDS = List.of(FROM_WORKER, OFFER, EXITED, STOP, WELCOME,
-            FROM_COORDINATOR, ACCEPTED, REFUSED, RUN_OVER, CANDIDATE_OVER, INSPECT);
+            FROM_COORDINATOR, ACCEPTED, REFUSED, RUN_OVER, CANDIDATE_OVER, INSPECT, DESCRIBE,
+            JOB);
 
     /** Counts what has a manifest that nobody here writes. */
     private static final String UNKNOWN = "unknown";
@@ -73,6 +78,8 @@ public final class ControlSerializer extends SerializerWithStringManifest {
             case AgentTraffic.RunOver m -> RUN_OVER;
             case CandidateTraffic.RunOver m -> CANDIDATE_OVER;
             case InspectorTraffic.Inspect m -> INSPECT;
+            case CoordinatorTraffic.Describe m -> DESCRIBE;
+            case JobTraffic.Job m -> JOB;
         };
     }
 
@@ -120,6 +127,9 @@ public final class ControlSerializer extends SerializerWithStringManifest {
             case AgentTraffic.RunOver m -> out.text(m.how());
             case CandidateTraffic.RunOver m -> out.number(m.term()).text(m.how());
             case InspectorTraffic.Inspect m -> out.text(path(m.replyTo()));
+            case CoordinatorTraffic.Describe m -> out.text(path(m.replyTo()));
+            case JobTraffic.Job m ->
+                out.text(m.build()).rest(m.text().getBytes(StandardCharsets.UTF_8));
         }
         return out.bytes();
     }
@@ -161,6 +171,9 @@ public final class ControlSerializer extends SerializerWithStringManifest {
             case RUN_OVER -> new AgentTraffic.RunOver(in.text());
             case CANDIDATE_OVER -> new CandidateTraffic.RunOver(in.number(), in.text());
             case INSPECT -> new InspectorTraffic.Inspect(ref(in.text()));
+            case DESCRIBE -> new CoordinatorTraffic.Describe(ref(in.text()));
+            case JOB -> new JobTraffic.Job(
+                    in.text(), new String(in.rest(), StandardCharsets.UTF_8));
             default -> throw new IllegalArgumentException("a kind of message nobody knows");
         };
         in.end();

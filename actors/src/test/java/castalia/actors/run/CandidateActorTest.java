@@ -45,7 +45,7 @@ class CandidateActorTest {
                     terms.add(term);
                     return logic;
                 },
-                storage, Tests.BUILD, label, news -> {}, ends::add);
+                storage, Tests.BUILD, label, "job", news -> {}, ends::add);
         return kit.spawn(
                 CandidateActor.create(registry, parts, new Incarnation(1), () -> first), label);
     }
@@ -83,7 +83,7 @@ class CandidateActorTest {
         listed().tell(new CoordinatorTraffic.StopRun());
         assertThat(List.of(Tests.take(ends), Tests.take(ends))).containsExactlyInAnyOrder(
                 new RunParts.End.Here(new RunResult.Stopped(7, "h")),
-                new RunParts.End.Elsewhere(1, new RunResult.Stopped(7, "h").toString()));
+                new RunParts.End.Elsewhere(1, new RunResult.Stopped(7, "h").words()));
         kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(3));
         assertThat(storage.claims).containsExactly("a");
     }

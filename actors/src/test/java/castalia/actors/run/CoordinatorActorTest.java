@@ -51,7 +51,7 @@ class CoordinatorActorTest {
 
     private ActorRef<CoordinatorActor.Command> spawn(FakeLogic logic) {
         RunParts parts = new RunParts(
-                term -> logic, storage, Tests.BUILD, "test", news::add, end -> {});
+                term -> logic, storage, Tests.BUILD, "test", "job", news::add, end -> {});
         return kit.spawn(CoordinatorActor.create(parts, 3, results::add));
     }
 

@@ -13,6 +13,7 @@ import castalia.actors.message.AgentTraffic;
 import castalia.actors.message.CandidateTraffic;
 import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.message.InspectorTraffic;
+import castalia.actors.message.JobTraffic;
 import castalia.actors.message.NodeSnapshot;
 import castalia.actors.message.NodeSnapshot.TrafficView;
 import castalia.actors.message.Traffic;
@@ -48,6 +49,7 @@ class ControlSerializerTest {
         ActorRef<CoordinatorTraffic> coordinator =
                 KIT.createTestProbe(CoordinatorTraffic.class).getRef();
         ActorRef<AgentTraffic> agent = KIT.createTestProbe(AgentTraffic.class).getRef();
+        ActorRef<JobTraffic> joining = KIT.createTestProbe(JobTraffic.class).getRef();
         ActorRef<NodeSnapshot> page = KIT.createTestProbe(NodeSnapshot.class).getRef();
         return List.of(
                 new CoordinatorTraffic.FromWorker(Tests.registered(9), worker),
@@ -60,7 +62,9 @@ class ControlSerializerTest {
                 new AgentTraffic.Refused("another π"),
                 new AgentTraffic.RunOver("finished"),
                 new CandidateTraffic.RunOver(7, "finished"),
-                new InspectorTraffic.Inspect(page));
+                new InspectorTraffic.Inspect(page),
+                new CoordinatorTraffic.Describe(joining),
+                new JobTraffic.Job("build", "run=/π".repeat(JobTraffic.MOST_BYTES / 7)));
     }
 
     @Test
@@ -126,6 +130,18 @@ class ControlSerializerTest {
         assertThatThrownBy(() -> SERIALIZATION.serialize(message).get())
                 .isInstanceOf(RefusedMessageException.class)
                 .hasMessageContaining("exceeds");
+    }
+
+    @Test
+    void aJobThatIsTooLongIsRefusedByWhoSaysItAndByWhoHearsIt() {
+        assertThatThrownBy(() -> new JobTraffic.Job("b", "x".repeat(JobTraffic.MOST_BYTES + 1)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("65537 bytes");
+        byte[] bytes = new byte[2 + JobTraffic.MOST_BYTES + 1];
+        assertThatThrownBy(() ->
+                        SERIALIZATION.deserialize(bytes, ControlSerializer.IDENTIFIER, "job").get())
+                .isInstanceOf(RefusedMessageException.class)
+                .hasMessageContaining("65537 bytes");
     }
 
     @Test

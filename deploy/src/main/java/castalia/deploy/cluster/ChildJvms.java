@@ -4,6 +4,7 @@ import castalia.actors.node.WorkerProcesses;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.identity.Incarnation;
+import java.io.File;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
@@ -12,6 +13,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletionStage;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Starts this program again as child processes, with this process's own Java options. A child's
@@ -26,6 +29,7 @@ final class ChildJvms implements WorkerProcesses {
     private static final List<String> HEAP = List.of("-XX:+UseSerialGC", "-Xms32m", "-Xmx1g");
 
     private final Path logs;
+    private final Path working;
     private final Arguments arguments;
 
     /** What a worker is started with. */
@@ -34,16 +38,22 @@ final class ChildJvms implements WorkerProcesses {
         List<String> of(String name, Incarnation incarnation);
     }
 
-    /** @param logs folder for the children's output, made if absent */
-    ChildJvms(Path logs, Arguments arguments) {
+    /**
+     * Starts none yet.
+     *
+     * @param logs folder for the children's output, made if absent
+     * @param working folder the children work in, where it exists; else they work in this process's
+     */
+    ChildJvms(Path logs, Path working, Arguments arguments) {
         this.logs = logs;
+        this.working = working;
         this.arguments = arguments;
     }
 
     @Override
     public Handle start(String name, Incarnation incarnation) {
         Path log = logs.resolve(name + "-" + incarnation + ".log");
-        Process process = launch(arguments.of(name, incarnation), log);
+        Process process = launch(arguments.of(name, incarnation), working, log);
         return new Handle() {
             @Override
             public long pid() {
@@ -68,25 +78,35 @@ final class ChildJvms implements WorkerProcesses {
     }
 
     /** Starts the program with a command line; the child ends when this process does. */
-    static Process launch(List<String> command, Path log) {
+    static Process launch(List<String> command, Path working, Path log) {
         List<String> line = new ArrayList<>();
         line.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(ChildJvms::inherited)
                 .forEach(line::add);
         line.addAll(HEAP);
-        line.addAll(List.of("-cp", System.getProperty("java.class.path"), MAIN));
+        line.addAll(List.of("-cp", classPath(), MAIN));
         line.addAll(command);
         try {
             Files.createDirectories(Optional.ofNullable(log.getParent()).orElse(Path.of(".")));
-            return new ProcessBuilder(line)
+            ProcessBuilder builder = new ProcessBuilder(line)
                     .redirectErrorStream(true)
-                    .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()))
-                    .start();
+                    .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()));
+            if (Files.isDirectory(working)) {
+                builder.directory(working.toFile());
+            }
+            return builder.start();
         } catch (IOException e) {
             throw new CastaliaException(ErrorCode.STORAGE_FAILED,
                     "cannot start a process with output to " + log + ": " + e.getMessage(), e);
         }
+    }
+
+    /** Ours, wherever the child works. */
+    private static String classPath() {
+        return Stream.of(System.getProperty("java.class.path").split(File.pathSeparator))
+                .map(entry -> Path.of(entry).toAbsolutePath().toString())
+                .collect(Collectors.joining(File.pathSeparator));
     }
 
     /** Memory is a child's own matter, and one debugger's port cannot be listened on twice. */

@@ -2,7 +2,6 @@ package castalia.deploy.cluster;
 
 import castalia.actors.NodeAddress;
 import castalia.actors.run.RunParts;
-import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.ProgressLine;
 import castalia.deploy.train.RunMetrics;
 import castalia.deploy.train.StopSignal;
@@ -26,7 +25,6 @@ public final class ClusterTraining {
     private static final String NODE = "node0";
     private static final int MOST_SPARES = 64;
 
-    private final CastaliaHome home;
     private final ProgressLine line;
 
     /**
@@ -51,8 +49,7 @@ public final class ClusterTraining {
             NodeAddress listen,
             int pagePort) {}
 
-    public ClusterTraining(CastaliaHome home, ProgressLine line) {
-        this.home = home;
+    public ClusterTraining(ProgressLine line) {
         this.line = line;
     }
 
@@ -76,15 +73,15 @@ public final class ClusterTraining {
                 request.run().toAbsolutePath(), request.initial().map(Path::toAbsolutePath),
                 request.workers(), Path.of("").toAbsolutePath());
         RunCluster.Settings settings = new RunCluster.Settings(job, NODE, request.listen(),
-                List.of(), 1, request.workers(), request.spares(), request.threads(),
+                request.workers(), request.spares(), request.threads(),
                 request.pagePort());
         AtomicReference<RunCluster> running = new AtomicReference<>();
         try (StopSignal stop = new StopSignal(() -> stop(running.get()));
                 FolderRunStorage storage = FolderRunStorage.lead(job.run(), specification);
-                RunMetrics metrics = new RunMetrics(job.run());
+                RunMetrics metrics = RunMetrics.open(job.run());
                 NewsThread news = new NewsThread();
                 RunCluster cluster =
-                        new RunCluster(training, settings, storage, home, news)) {
+                        RunCluster.begin(training, settings, storage, news)) {
             news.add(new ClusterConsole(line, metrics, specification.trainSteps(),
                     specification.tokensPerStep(), System::nanoTime));
             running.set(cluster);

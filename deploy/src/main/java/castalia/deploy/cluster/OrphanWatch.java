@@ -8,12 +8,12 @@ import java.io.InputStream;
  * Ends a process within a moment of losing its parent, however the parent ended: its end of the
  * pipe to our standard input closes with it.
  */
-final class OrphanWatch {
+public final class OrphanWatch {
 
     private OrphanWatch() {}
 
     /** Watches {@code parent}, on which nothing is ever written. */
-    static void start(InputStream parent) {
+    public static void start(InputStream parent) {
         Thread thread = new Thread(() -> {
             try {
                 while (parent.read() >= 0) {

@@ -13,7 +13,6 @@ import castalia.actors.watch.Topology;
 import castalia.deploy.console.RunView;
 import castalia.deploy.console.StatusPage;
 import castalia.deploy.shell.BuildInfo;
-import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.TrainingJob;
 import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.identity.Incarnation;
@@ -32,6 +31,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
@@ -43,6 +43,12 @@ public final class RunCluster implements AutoCloseable {
 
     /** Folder of the workers' output in a run's folder. */
     public static final String LOGS = "logs";
+
+    /**
+     * Nodes come and go, so that no number of them is known that all processes could agree on. Two
+     * says: the oldest decides who goes on, and may be lost.
+     */
+    static final int ELIGIBLE = 2;
 
     private static final SecureRandom RANDOM = new SecureRandom();
     private static final long PICTURE_SECONDS = 3;
@@ -65,8 +71,6 @@ public final class RunCluster implements AutoCloseable {
      * @param job the run
      * @param node its name, unique in the cluster
      * @param listen where its actors listen
-     * @param seeds nodes to join; empty to begin a cluster and lead the run
-     * @param eligible nodes of the cluster that may coordinate
      * @param workers worker processes it keeps running
      * @param spares worker processes besides
      * @param threads computing threads of all its workers
@@ -76,15 +80,12 @@ public final class RunCluster implements AutoCloseable {
             RunJob job,
             String node,
             NodeAddress listen,
-            List<NodeAddress> seeds,
-            int eligible,
             int workers,
             int spares,
             int threads,
             int pagePort) {
 
         public Settings {
-            seeds = List.copyOf(seeds);
             if (workers < 0 || spares < 0) {
                 throw new IllegalArgumentException(workers + " workers and " + spares + " spares");
             }
@@ -102,15 +103,43 @@ public final class RunCluster implements AutoCloseable {
     }
 
     /**
-     * Starts everything; the run begins when its workers are there.
+     * Begins a cluster and starts everything; the run begins when its workers are there.
      *
      * @param storage the run's durable part; stays the caller's
-     * @throws castalia.protocol.CastaliaException if a port is in use or no seed answers
+     * @throws castalia.protocol.CastaliaException if a port is in use
      */
-    public RunCluster(
-            TrainingJob training, Settings settings, RunStorage storage, CastaliaHome home,
+    public static RunCluster begin(
+            TrainingJob training, Settings settings, RunStorage storage, Listener listener) {
+        ClusterProcess cluster = process(settings.node(), settings.listen(), List.of());
+        cluster.join();
+        return new RunCluster(cluster, true, training, settings, storage, listener);
+    }
+
+    /** Takes part in a run whose cluster this process joined. The process becomes the node's. */
+    static RunCluster join(
+            ClusterProcess joined, TrainingJob training, Settings settings, RunStorage storage,
             Listener listener) {
+        return new RunCluster(joined, false, training, settings, storage, listener);
+    }
+
+    /**
+     * A node's process, which has not joined yet.
+     *
+     * @param seeds nodes to join; empty to begin a cluster
+     */
+    static ClusterProcess process(String node, NodeAddress listen, List<NodeAddress> seeds) {
+        return ClusterProcess.start(new ProcessSettings(node, ProcessSettings.Kind.CANDIDATE,
+                listen, seeds, ELIGIBLE, BuildInfo.ofProgram().build(),
+                ProcessSettings.Patience.STEADY));
+    }
+
+    private RunCluster(
+            ClusterProcess process, boolean leads, TrainingJob training, Settings settings,
+            RunStorage storage, Listener listener) {
         try {
+            this.cluster = opened(process);
+            cluster.ended().thenAccept(_ -> end.complete(new RunParts.End.GaveUp(
+                    "this process was removed from the cluster")));
             RunSpecification specification = training.specification();
             String run = RunIdentity.of(specification).hash();
             String build = BuildInfo.ofProgram().build();
@@ -118,10 +147,6 @@ public final class RunCluster implements AutoCloseable {
                     settings.job().run().toString(), specification.trainSteps(),
                     specification.tokensPerStep(), specification.virtualRanks()),
                     System::nanoTime);
-            this.cluster = opened(ClusterProcess.start(new ProcessSettings(
-                    settings.node(), ProcessSettings.Kind.CANDIDATE, settings.listen(),
-                    settings.seeds(), settings.eligible(), build, ProcessSettings.Patience.STEADY)));
-            cluster.join();
             this.page = opened(new StatusPage(settings.pagePort(), this::state));
             Consumer<RunNews> news = item -> {
                 view.accept(item);
@@ -133,14 +158,14 @@ public final class RunCluster implements AutoCloseable {
                     specification.virtualRanks(), settings.job().ranks(),
                     specification.trainSteps(), RunSettings.Patience.USUAL);
             this.candidate = cluster.startCandidate(new RunParts(
-                    term -> new MachineLogic(machine, term), storage, build, settings.node(), news,
-                    end::complete), incarnation());
-            if (settings.seeds().isEmpty()) {
+                    term -> new MachineLogic(machine, term), storage, build, settings.node(),
+                    settings.job().text(), news, end::complete), incarnation());
+            if (leads) {
                 candidate.tell(new CandidateActor.Lead());
             }
             this.agent = cluster.startAgent(new NodeAgent.Parts(settings.node(), build,
                     settings.workers(), settings.spares(),
-                    new ChildJvms(settings.job().run().resolve(LOGS),
+                    new ChildJvms(settings.job().run().resolve(LOGS), settings.job().working(),
                             (name, life) -> workerArguments(settings, name, life)),
                     RunCluster::incarnation, item -> {
                         children.accept(item);
@@ -188,6 +213,11 @@ public final class RunCluster implements AutoCloseable {
     /** The run as this node knows it. */
     public RunView view() {
         return view;
+    }
+
+    /** Completes when the run ended, or this process cannot take part any more. */
+    CompletionStage<RunParts.End> ended() {
+        return end;
     }
 
     /** Waits for the end of the run, and then a moment for this node's workers to end. */

@@ -115,7 +115,7 @@ final class TrainCommand implements Callable<Integer> {
                 optional(threads), Optional.ofNullable(initial), home)) {
             introduce(out, job);
             job.keepTokenizer(run);
-            RunResult result = new ClusterTraining(home, line).train(job,
+            RunResult result = new ClusterTraining(line).train(job,
                     new ClusterTraining.Request(config, run, Optional.ofNullable(initial), workers,
                             spares, job.hosting().threads(),
                             new NodeAddress(ClusterTraining.LOOPBACK, port), pagePort));

@@ -4,6 +4,7 @@ import castalia.checkpoints.CheckpointVerifier;
 import castalia.actors.NodeAddress;
 import castalia.checkpoints.RunFolder;
 import castalia.deploy.cluster.ClusterTraining;
+import castalia.deploy.cluster.Standby;
 import castalia.deploy.firstlight.FirstLightCorpus;
 import castalia.deploy.model.ModelExport;
 import castalia.deploy.model.StoredModel;
@@ -114,15 +115,17 @@ public final class Demo {
     private Optional<String> onProcesses(Path config, Path run, Recovery recovery) {
         int threads = Runtime.getRuntime().availableProcessors();
         try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(Options.WORKERS),
-                OptionalInt.of(threads), Optional.empty(), home)) {
+                OptionalInt.of(threads), Optional.empty(), home);
+                Standby standby = new Standby(line, run)) {
             describe(job);
             job.keepTokenizer(run);
-            out.println("Training on " + Options.WORKERS + " worker processes and a spare.");
+            out.println("Training on " + Options.WORKERS + " worker processes and a spare; one more"
+                    + " process stands by to lead.");
             out.flush();
-            RunResult result = new ClusterTraining(home, line).train(job,
+            RunResult result = new ClusterTraining(line).train(job,
                     new ClusterTraining.Request(config, run, Optional.empty(), Options.WORKERS, 1,
                             threads, new NodeAddress(ClusterTraining.LOOPBACK, 0), 0),
-                    recovery.companion(job));
+                    recovery.companion(job), standby);
             recovery.report();
             return result instanceof RunResult.Finished(_, String state, _)
                     ? Optional.of(state) : Optional.empty();

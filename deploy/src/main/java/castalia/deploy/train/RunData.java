@@ -33,11 +33,12 @@ public final class RunData implements AutoCloseable {
     }
 
     /**
-     * Opens what a configuration names; relative paths start at the working folder.
+     * Opens what a configuration names.
      *
+     * @param working where relative paths start
      * @throws castalia.workers.data.DataException if a file is missing or damaged
      */
-    public static RunData open(TrainingConfiguration configuration) {
+    public static RunData open(TrainingConfiguration configuration, Path working) {
         TrainingPlan plan = configuration.plan();
         BatchShape shape = Wiring.batches(plan);
         long trainSamples = Splits.requested(
@@ -53,19 +54,19 @@ public final class RunData implements AutoCloseable {
                         new SyntheticBatches(shape, plan.model().vocabulary(), plan.seed()),
                         Optional.empty(), files);
                 case DataSource.Files(var trainFiles, var validFiles, _) -> {
-                    TokenFile file = open(only("train-data-paths", trainFiles), files);
+                    TokenFile file = open(only("train-data-paths", trainFiles), working, files);
                     BatchSource train =
                             batches(file, 0, file.sequences(), trainSamples, plan, shape);
                     Optional<BatchSource> valid = Optional.empty();
                     if (!validFiles.isEmpty()) {
-                        TokenFile other = open(only("valid-data-paths", validFiles), files);
+                        TokenFile other = open(only("valid-data-paths", validFiles), working, files);
                         valid = Optional.of(
                                 batches(other, 0, other.sequences(), validSamples, plan, shape));
                     }
                     yield new RunData(train, valid, files);
                 }
                 case DataSource.Split(String path, String split) -> {
-                    TokenFile file = open(path, files);
+                    TokenFile file = open(path, working, files);
                     Splits.Parts parts = Splits.parse(split, file.sequences());
                     BatchSource train = batches(file, 0, parts.valid(), trainSamples, plan, shape);
                     Optional<BatchSource> valid = parts.test() > parts.valid()
@@ -92,8 +93,8 @@ public final class RunData implements AutoCloseable {
         return paths.getFirst().path();
     }
 
-    private static TokenFile open(String path, List<TokenFile> files) {
-        TokenFile file = TokenFile.open(Path.of(path));
+    private static TokenFile open(String path, Path working, List<TokenFile> files) {
+        TokenFile file = TokenFile.open(working.resolve(path));
         files.add(file);
         return file;
     }

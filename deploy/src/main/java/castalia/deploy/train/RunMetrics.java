@@ -1,17 +1,41 @@
 package castalia.deploy.train;
 
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /** The lines of a run's {@code metrics.jsonl}. */
 public final class RunMetrics implements AutoCloseable {
 
     private static final String FILE = "metrics.jsonl";
 
-    private final MetricsLog log;
+    private final Path file;
+    private @Nullable MetricsLog log;
 
-    /** @param run the run's folder */
-    public RunMetrics(Path run) {
-        this.log = new MetricsLog(run.resolve(FILE));
+    private RunMetrics(Path run) {
+        this.file = run.resolve(FILE);
+    }
+
+    /**
+     * Opens the file now.
+     *
+     * @param run the run's folder
+     */
+    public static RunMetrics open(Path run) {
+        RunMetrics metrics = new RunMetrics(run);
+        metrics.log();
+        return metrics;
+    }
+
+    /** Opens the file when there is a line for it: until then another process may write it. */
+    public static RunMetrics later(Path run) {
+        return new RunMetrics(run);
+    }
+
+    private synchronized MetricsLog log() {
+        if (log == null) {
+            log = new MetricsLog(file);
+        }
+        return log;
     }
 
     /** A step's line; the names of its components are those of the file. */
@@ -35,12 +59,12 @@ public final class RunMetrics implements AutoCloseable {
 
     /** A step was executed. */
     public void stepped(Step line) {
-        log.append(line);
+        log().append(line);
     }
 
     /** A validation was computed. */
     public void validated(long step, double loss) {
-        log.append(new Validation(step, loss));
+        log().append(new Validation(step, loss));
     }
 
     /**
@@ -49,11 +73,13 @@ public final class RunMetrics implements AutoCloseable {
      * @param seconds from the step's end to the publication
      */
     public void saved(long step, String stateHash, double seconds) {
-        log.append(new Checkpoint(step, stateHash, seconds));
+        log().append(new Checkpoint(step, stateHash, seconds));
     }
 
     @Override
-    public void close() {
-        log.close();
+    public synchronized void close() {
+        if (log != null) {
+            log.close();
+        }
     }
 }

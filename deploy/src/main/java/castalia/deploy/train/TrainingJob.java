@@ -51,14 +51,29 @@ public record TrainingJob(
             OptionalInt threads,
             Optional<Path> initial,
             CastaliaHome home) {
+        return read(file, ranks, threads, initial, Path.of(""), home);
+    }
+
+    /**
+     * As the other.
+     *
+     * @param working where relative paths of the configuration start
+     */
+    public static TrainingJob read(
+            Path file,
+            OptionalInt ranks,
+            OptionalInt threads,
+            Optional<Path> initial,
+            Path working,
+            CastaliaHome home) {
         Problems problems = new Problems();
-        TrainingConfiguration read = NeoxYaml.read(file, tokenizerSize(), problems);
+        TrainingConfiguration read = NeoxYaml.read(file, tokenizerSize(working), problems);
         problems.warnings().forEach(w -> System.err.println("castalia: warning: " + w));
         TrainingConfiguration configuration = initial.isEmpty()
                 ? read
                 : startingFrom(read, RunCheckpoints.hashOf(initial.get()));
         Hosting hosting = hosting(configuration, ranks, threads);
-        RunData data = RunData.open(configuration);
+        RunData data = RunData.open(configuration, working);
         try {
             String version = numericVersion(hosting, home);
             RunSpecification specification =
@@ -98,12 +113,12 @@ public record TrainingJob(
     }
 
     /** Asks the tokenizer file itself. */
-    private static TokenizerSize tokenizerSize() {
+    private static TokenizerSize tokenizerSize(Path working) {
         return file -> {
             if (file.isEmpty()) {
                 return TokenizerSize.unknown().of(file);
             }
-            try (Tokenizer tokenizer = Tokenizer.load(Path.of(file.get()))) {
+            try (Tokenizer tokenizer = Tokenizer.load(working.resolve(file.get()))) {
                 return tokenizer.vocabularySize();
             }
         };

@@ -95,7 +95,7 @@ public final class TrainingRun implements AutoCloseable {
                 checkpoints.initialise(group, initial);
             }
             this.lastCheckpoint = resumed.map(r -> r.manifest().step()).orElse(-1L);
-            this.metrics = new RunMetrics(folder);
+            this.metrics = RunMetrics.open(folder);
             this.readers = Wiring.readers(group, data.train(), hosting.ranks());
         } catch (RuntimeException e) {
             group.close();

@@ -1,0 +1,74 @@
+package castalia.deploy.cluster;
+
+import castalia.actors.NodeAddress;
+import castalia.actors.node.AgentNews;
+import castalia.deploy.train.ProgressLine;
+import castalia.protocol.run.RunNews;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A second process that may lead a run, beside the one that began it: started when the first
+ * workers run, so that it delays nobody, and ended with the run or with this process.
+ */
+public final class Standby implements ClusterTraining.Companion, AutoCloseable {
+
+    private static final String NAME = "standby";
+    private static final long GOODBYE_SECONDS = 10;
+
+    private final ProgressLine line;
+    private final Path run;
+    private @Nullable Process process;
+
+    /** @param run the run's folder */
+    public Standby(ProgressLine line, Path run) {
+        this.line = line;
+        this.run = run;
+    }
+
+    @Override
+    public RunCluster.Listener accompany(RunCluster cluster) {
+        return new RunCluster.Listener() {
+            @Override
+            public void run(RunNews news) {
+                if (news instanceof RunNews.Running) {
+                    start(cluster.address());
+                }
+            }
+
+            @Override
+            public void agent(AgentNews news) {
+                // It has no workers.
+            }
+        };
+    }
+
+    private synchronized void start(NodeAddress leader) {
+        if (process != null) {
+            return;
+        }
+        process = ChildJvms.launch(List.of("node", "--join", leader.toString(), "--workers", "0",
+                        "--name", NAME, "--attached"),
+                Path.of("").toAbsolutePath(),
+                run.toAbsolutePath().resolve(RunCluster.LOGS).resolve(NAME + ".log"));
+        line.say("standby     pid " + process.pid() + ", leads the run if this process is lost");
+    }
+
+    /** Waits a moment for it to hear that the run is over; then ends it. */
+    @Override
+    public synchronized void close() {
+        if (process == null) {
+            return;
+        }
+        try {
+            if (!process.waitFor(GOODBYE_SECONDS, TimeUnit.SECONDS)) {
+                process.destroyForcibly();
+            }
+        } catch (InterruptedException e) {
+            process.destroyForcibly();
+            Thread.currentThread().interrupt();
+        }
+    }
+}

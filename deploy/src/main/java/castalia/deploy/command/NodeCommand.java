@@ -1,0 +1,168 @@
+package castalia.deploy.command;
+
+import castalia.actors.NodeAddress;
+import castalia.deploy.cluster.ClusterTraining;
+import castalia.deploy.cluster.NodeTraining;
+import castalia.deploy.cluster.OrphanWatch;
+import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.train.ProgressLine;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import java.io.PrintWriter;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code node}: joins a run that another process began. */
+@Command(
+        name = "node",
+        description = {
+            "Join a run with worker processes of this machine, and stand by to lead it.",
+            "HOST:PORT is the address that train --local prints. The run's configuration, folder and data",
+            "must be here under the same paths. The node ends with the run; SIGINT and SIGTERM end it",
+            "and its workers, and the run goes on without them."
+        },
+        footer = {
+            "",
+            "Examples:",
+            "  ./castalia node --join 127.0.0.1:40123",
+            "  ./castalia node --join 127.0.0.1:40123 --workers 2 --spares 1 --name second",
+            "  ./castalia node --join 127.0.0.1:40123 --workers 0 --name standby"
+        })
+final class NodeCommand implements Callable<Integer> {
+    private static final int LONGEST_WAIT = 3600;
+
+    private final CastaliaHome home;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli fills it before anything runs
+    private CommandSpec spec;
+
+    @Option(names = "--join", required = true, paramLabel = "HOST:PORT",
+            description = "Any node of the run.")
+    @SuppressWarnings("NullAway.Init") // picocli requires it
+    private String join;
+
+    @Option(names = "--workers", paramLabel = "N", defaultValue = "1",
+            description = "Worker processes (default: 1; with 0 it only stands by to lead).")
+    private int workers;
+
+    @Option(names = "--spares", paramLabel = "N", defaultValue = "0",
+            description = "Started processes that wait to take over (default: 0).")
+    private int spares;
+
+    @Option(names = "--threads", paramLabel = "N",
+            description = "Computing threads of all its workers (default: the file's, else all processors).")
+    private @Nullable Integer threads;
+
+    @Option(names = "--name", paramLabel = "NAME",
+            description = "Name of this node, unique in the run (default: node and its pid).")
+    private @Nullable String name;
+
+    @Option(names = "--host", paramLabel = "HOST",
+            description = "Address of this machine that the other nodes reach (default: 127.0.0.1).")
+    private @Nullable String host;
+
+    @Option(names = "--port", paramLabel = "PORT", defaultValue = "0",
+            description = "Port of its actors (default: any).")
+    private int port;
+
+    @Option(names = "--page-port", paramLabel = "PORT", defaultValue = "0",
+            description = "Port of the live page (default: any).")
+    private int pagePort;
+
+    @Option(names = "--join-timeout", paramLabel = "SECONDS", defaultValue = "30",
+            description = "How long the node is tried that is joined (default: 30).")
+    private int patience;
+
+    @Option(names = "--attached", hidden = true,
+            description = "End when standard input ends, as children of this program do.")
+    private boolean attached;
+
+    NodeCommand(CastaliaHome home) {
+        this.home = home;
+    }
+
+    @Override
+    public Integer call() {
+        if (attached) {
+            OrphanWatch.start(System.in);
+        }
+        PrintWriter out = spec.commandLine().getOut();
+        NodeAddress seed = seed();
+        NodeAddress listen = address(host == null ? ClusterTraining.LOOPBACK : host, port);
+        warn(seed, listen);
+        String called = name == null ? "node" + ProcessHandle.current().pid() : name;
+        if (!called.matches("[A-Za-z0-9_.-]{1,64}")) {
+            throw invalid("--name '" + called
+                    + "' must have 1 to 64 letters, digits, dots, dashes or underscores");
+        }
+        if (patience < 1 || patience > LONGEST_WAIT) {
+            throw invalid("--join-timeout " + patience + " must lie between 1 and " + LONGEST_WAIT);
+        }
+        Optional<String> how = new NodeTraining(home, new ProgressLine(out, ProgressLine.onTerminal()))
+                .takePart(new NodeTraining.Request(seed, called, listen, workers, spares,
+                        threads == null ? OptionalInt.empty() : OptionalInt.of(threads), pagePort,
+                        Duration.ofSeconds(patience)));
+        out.println(how.map(words -> "the run " + words)
+                .orElse("left; the run goes on without this node"));
+        out.flush();
+        return 0;
+    }
+
+    private NodeAddress seed() {
+        try {
+            NodeAddress seed = NodeAddress.parse(join);
+            if (seed.port() > 0) {
+                return seed;
+            }
+        } catch (IllegalArgumentException _) {
+            // Said below.
+        }
+        throw invalid("--join '" + join + "' is not HOST:PORT, as train --local prints it");
+    }
+
+    private static NodeAddress address(String host, int port) {
+        try {
+            return new NodeAddress(host, port);
+        } catch (IllegalArgumentException e) {
+            throw invalid("--host " + host + " and --port " + port + " are no address: a host without"
+                    + " a colon, and 0 to 65535");
+        }
+    }
+
+    private void warn(NodeAddress seed, NodeAddress listen) {
+        boolean here = loopback(listen.host());
+        if (!loopback(seed.host()) && host == null) {
+            throw invalid(seed + " is another machine: name the address of this one that it reaches"
+                    + " with --host");
+        }
+        if (!here || !loopback(seed.host())) {
+            PrintWriter err = spec.commandLine().getErr();
+            err.println("castalia: warning: the cluster is not encrypted yet, and whoever reaches "
+                    + listen.host() + " can take part; use it in a network you trust");
+            err.flush();
+        }
+    }
+
+    private static boolean loopback(String host) {
+        try {
+            return InetAddress.getByName(host).isLoopbackAddress();
+        } catch (UnknownHostException e) {
+            throw new CastaliaException(
+                    ErrorCode.CONFIG_INVALID, "the host '" + host + "' is not known here", e);
+        }
+    }
+
+    private static CastaliaException invalid(String message) {
+        return new CastaliaException(ErrorCode.CONFIG_INVALID, message);
+    }
+}

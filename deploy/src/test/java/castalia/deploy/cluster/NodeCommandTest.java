@@ -1,0 +1,212 @@
+package castalia.deploy.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import castalia.actors.ClusterProcess;
+import castalia.actors.NodeAddress;
+import castalia.actors.ProcessSettings;
+import castalia.deploy.Cli;
+import castalia.deploy.shell.BuildInfo;
+import castalia.deploy.train.TrainingJob;
+import castalia.deploy.train.TrainingRun;
+import castalia.protocol.checkpoint.Manifest;
+import castalia.workers.rank.StepReport;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Nodes that join a run from processes of their own, and are lost. */
+@Tag("default")
+@Timeout(value = 300, unit = TimeUnit.SECONDS)
+class NodeCommandTest {
+
+    private static final String ADDRESS = "node        node0, pid \\d+, at ([0-9.]+:\\d+);";
+    private static final String WORKER = "started     w0, pid (\\d+)";
+
+    @TempDir
+    @SuppressWarnings("NullAway.Init") // JUnit fills it
+    Path folder;
+
+    private final Deque<NodeProcess> open = new ArrayDeque<>();
+
+    @AfterEach
+    void close() {
+        open.forEach(NodeProcess::close);
+    }
+
+    /** Longer than any test: every run is stopped. */
+    private Path config() throws IOException {
+        Path file = folder.resolve("run.yml");
+        Files.writeString(file, """
+                "num-layers": 2
+                "hidden-size": 24
+                "num-attention-heads": 4
+                "seq-length": 20
+                "max-position-embeddings": 32
+                "pos-emb": "rotary"
+                "rotary-pct": 0.7
+                "no-weight-tying": true
+                "gpt-j-residual": true
+                "optimizer": {"type": "Adam", "params": {"lr": 0.003, "betas": [0.9, 0.95], "eps": 1.0e-8}}
+                "min_lr": 0.0003
+                "lr-decay-style": "cosine"
+                "weight-decay": 0.1
+                "gradient_clipping": 1.0
+                "train_micro_batch_size_per_gpu": 1
+                "train-iters": 1000000
+                "lr-decay-iters": 1000000
+                "warmup": 0.1
+                "extra-save-iters": [0, 1]
+                "checkpoint-factor": 500
+                "castalia": {
+                  "global-batch": 8, "virtual-ranks": 4, "vocabulary": 128, "precision": "fp32",
+                  "synthetic-data": true
+                }
+                """);
+        return file;
+    }
+
+    private NodeProcess process(String name, Object... command) {
+        NodeProcess started = NodeProcess.start(folder.resolve(name + ".log"), command);
+        open.push(started);
+        return started;
+    }
+
+    private NodeProcess leader(Path config, Path run) {
+        return process("leader", "train", "--config", config, "--run", run, "--local", 1,
+                "--threads", 1);
+    }
+
+    private NodeProcess node(String name, String seed, int workers) {
+        return process(name, "node", "--join", seed, "--workers", workers, "--threads", 1,
+                "--name", name);
+    }
+
+    /** A member of the cluster that asks the run to stop, whoever leads it. */
+    private static ClusterProcess observer(String seed) {
+        ClusterProcess process = ClusterProcess.start(new ProcessSettings("observer",
+                ProcessSettings.Kind.AGENT, new NodeAddress("127.0.0.1", 0),
+                List.of(NodeAddress.parse(seed)), RunCluster.ELIGIBLE,
+                BuildInfo.ofProgram().build(), ProcessSettings.Patience.STEADY));
+        process.join();
+        return process;
+    }
+
+    private static void awaitEnd(String pid) {
+        while (ProcessHandle.of(Long.parseLong(pid)).filter(ProcessHandle::isAlive).isPresent()) {
+            NodeProcess.pause();
+        }
+    }
+
+    /** State hash of the same run in this process, undisturbed, after so many steps. */
+    private String undisturbed(Path config, long steps) {
+        try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(1), OptionalInt.of(1),
+                        Optional.empty(), Cli.home());
+                TrainingRun training =
+                        job.open(folder.resolve("undisturbed"), Cli.home(), new Silent())) {
+            TrainingRun.Outcome outcome =
+                    training.run(() -> training.group().scalars().step() >= steps);
+            assertThat(outcome.step()).isEqualTo(steps);
+            return outcome.last().stateHash();
+        }
+    }
+
+    private record Silent() implements TrainingRun.Listener {
+        @Override
+        public void stepped(StepReport report, double seconds, double tokensPerSecond) {}
+
+        @Override
+        public void saved(Manifest manifest, double seconds) {}
+
+        @Override
+        public void validated(long step, double loss) {}
+
+        @Override
+        public void resumed(Manifest manifest, List<String> skipped) {}
+    }
+
+    @Test
+    void aNodeThatJoinsTakesPartAndLeadsWhenTheLeaderIsKilled() throws IOException {
+        Path config = config();
+        NodeProcess leader = leader(config, folder.resolve("run"));
+        String seed = leader.await(ADDRESS);
+        NodeProcess node = node("second", seed, 1);
+        leader.await("running     generation \\S+ on 2 ranks");
+        String orphan = leader.await(WORKER);
+        try (ClusterProcess observer = observer(seed)) {
+            leader.kill();
+            awaitEnd(orphan);
+            node.await("running     generation term 2 \\S+ on 1 ranks|running     generation \\S+ on 1 ranks");
+            assertThat(observer.stopRun().toCompletableFuture().join()).isTrue();
+            assertThat(node.code()).as(node.printed()).isZero();
+        }
+        long step = Long.parseLong(node.await("the run stopped after step (\\d+)"));
+        assertThat(node.await("the run stopped .* state ([0-9a-f]{64})"))
+                .isEqualTo(undisturbed(config, step));
+        awaitEnd(node.await(WORKER));
+    }
+
+    @Test
+    void aNodeThatIsKilledIsMissedAndOneThatLeavesLeavesTheRunRunning() throws IOException {
+        Path config = config();
+        NodeProcess leader = leader(config, folder.resolve("run"));
+        String seed = leader.await(ADDRESS);
+        NodeProcess killed = node("second", seed, 1);
+        leader.await("running     generation \\S+ on 2 ranks");
+        NodeProcess twin = node("second", seed, 1);
+        assertThat(twin.code()).as(twin.printed()).isEqualTo(10);
+        assertThat(twin.printed()).contains("castalia: the node name 'second' is taken");
+        int before = leader.printed().length();
+        killed.kill();
+        awaitEnd(killed.await(WORKER));
+        leader.await("running     generation \\S+ on 1 ranks", before);
+        NodeProcess leaves = node("third", seed, 0);
+        leaves.await("node        third");
+        leaves.terminate();
+        assertThat(leaves.code()).as(leaves.printed()).isEqualTo(143);
+        NodeProcess stays = node("fourth", seed, 0);
+        stays.await("node        fourth");
+        try (ClusterProcess observer = observer(seed)) {
+            assertThat(observer.stopRun().toCompletableFuture().join()).isTrue();
+        }
+        assertThat(leader.code()).as(leader.printed()).isZero();
+        assertThat(stays.code()).as(stays.printed()).isZero();
+        assertThat(stays.printed()).contains("the run stopped after step");
+        long step = Long.parseLong(leader.await("stopped after step (\\d+)"));
+        assertThat(leader.await("state  ([0-9a-f]{64})")).isEqualTo(undisturbed(config, step));
+    }
+
+    @Test
+    void whatCannotBeJoinedIsSaidInOneLine() throws IOException {
+        int free;
+        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            free = socket.getLocalPort();
+        }
+        Cli.Result nobody = Cli.run("node", "--join", "127.0.0.1:" + free, "--join-timeout", 1);
+        assertThat(nobody.code()).isEqualTo(18);
+        assertThat(nobody.err()).startsWith("castalia: cannot reach 127.0.0.1:" + free)
+                .hasLineCount(1);
+        Cli.Result far = Cli.run("node", "--join", "192.0.2.1:4000");
+        assertThat(far.code()).isEqualTo(10);
+        assertThat(far.err()).contains("--host").hasLineCount(1);
+        assertThat(Cli.run("node", "--join", "nowhere").err())
+                .isEqualTo("castalia: --join 'nowhere' is not HOST:PORT, as train --local prints it\n");
+        assertThat(Cli.run("node", "--join", "127.0.0.1:1", "--name", "a b").err())
+                .contains("--name 'a b'");
+        assertThat(Cli.run("node", "--join", "127.0.0.1:1", "--join-timeout", 0).code())
+                .isEqualTo(10);
+    }
+}
