@@ -77,6 +77,10 @@ class EndTest {
             led.awaitSteps(30);
             List<Long> workers = led.workers();
             assertThat(workers).hasSize(2);
+            Cli.Result second = tiny.train(run, "--local", 1);
+            assertThat(second.code()).as("%s", second).isEqualTo(10);
+            assertThat(second.err().lines()).singleElement().asString()
+                    .contains(run.toString(), Long.toString(led.pid()));
             Signals.send(signal, led.pid());
             assertThat(led.exit()).as(led::output).isEqualTo(code);
             assertThat(Signals.living(workers)).as(led::output).isEmpty();
