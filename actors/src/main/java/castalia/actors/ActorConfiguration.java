@@ -54,8 +54,9 @@ public final class ActorConfiguration {
         keys.put(RESOLVER + "stable-after", fast ? "1s" : "7s");
         keys.putAll(downing(settings.eligible()));
         // A node ends when whoever started it says so, in its own order; a worker when it is told to.
-        keys.put("akka.coordinated-shutdown.run-by-jvm-shutdown-hook",
-                settings.kind() == ProcessSettings.Kind.WORKER);
+        boolean worker = settings.kind() == ProcessSettings.Kind.WORKER;
+        keys.put("akka.coordinated-shutdown.run-by-jvm-shutdown-hook", worker);
+        keys.put("akka.jvm-shutdown-hooks", worker);
         return keys;
     }
 
