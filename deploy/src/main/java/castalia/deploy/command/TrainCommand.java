@@ -111,11 +111,12 @@ final class TrainCommand implements Callable<Integer> {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                     "--ranks and --local exclude each other: a worker process hosts one rank");
         }
-        try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
+        try (ClusterTraining cluster = new ClusterTraining(line);
+                TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
                 optional(threads), Optional.ofNullable(initial), home)) {
             introduce(out, job);
             job.keepTokenizer(run);
-            RunResult result = new ClusterTraining(line).train(job,
+            RunResult result = cluster.train(job,
                     new ClusterTraining.Request(config, run, Optional.ofNullable(initial), workers,
                             spares, job.hosting().threads(),
                             new NodeAddress(ClusterTraining.LOOPBACK, port), pagePort));

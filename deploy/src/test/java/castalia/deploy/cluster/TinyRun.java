@@ -98,11 +98,11 @@ record TinyRun(Path config, int steps) {
      */
     Answer onWorkers(Path run, int workers, int spares, Witness witness) {
         StringWriter console = new StringWriter();
-        try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(workers),
-                OptionalInt.of(workers), Optional.empty(), Cli.home())) {
-            RunResult result = new ClusterTraining(
-                            Cli.home(), new ProgressLine(new PrintWriter(console), false))
-                    .train(job, new ClusterTraining.Request(config, run, Optional.empty(), workers,
+        try (ClusterTraining training =
+                        new ClusterTraining(new ProgressLine(new PrintWriter(console), false));
+                TrainingJob job = TrainingJob.read(config, OptionalInt.of(workers),
+                        OptionalInt.of(workers), Optional.empty(), Cli.home())) {
+            RunResult result = training.train(job, new ClusterTraining.Request(config, run, Optional.empty(), workers,
                             spares, workers, new NodeAddress(ClusterTraining.LOOPBACK, 0), 0),
                             cluster -> witness.of(cluster));
             witness.console(console.toString());
