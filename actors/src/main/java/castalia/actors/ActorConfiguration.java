@@ -47,6 +47,8 @@ public final class ActorConfiguration {
         keys.put("akka.remote.artery.canonical.hostname", settings.listen().host());
         keys.put("akka.remote.artery.canonical.port", settings.listen().port());
         keys.put("akka.remote.artery.bind.hostname", settings.listen().host());
+        // a node decides itself what a signal means: a run is stopped with a checkpoint first
+        keys.put("akka.coordinated-shutdown.run-by-jvm-shutdown-hook", !settings.node());
         boolean fast = settings.patience() == ProcessSettings.Patience.FAST;
         if (!fast) {
             keys.put("akka.cluster.failure-detector.acceptable-heartbeat-pause", "10s");
