@@ -3,7 +3,6 @@ package castalia.deploy.cluster;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.deploy.Cli;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
@@ -64,12 +63,13 @@ class EndTest {
         assertThat(Cli.run("checkpoint", "verify", run).code()).isZero();
     }
 
+    /** A terminal sends SIGINT to all its processes. */
     @Tag("default")
     @ParameterizedTest
     @CsvSource({"TERM, 143", "INT, 130"})
     void aSignalStopsTheRunWithACheckpointAndLeavesNoProcess(String signal, int code)
             throws Exception {
-        Assumptions.assumeFalse(signal.equals("INT") && interruptIgnored(),
+        Assumptions.assumeFalse(signal.equals("INT") && Signals.interruptIgnored(),
                 "SIGINT is ignored here, as in a background job");
         TinyRun tiny = TinyRun.write(folder, "fp32", 24, STEPS, 500);
         Path run = folder.resolve("cluster");
@@ -81,6 +81,9 @@ class EndTest {
             assertThat(second.code()).as("%s", second).isEqualTo(10);
             assertThat(second.err().lines()).singleElement().asString()
                     .contains(run.toString(), Long.toString(led.pid()));
+            if (signal.equals("INT")) {
+                workers.forEach(pid -> Signals.send(signal, pid));
+            }
             Signals.send(signal, led.pid());
             assertThat(led.exit()).as(led::output).isEqualTo(code);
             assertThat(Signals.living(workers)).as(led::output).isEmpty();
@@ -92,9 +95,5 @@ class EndTest {
                     .last().isEqualTo(step);
         }
         assertGoesOn(tiny, run);
-    }
-
-    private static boolean interruptIgnored() throws IOException {
-        return Signals.interruptIgnored();
     }
 }
