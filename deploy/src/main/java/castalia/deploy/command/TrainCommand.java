@@ -115,8 +115,10 @@ final class TrainCommand implements Callable<Integer> {
         }
         requirePort("--port", port);
         requirePort("--page-port", pagePort);
-        try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
-                optional(threads), Optional.ofNullable(initial), home)) {
+        // The run has a signal of its own; this one keeps the process until the result is printed.
+        try (StopSignal _ = new StopSignal(() -> {});
+                TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
+                        optional(threads), Optional.ofNullable(initial), home)) {
             introduce(out, job);
             job.keepTokenizer(run);
             RunResult result = new ClusterTraining(home, line).train(job,
