@@ -77,12 +77,12 @@ class ClusterInputTest {
 
     @Test
     void aRunFolderOfAnotherSpecificationIsRefusedAndKept() throws IOException {
-        TinyRun.Answer answer = tiny.alone(run);
+        TinyRun.Answer answer = TinyRun.Answer.of(tiny.train(run));
         String before = Cli.run("checkpoint", "digest", run).out();
         TinyRun other = TinyRun.write(folder, "fp32", 24, 5, 2);
         refused(other.train(run, "--local", 2), 10, run.toString());
         assertThat(Cli.run("checkpoint", "digest", run).out()).isEqualTo(before);
-        assertThat(tiny.alone(run)).isEqualTo(answer);
+        assertThat(TinyRun.Answer.of(tiny.train(run))).isEqualTo(answer);
     }
 
     @Test

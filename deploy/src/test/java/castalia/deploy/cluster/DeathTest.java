@@ -23,7 +23,10 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(value = 240, unit = TimeUnit.SECONDS)
 class DeathTest {
 
-    private static final int STEPS = 400;
+    private static final int STEPS = 150;
+
+    /** Of a larger model, so that the run goes on for seconds when the frozen worker wakes. */
+    private static final int FROZEN_STEPS = 250;
 
     @TempDir
     @SuppressWarnings("NullAway.Init") // JUnit fills it
@@ -78,11 +81,11 @@ class DeathTest {
     @Tag("default")
     @Test
     void aFrozenWorkerIsLeftBehindAndEndsWhenItWakes() throws Exception {
-        TinyRun tiny = TinyRun.write(folder, "fp32", 24, 6 * STEPS, 500);
+        TinyRun tiny = TinyRun.write(folder, "fp32", 128, FROZEN_STEPS, 500);
         AtomicReference<Optional<Member>> frozen = new AtomicReference<>(Optional.empty());
         AtomicReference<Optional<Throwable>> wrong = new AtomicReference<>(Optional.empty());
         Witness witness = new Witness((w, progress) -> {
-            if (progress.step() >= 50 && frozen.get().isEmpty()) {
+            if (progress.step() >= 10 && frozen.get().isEmpty()) {
                 Member member = w.members().get(1);
                 frozen.set(Optional.of(member));
                 Signals.send("STOP", member.pid());

@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(value = 240, unit = TimeUnit.SECONDS)
 class EndTest {
 
-    private static final int STEPS = 1000;
+    private static final int STEPS = 300;
 
     /** Workers end within one second; a busy machine is given more. */
     private static final int SECONDS = 5;

@@ -12,8 +12,10 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * A small run: its configuration in a file, and ways to execute it.
@@ -27,6 +29,9 @@ record TinyRun(Path config, int steps) {
     static final int BATCH = 8;
 
     static final int VIRTUAL_RANKS = 4;
+
+    /** By the name of the configuration, which says all that a result depends on. */
+    private static final Map<String, Answer> ALONE = new ConcurrentHashMap<>();
 
     /**
      * Writes a configuration.
@@ -74,9 +79,10 @@ record TinyRun(Path config, int steps) {
         }
     }
 
-    /** The undisturbed run in this process. */
+    /** The undisturbed run in this process, executed once for all tests of a JVM. */
     Answer alone(Path run) {
-        return Answer.of(train(run, "--threads", 1));
+        return ALONE.computeIfAbsent(config.getFileName().toString(),
+                _ -> Answer.of(train(run, "--threads", 1)));
     }
 
     /** {@code train} with these options, in this process. */
@@ -104,7 +110,7 @@ record TinyRun(Path config, int steps) {
                         OptionalInt.of(workers), Optional.empty(), Cli.home())) {
             RunResult result = training.train(job, new ClusterTraining.Request(config, run, Optional.empty(), workers,
                             spares, workers, new NodeAddress(ClusterTraining.LOOPBACK, 0), 0),
-                            cluster -> witness.of(cluster));
+                            witness::of);
             witness.console(console.toString());
             if (result instanceof RunResult.Finished(long step, String state, String digest)) {
                 assertThat(step).isEqualTo(steps);
