@@ -47,30 +47,30 @@ public final class ActorConfiguration {
         keys.put("akka.remote.artery.canonical.hostname", settings.listen().host());
         keys.put("akka.remote.artery.canonical.port", settings.listen().port());
         keys.put("akka.remote.artery.bind.hostname", settings.listen().host());
+        // a node decides itself what a signal means: a run is stopped with a checkpoint first
+        keys.put("akka.coordinated-shutdown.run-by-jvm-shutdown-hook", !settings.node());
         boolean fast = settings.patience() == ProcessSettings.Patience.FAST;
         if (!fast) {
             keys.put("akka.cluster.failure-detector.acceptable-heartbeat-pause", "10s");
         }
-        keys.put(RESOLVER + "stable-after", fast ? "1s" : "7s");
+        String stable = fast ? "1s" : "7s";
+        keys.put(RESOLVER + "stable-after", stable);
+        keys.put(CandidateDowning.STABLE, stable);
         keys.putAll(downing(settings.eligible()));
         return keys;
     }
 
     /**
      * Who goes on when the network is cut is decided by those that may coordinate: most of them,
-     * where there are three or more; else the oldest, which may be lost if there is another.
+     * where three or more are known; else whoever reaches one of them.
      */
     private static Map<String, Object> downing(int eligible) {
-        String role = ProcessSettings.Kind.CANDIDATE.role();
         if (eligible >= 3) {
             return Map.of(
                     RESOLVER + "active-strategy", "static-quorum",
                     RESOLVER + "static-quorum.quorum-size", eligible / 2 + 1,
-                    RESOLVER + "static-quorum.role", role);
+                    RESOLVER + "static-quorum.role", ProcessSettings.Kind.CANDIDATE.role());
         }
-        return Map.of(
-                RESOLVER + "active-strategy", "keep-oldest",
-                RESOLVER + "keep-oldest.down-if-alone", eligible > 1,
-                RESOLVER + "keep-oldest.role", role);
+        return Map.of("akka.cluster.downing-provider-class", CandidateDowning.class.getName());
     }
 }
