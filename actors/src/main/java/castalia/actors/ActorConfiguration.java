@@ -51,7 +51,9 @@ public final class ActorConfiguration {
         if (!fast) {
             keys.put("akka.cluster.failure-detector.acceptable-heartbeat-pause", "10s");
         }
-        keys.put(RESOLVER + "stable-after", fast ? "1s" : "7s");
+        String stable = fast ? "1s" : "7s";
+        keys.put(RESOLVER + "stable-after", stable);
+        keys.put(CandidateDowning.STABLE, stable);
         keys.putAll(downing(settings.eligible()));
         // A node ends when whoever started it says so, in its own order; a worker when it is told to.
         boolean worker = settings.kind() == ProcessSettings.Kind.WORKER;
@@ -62,19 +64,15 @@ public final class ActorConfiguration {
 
     /**
      * Who goes on when the network is cut is decided by those that may coordinate: most of them,
-     * where there are three or more; else the oldest, which may be lost if there is another.
+     * where three or more are known; else whoever reaches one of them.
      */
     private static Map<String, Object> downing(int eligible) {
-        String role = ProcessSettings.Kind.CANDIDATE.role();
         if (eligible >= 3) {
             return Map.of(
                     RESOLVER + "active-strategy", "static-quorum",
                     RESOLVER + "static-quorum.quorum-size", eligible / 2 + 1,
-                    RESOLVER + "static-quorum.role", role);
+                    RESOLVER + "static-quorum.role", ProcessSettings.Kind.CANDIDATE.role());
         }
-        return Map.of(
-                RESOLVER + "active-strategy", "keep-oldest",
-                RESOLVER + "keep-oldest.down-if-alone", eligible > 1,
-                RESOLVER + "keep-oldest.role", role);
+        return Map.of("akka.cluster.downing-provider-class", CandidateDowning.class.getName());
     }
 }

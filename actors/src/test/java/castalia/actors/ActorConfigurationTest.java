@@ -59,12 +59,12 @@ class ActorConfigurationTest {
     @Test
     void whoGoesOnIsDecidedByThoseThatMayCoordinate() {
         String resolver = "akka.cluster.split-brain-resolver.";
-        Config one = ActorConfiguration.of(settings(1, ProcessSettings.Patience.FAST));
-        assertThat(one.getString(resolver + "active-strategy")).isEqualTo("keep-oldest");
-        assertThat(one.getBoolean(resolver + "keep-oldest.down-if-alone")).isFalse();
+        String provider = "akka.cluster.downing-provider-class";
         Config two = ActorConfiguration.of(settings(2, ProcessSettings.Patience.FAST));
-        assertThat(two.getBoolean(resolver + "keep-oldest.down-if-alone")).isTrue();
+        assertThat(two.getString(provider)).isEqualTo(CandidateDowning.class.getName());
+        assertThat(two.getDuration(CandidateDowning.STABLE)).hasSeconds(1);
         Config five = ActorConfiguration.of(settings(5, ProcessSettings.Patience.FAST));
+        assertThat(five.getString(provider)).contains("SplitBrainResolver");
         assertThat(five.getString(resolver + "active-strategy")).isEqualTo("static-quorum");
         assertThat(five.getInt(resolver + "static-quorum.quorum-size")).isEqualTo(3);
         assertThat(five.getString(resolver + "static-quorum.role"))

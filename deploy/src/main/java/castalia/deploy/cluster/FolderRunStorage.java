@@ -48,11 +48,8 @@ final class FolderRunStorage implements RunStorage {
     @Override
     public Optional<Long> claimTerm(Incarnation by, String label) {
         return Storage.attempt(() -> {
-            Optional<Long> term = folder.terms().claim(label + " " + by);
-            if (term.isPresent()) {
-                lockPatiently();
-            }
-            return term;
+            lockPatiently(); // first: a leader that lives is not deposed by who could not lead
+            return folder.terms().claim(label + " " + by);
         });
     }
 

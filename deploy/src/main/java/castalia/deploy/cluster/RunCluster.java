@@ -46,7 +46,7 @@ public final class RunCluster implements AutoCloseable {
 
     /**
      * Nodes come and go, so that no number of them is known that all processes could agree on. Two
-     * says: the oldest decides who goes on, and may be lost.
+     * says: few, and any may be lost.
      */
     static final int ELIGIBLE = 2;
 

@@ -149,9 +149,13 @@ class NodeCommandTest {
         try (ClusterProcess observer = observer(seed)) {
             leader.kill();
             awaitEnd(orphan);
-            node.await("running     generation term 2 \\S+ on 1 ranks|running     generation \\S+ on 1 ranks");
+            node.await("running     generation 2\\.\\d+ on 1 ranks");
+            // who joins is let in only when the dead are removed
+            NodeProcess third = node("third", node.await("node        second, pid \\d+, at (\\S+),"), 1);
+            node.await("running     generation 2\\.\\d+ on 2 ranks");
             assertThat(observer.stopRun().toCompletableFuture().join()).isTrue();
             assertThat(node.code()).as(node.printed()).isZero();
+            assertThat(third.code()).as(third.printed()).isZero();
         }
         long step = Long.parseLong(node.await("the run stopped after step (\\d+)"));
         assertThat(node.await("the run stopped .* state ([0-9a-f]{64})"))

@@ -108,9 +108,10 @@ record TinyRun(Path config, int steps) {
                         new ClusterTraining(new ProgressLine(new PrintWriter(console), false));
                 TrainingJob job = TrainingJob.read(config, OptionalInt.of(workers),
                         OptionalInt.of(workers), Optional.empty(), Cli.home())) {
-            RunResult result = training.train(job, new ClusterTraining.Request(config, run, Optional.empty(), workers,
-                            spares, workers, new NodeAddress(ClusterTraining.LOOPBACK, 0), 0),
-                            witness::of);
+            RunResult result = training.train(job,
+                    new ClusterTraining.Request(config, run, Optional.empty(), workers, spares,
+                            workers, new NodeAddress(ClusterTraining.LOOPBACK, 0), 0),
+                    witness::of);
             witness.console(console.toString());
             if (result instanceof RunResult.Finished(long step, String state, String digest)) {
                 assertThat(step).isEqualTo(steps);
