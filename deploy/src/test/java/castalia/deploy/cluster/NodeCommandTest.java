@@ -163,6 +163,7 @@ class NodeCommandTest {
         awaitEnd(node.await(WORKER));
     }
 
+    @Tag("full")
     @Test
     void aNodeThatIsKilledIsMissedAndOneThatLeavesLeavesTheRunRunning() throws IOException {
         Path config = config();
