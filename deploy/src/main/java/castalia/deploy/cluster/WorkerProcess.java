@@ -146,7 +146,8 @@ public final class WorkerProcess {
     private ProcessSettings process() {
         return new ProcessSettings(settings.node() + "-" + settings.name(),
                 ProcessSettings.Kind.WORKER, new NodeAddress(settings.host(), 0),
-                settings.seeds(), RunCluster.ELIGIBLE, BuildInfo.ofProgram().build(), ProcessSettings.Patience.STEADY);
+                settings.seeds(), RunCluster.ELIGIBLE, BuildInfo.ofProgram().build(),
+                ProcessSettings.Patience.STEADY);
     }
 
     private WorkerParts parts(
