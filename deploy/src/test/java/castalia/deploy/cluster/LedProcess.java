@@ -35,7 +35,7 @@ final class LedProcess implements AutoCloseable {
         for (Object word : more) {
             line.add(word.toString());
         }
-        return new LedProcess(ChildJvms.launch(line, Path.of(""), log), log, run);
+        return new LedProcess(ChildJvms.launch(line, Path.of("").toAbsolutePath(), log), log, run);
     }
 
     long pid() {
