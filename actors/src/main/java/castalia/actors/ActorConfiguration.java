@@ -49,6 +49,7 @@ public final class ActorConfiguration {
         keys.put("akka.remote.artery.bind.hostname", settings.listen().host());
         // a node decides itself what a signal means: a run is stopped with a checkpoint first
         keys.put("akka.coordinated-shutdown.run-by-jvm-shutdown-hook", !settings.node());
+        keys.put("akka.jvm-shutdown-hooks", !settings.node()); // the transport's own
         boolean fast = settings.patience() == ProcessSettings.Patience.FAST;
         if (!fast) {
             keys.put("akka.cluster.failure-detector.acceptable-heartbeat-pause", "10s");
