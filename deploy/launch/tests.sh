@@ -10,7 +10,8 @@ Builds Castalia and runs its tests, one line per module; ends with 'N passed, N 
   --tier fast     at most 3 minutes on two cores (this one when no tier is named)
   --tier default  what continuous integration runs, at most 15 minutes
   --tier full     everything, up to 80 minutes
-  --strict        a test that was skipped, because a tool is missing, counts against the run
+  --strict        a test that was skipped, because a tool is missing, counts against the run; one
+                  that looks at ../shared/data, which is not the project's, may be skipped
 
 Exit code 0 when nothing failed, 1 when a test failed (or, with --strict, was skipped), 4 when the build broke.
 
@@ -112,7 +113,8 @@ broken_modules() {
 }
 
 run_tests() {
-  local tier=fast strict=no excluded log code stamp lines passed=0 failed=0 skipped=0 broken='' module kind line
+  local tier=fast strict=no excluded log code stamp lines module kind line
+  local passed=0 failed=0 skipped=0 outside=0 broken=''
   while [ $# -gt 0 ]; do
     case $1 in
       --tier=*) set -- --tier "${1#--tier=}" "${@:2}" && continue ;;
@@ -159,7 +161,10 @@ run_tests() {
         set -- $line
         passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
         ;;
-      N) printf '%s\n' "$line" ;;
+      N)
+        printf '%s\n' "$line"
+        case $line in *'because ../shared/data is absent') outside=$((outside + 1)) ;; esac
+        ;;
       F) printf 'FAILED %s\n' "$line" ;;
     esac
   done <<< "$lines"
@@ -184,7 +189,7 @@ run_tests() {
     if [ $failed -gt 0 ]; then
       echo "Stack traces are in MODULE/target/surefire-reports."
       code=1
-    elif [ $skipped -gt 0 ] && [ $strict = yes ]; then
+    elif [ $skipped -gt $outside ] && [ $strict = yes ]; then
       echo "With --strict a test that was not run counts against the run."
       code=1
     fi

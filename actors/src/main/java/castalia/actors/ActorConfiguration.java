@@ -47,9 +47,6 @@ public final class ActorConfiguration {
         keys.put("akka.remote.artery.canonical.hostname", settings.listen().host());
         keys.put("akka.remote.artery.canonical.port", settings.listen().port());
         keys.put("akka.remote.artery.bind.hostname", settings.listen().host());
-        // a node decides itself what a signal means: a run is stopped with a checkpoint first
-        keys.put("akka.coordinated-shutdown.run-by-jvm-shutdown-hook", !settings.node());
-        keys.put("akka.jvm-shutdown-hooks", !settings.node()); // the transport's own
         boolean fast = settings.patience() == ProcessSettings.Patience.FAST;
         if (!fast) {
             keys.put("akka.cluster.failure-detector.acceptable-heartbeat-pause", "10s");
@@ -58,6 +55,10 @@ public final class ActorConfiguration {
         keys.put(RESOLVER + "stable-after", stable);
         keys.put(CandidateDowning.STABLE, stable);
         keys.putAll(downing(settings.eligible()));
+        // A node ends when whoever started it says so, in its own order; a worker when it is told to.
+        boolean worker = settings.kind() == ProcessSettings.Kind.WORKER;
+        keys.put("akka.coordinated-shutdown.run-by-jvm-shutdown-hook", worker);
+        keys.put("akka.jvm-shutdown-hooks", worker);
         return keys;
     }
 

@@ -24,7 +24,7 @@ public interface WorkerProcesses {
         /** Its exit code, once it ended; 128 and the signal if a signal ended it. */
         CompletionStage<Integer> exit();
 
-        /** Asks it to end. */
+        /** Tells it that its parent needs it no more, which ends it. */
         void destroy();
 
         /** Ends it at once. */

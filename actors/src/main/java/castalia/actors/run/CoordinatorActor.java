@@ -1,5 +1,6 @@
 package castalia.actors.run;
 
+import akka.actor.Address;
 import akka.actor.typed.ActorRef;
 import akka.actor.typed.Behavior;
 import akka.actor.typed.Signal;
@@ -9,6 +10,8 @@ import akka.actor.typed.javadsl.Behaviors;
 import akka.actor.typed.javadsl.TimerScheduler;
 import akka.actor.typed.receptionist.Receptionist;
 import akka.actor.typed.receptionist.ServiceKey;
+import akka.cluster.typed.Cluster;
+import akka.cluster.typed.Down;
 import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.message.JobTraffic;
 import castalia.actors.message.WorkerTraffic;
@@ -204,8 +207,17 @@ public final class CoordinatorActor {
         if (buried.size() > MOST_BURIED) {
             buried.remove(buried.iterator().next());
         }
-        if (workers.remove(worker) != null) {
+        ActorRef<WorkerTraffic> ref = workers.remove(worker);
+        if (ref != null) {
             happen(new RunEvent.WorkerGone(worker, how));
+            forget(ref.path().address());
+        }
+    }
+
+    /** Tells the cluster: nobody can join it while a member that is gone is waited for. */
+    private void forget(Address process) {
+        if (process.hasGlobalScope()) {
+            Cluster.get(context.getSystem()).manager().tell(new Down(process));
         }
     }
 

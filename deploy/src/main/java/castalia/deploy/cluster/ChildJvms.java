@@ -28,6 +28,13 @@ final class ChildJvms implements WorkerProcesses {
     /** Workers keep their tensors outside the Java heap. */
     private static final List<String> HEAP = List.of("-XX:+UseSerialGC", "-Xms32m", "-Xmx1g");
 
+    /**
+     * Signals that a terminal or a job manager sends to all processes at once are the agent's
+     * matter: it stops the run with a checkpoint, which its workers must be there for.
+     */
+    private static final List<String> SHELTERED =
+            List.of("/bin/sh", "-c", "trap '' HUP INT TERM; exec \"$@\"", "worker");
+
     private final Path logs;
     private final Path working;
     private final Arguments arguments;
@@ -53,7 +60,7 @@ final class ChildJvms implements WorkerProcesses {
     @Override
     public Handle start(String name, Incarnation incarnation) {
         Path log = logs.resolve(name + "-" + incarnation + ".log");
-        Process process = launch(arguments.of(name, incarnation), working, log);
+        Process process = launch(SHELTERED, arguments.of(name, incarnation), working, log);
         return new Handle() {
             @Override
             public long pid() {
@@ -67,7 +74,11 @@ final class ChildJvms implements WorkerProcesses {
 
             @Override
             public void destroy() {
-                process.destroy();
+                try {
+                    process.getOutputStream().close();
+                } catch (IOException e) {
+                    process.destroyForcibly();
+                }
             }
 
             @Override
@@ -77,9 +88,14 @@ final class ChildJvms implements WorkerProcesses {
         };
     }
 
-    /** Starts the program with a command line; the child ends when this process does. */
+    /** Starts the program with a command line; a worker ends when this process does. */
     static Process launch(List<String> command, Path working, Path log) {
-        List<String> line = new ArrayList<>();
+        return launch(List.of(), command, working, log);
+    }
+
+    private static Process launch(
+            List<String> before, List<String> command, Path working, Path log) {
+        List<String> line = new ArrayList<>(before);
         line.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(ChildJvms::inherited)

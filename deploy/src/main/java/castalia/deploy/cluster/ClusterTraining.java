@@ -17,7 +17,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /** A run on worker processes that this process starts and leads, from start to end. */
-public final class ClusterTraining {
+public final class ClusterTraining implements AutoCloseable {
 
     /** Where nodes listen by default: this machine only. */
     public static final String LOOPBACK = "127.0.0.1";
@@ -26,6 +26,8 @@ public final class ClusterTraining {
     private static final int MOST_SPARES = 64;
 
     private final ProgressLine line;
+    private final AtomicReference<@Nullable RunCluster> running = new AtomicReference<>();
+    private final StopSignal stop;
 
     /**
      * What was asked for.
@@ -49,8 +51,10 @@ public final class ClusterTraining {
             NodeAddress listen,
             int pagePort) {}
 
+    /** From now on a signal does not end this process until {@link #close}. */
     public ClusterTraining(ProgressLine line) {
         this.line = line;
+        this.stop = new StopSignal(() -> stop(running.get()));
     }
 
     /** Somebody beside a run: watches it and may do things to it. */
@@ -75,9 +79,7 @@ public final class ClusterTraining {
         RunCluster.Settings settings = new RunCluster.Settings(job, NODE, request.listen(),
                 request.workers(), request.spares(), request.threads(),
                 request.pagePort());
-        AtomicReference<RunCluster> running = new AtomicReference<>();
-        try (StopSignal stop = new StopSignal(() -> stop(running.get()));
-                FolderRunStorage storage = FolderRunStorage.lead(job.run(), specification);
+        try (FolderRunStorage storage = FolderRunStorage.lead(job.run(), specification);
                 RunMetrics metrics = RunMetrics.open(job.run());
                 NewsThread news = new NewsThread();
                 RunCluster cluster =
@@ -89,7 +91,9 @@ public final class ClusterTraining {
                 stop(cluster);
             }
             line.say("node        " + NODE + ", pid " + ProcessHandle.current().pid() + ", at "
-                    + cluster.address() + "; logs in " + job.run().resolve(RunCluster.LOGS));
+                    + cluster.address() + "; others join with: castalia node --join "
+                    + cluster.address());
+            line.say("logs        " + job.run().resolve(RunCluster.LOGS));
             line.say("page        " + cluster.page());
             for (Companion companion : companions) {
                 news.add(companion.accompany(cluster));
@@ -97,7 +101,15 @@ public final class ClusterTraining {
             RunResult result = result(cluster.await());
             line.end();
             return result;
+        } finally {
+            running.set(null);
         }
+    }
+
+    /** To be called when the result was told: lets a process that was signalled end. */
+    @Override
+    public void close() {
+        stop.close();
     }
 
     private void stop(@Nullable RunCluster cluster) {

@@ -160,6 +160,8 @@ public final class RunCluster implements AutoCloseable {
             this.candidate = cluster.startCandidate(new RunParts(
                     term -> new MachineLogic(machine, term), storage, build, settings.node(),
                     settings.job().text(), news, end::complete), incarnation());
+            cluster.ended().thenAccept(_ -> end.complete(
+                    new RunParts.End.GaveUp("this node is no member of its cluster any more")));
             if (leads) {
                 candidate.tell(new CandidateActor.Lead());
             }

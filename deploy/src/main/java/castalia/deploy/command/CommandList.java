@@ -55,7 +55,6 @@ public final class CommandList {
                 new Entry(Group.START, new HelpCommand()),
                 new Entry(Group.TRAIN, new TrainCommand(home)),
                 new Entry(Group.TRAIN, new NodeCommand(home)),
-                new Entry(Group.TRAIN, new WorkerCommand(home)),
                 new Entry(Group.TRAIN, new GenerateCommand(home)),
                 new Entry(Group.CHECKPOINTS, new CheckpointCommand(home)),
                 new Entry(Group.DATA, new DataCommand()),
@@ -74,6 +73,7 @@ public final class CommandList {
             addHeadings(one);
             groups.computeIfAbsent(entry.group(), _ -> new ArrayList<>()).add(one.getCommandSpec());
         }
+        root.addSubcommand(new WorkerCommand(home)); // for agents; people do not see it
         List<String> sections = new ArrayList<>(root.getHelpSectionKeys());
         sections.remove(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING);
         sections.remove(UsageMessageSpec.SECTION_KEY_COMMAND_LIST);

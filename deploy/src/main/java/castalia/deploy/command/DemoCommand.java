@@ -29,7 +29,9 @@ import picocli.CommandLine.Spec;
             "processes and a spare, one killed in the middle of a step, an export, a reload, a text, and",
             "the same run undisturbed. Exit code 1 if the two states are not the same, bit for bit."
         },
-        footer = {"", "Examples:", "  ./castalia demo", "  ./castalia demo --quick", "  ./castalia demo --sabotage",
+        footer = {
+            "", "Examples:", "  ./castalia demo", "  ./castalia demo --quick",
+            "  ./castalia demo --sabotage",
             "  ./castalia demo --steps 40 --out /tmp/demo"})
 final class DemoCommand implements Callable<Integer> {
     private static final int STEPS = 150;

@@ -43,6 +43,8 @@ import picocli.CommandLine.Spec;
             "  ./castalia train --config pythia-70m.yml --run runs/tuned --init exported/step1000"
         })
 final class TrainCommand implements Callable<Integer> {
+    private static final int LAST_PORT = 65_535;
+
     private final CastaliaHome home;
 
     @Spec
@@ -111,11 +113,14 @@ final class TrainCommand implements Callable<Integer> {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                     "--ranks and --local exclude each other: a worker process hosts one rank");
         }
-        try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
+        requirePort("--port", port);
+        requirePort("--page-port", pagePort);
+        try (ClusterTraining cluster = new ClusterTraining(line);
+                TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
                 optional(threads), Optional.ofNullable(initial), home)) {
             introduce(out, job);
             job.keepTokenizer(run);
-            RunResult result = new ClusterTraining(line).train(job,
+            RunResult result = cluster.train(job,
                     new ClusterTraining.Request(config, run, Optional.ofNullable(initial), workers,
                             spares, job.hosting().threads(),
                             new NodeAddress(ClusterTraining.LOOPBACK, port), pagePort));
@@ -132,6 +137,13 @@ final class TrainCommand implements Callable<Integer> {
             tell(out, report);
         }
         return 0;
+    }
+
+    private static void requirePort(String option, int value) {
+        if (value < 0 || value > LAST_PORT) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID, option + " " + value
+                    + " must lie between 0, for any, and " + LAST_PORT);
+        }
     }
 
     private void tell(PrintWriter out, Report report) {

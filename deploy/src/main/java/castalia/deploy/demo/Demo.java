@@ -114,7 +114,8 @@ public final class Demo {
 
     private Optional<String> onProcesses(Path config, Path run, Recovery recovery) {
         int threads = Runtime.getRuntime().availableProcessors();
-        try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(Options.WORKERS),
+        try (ClusterTraining cluster = new ClusterTraining(line);
+                TrainingJob job = TrainingJob.read(config, OptionalInt.of(Options.WORKERS),
                 OptionalInt.of(threads), Optional.empty(), home);
                 Standby standby = new Standby(line, run)) {
             describe(job);
@@ -122,7 +123,7 @@ public final class Demo {
             out.println("Training on " + Options.WORKERS + " worker processes and a spare; one more"
                     + " process stands by to lead.");
             out.flush();
-            RunResult result = new ClusterTraining(line).train(job,
+            RunResult result = cluster.train(job,
                     new ClusterTraining.Request(config, run, Optional.empty(), Options.WORKERS, 1,
                             threads, new NodeAddress(ClusterTraining.LOOPBACK, 0), 0),
                     recovery.companion(job), standby);

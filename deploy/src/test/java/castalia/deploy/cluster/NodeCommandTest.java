@@ -164,6 +164,7 @@ class NodeCommandTest {
         awaitEnd(node.await(WORKER));
     }
 
+    @Tag("full")
     @Test
     void aNodeThatIsKilledIsMissedAndOneThatLeavesLeavesTheRunRunning() throws IOException {
         Path config = config();

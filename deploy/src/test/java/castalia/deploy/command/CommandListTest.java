@@ -43,6 +43,7 @@ class CommandListTest {
         collect(root(), all);
         assertThat(all).isNotEmpty();
         return all.stream()
+                .filter(line -> !line.getCommandSpec().usageMessage().hidden())
                 .map(
                         line ->
                                 DynamicTest.dynamicTest(

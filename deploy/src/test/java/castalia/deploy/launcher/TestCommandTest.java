@@ -143,6 +143,29 @@ class TestCommandTest {
     }
 
     @Test
+    void withStrictATestOfDataOutsideTheProjectMayBeSkipped() throws Exception {
+        workplace.write(
+                "reports/protocol.xml",
+                report(
+                        2,
+                        0,
+                        0,
+                        1,
+                        """
+                        <testcase name="b" classname="castalia.ATest" time="0.1">
+                          <skipped message="../shared/data is absent"/>
+                        </testcase>\
+                        """));
+        testingMaven(0);
+
+        Result strict = workplace.run("test", "--strict");
+
+        assertThat(strict.code()).as(strict.out()).isZero();
+        assertThat(strict.out()).contains("because ../shared/data is absent");
+        assertThat(strict.outLines().getLast()).isEqualTo("3 passed, 0 failed, 1 skipped");
+    }
+
+    @Test
     void aModuleThatDoesNotCompileCountsAsAFailure() throws Exception {
         testingMaven(
                 1,

@@ -106,10 +106,12 @@ final class ImportRules {
                         .should()
                         .dependOnClassesThat(FILES));
         rules.put(
-                "only Main ends the process",
+                "only Main ends the process, and the watch over an orphan",
                 noClasses()
                         .that()
                         .doNotHaveFullyQualifiedName("castalia.deploy.Main")
+                        .and()
+                        .doNotHaveFullyQualifiedName("castalia.deploy.cluster.OrphanWatch")
                         .should()
                         .accessTargetWhere(call(System.class, "exit"))
                         .orShould()

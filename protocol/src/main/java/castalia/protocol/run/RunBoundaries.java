@@ -5,6 +5,7 @@ import castalia.protocol.control.Progress;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -12,8 +13,14 @@ import java.util.Set;
 /** Members that step, stop at a boundary, and come to the end. */
 final class RunBoundaries {
 
-    /** How far ahead of the newest known version members are told to stop. */
+    /** How many steps ahead of the newest known version members are told to stop, at least. */
     private static final int AHEAD = 2;
+
+    /**
+     * How long they step on at least: all must have heard of the boundary before one is there, or
+     * they stop at different ones and wait for each other until one of them says so.
+     */
+    private static final Duration HEARD = Duration.ofMillis(200);
 
     private final RunSettings settings;
     private final RunPlanning planning;
@@ -72,7 +79,9 @@ final class RunBoundaries {
 
     /** Lets members run to a boundary that none of them has passed, as far as known. */
     void drain(RunDraft draft, boolean stopping, String cause) {
-        long step = Math.min(draft.version + AHEAD, settings.steps());
+        int ahead = Math.toIntExact(Math.clamp(
+                HEARD.toNanos() / Math.max(1, draft.stepNanos), AHEAD, HEARD.toMillis()));
+        long step = Math.min(draft.version + ahead, settings.steps());
         List<Member> members = draft.liveMembers();
         Set<Incarnation> waiting = new HashSet<>();
         for (Member member : members) {
@@ -85,7 +94,7 @@ final class RunBoundaries {
                 draft.send(worker, new CoordinatorMessage.Pause(draft.fence, step, stopping)));
         draft.phase = new RunPhase.Draining(step, stopping, cause, waiting);
         draft.startTimer(
-                RunTimer.PAUSING, RunGathering.atLeast(settings.patience().pausing(), draft, 2 * AHEAD + 2));
+                RunTimer.PAUSING, RunGathering.atLeast(settings.patience().pausing(), draft, 2 * ahead + 2));
     }
 
     void paused(RunDraft draft, Incarnation worker, long step) {

@@ -86,4 +86,41 @@ class PlacementTest {
         assertThatThrownBy(() -> Placement.of(GRID, 4, 0))
                 .hasMessage("cannot place 4 virtual ranks on 0 ranks: use 1 to 4");
     }
+
+    @Test
+    void aGivenPlacementIsKeptAsItIs() {
+        int[] owners = {2, 0, 1, 1};
+        int[] buddies = {0, Placement.NONE, 2, 0};
+        Placement placement = Placement.of(4, 3, owners, buddies);
+        assertThat(placement).isEqualTo(Placement.of(4, 3, owners, buddies))
+                .hasSameHashCodeAs(Placement.of(4, 3, owners, buddies))
+                .isNotEqualTo(Placement.of(4, 3, owners, new int[] {0, 1, 2, 0}));
+        assertThat(placement.alone()).containsExactly(1);
+        assertThat(placement.owned(1)).containsExactly(2, 3);
+        assertThat(placement.buddied(0)).containsExactly(0, 3);
+        assertThat(placement.held(0)).containsExactly(0, 1, 3);
+        assertThat(placement.virtualRanks()).isEqualTo(4);
+        owners[0] = 1;
+        buddies[0] = 1;
+        assertThat(placement.owner(0)).isEqualTo(2);
+        assertThat(placement.buddy(0)).isZero();
+    }
+
+    @Test
+    void aPlacementThatCannotBeIsRefusedWithItsChunk() {
+        assertThatThrownBy(() -> Placement.of(4, 2, new int[] {0, 2}, new int[] {1, 0}))
+                .hasMessage("chunk 1 with owner 2 and buddy 0 of 2 ranks");
+        assertThatThrownBy(() -> Placement.of(4, 2, new int[] {-1}, new int[] {0}))
+                .hasMessageContaining("chunk 0 with owner -1");
+        assertThatThrownBy(() -> Placement.of(4, 2, new int[] {0}, new int[] {2}))
+                .hasMessageContaining("buddy 2");
+        assertThatThrownBy(() -> Placement.of(4, 2, new int[] {0}, new int[] {-2}))
+                .hasMessageContaining("buddy -2");
+        assertThatThrownBy(() -> Placement.of(4, 2, new int[] {1}, new int[] {1}))
+                .hasMessageContaining("owner 1 and buddy 1");
+        assertThatThrownBy(() -> Placement.of(4, 2, new int[] {1}, new int[0]))
+                .hasMessage("1 owners and 0 buddies");
+        assertThatThrownBy(() -> Placement.of(2, 3, new int[] {1}, new int[] {0}))
+                .hasMessageContaining("2 virtual ranks on 3 ranks");
+    }
 }

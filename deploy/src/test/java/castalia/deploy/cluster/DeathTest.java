@@ -1,0 +1,135 @@
+package castalia.deploy.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import castalia.actors.node.AgentNews;
+import castalia.protocol.identity.Member;
+import castalia.protocol.run.RunNews;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A worker that dies or freezes in a run changes no bit of the result. */
+@Timeout(value = 240, unit = TimeUnit.SECONDS)
+class DeathTest {
+
+    private static final int STEPS = 150;
+
+    /** Of a larger model, so that the run goes on for seconds when the frozen worker wakes. */
+    private static final int FROZEN_STEPS = 250;
+
+    @TempDir
+    @SuppressWarnings("NullAway.Init") // JUnit fills it
+    Path folder;
+
+    @Tag("default")
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3})
+    void aWorkerKilledAtAnyMomentCostsNothing(long seed) throws IOException {
+        kill(seed);
+    }
+
+    @Tag("full")
+    @ParameterizedTest
+    @ValueSource(longs = {11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+            21, 22, 23, 24, 25, 26, 27, 28, 29, 30})
+    void norAtTwentyOtherMoments(long seed) throws IOException {
+        kill(seed);
+    }
+
+    private void kill(long seed) throws IOException {
+        Random random = new Random(seed);
+        String precision = seed % 2 == 1 ? "fp32" : "bf16";
+        int workers = 2 + random.nextInt(2);
+        int spares = random.nextInt(2);
+        long step = random.nextInt(STEPS - 20);
+        long millis = random.nextInt(15);
+        int victim = random.nextInt(workers);
+        TinyRun tiny = TinyRun.write(folder, precision, 24, STEPS, 100);
+        AtomicReference<Optional<Member>> killed = new AtomicReference<>(Optional.empty());
+        Witness witness = new Witness((w, progress) -> {
+            if (progress.step() >= step && killed.get().isEmpty()) {
+                Member member = w.members().get(victim);
+                killed.set(Optional.of(member));
+                sleep(millis);
+                Signals.send("KILL", member.pid());
+            }
+        });
+        TinyRun.Answer answer =
+                tiny.onWorkers(folder.resolve("cluster"), workers, spares, witness);
+        String story = "seed " + seed + ", step " + step + ", rank " + victim + " of " + workers
+                + "\n" + witness;
+        assertThat(killed.get()).as(story).isPresent();
+        assertThat(answer).as(story).isEqualTo(tiny.alone(folder.resolve("alone")));
+        assertThat(witness.lost()).as(story).isZero();
+        assertThat(witness.fromDisk()).as(story).isZero();
+        assertThat(witness.diskBytes()).as(story).isZero();
+        assertThat(witness.count(news -> news instanceof RunNews.Detected(Member who, _)
+                && who.equals(killed.get().orElseThrow()))).as(story).isOne();
+    }
+
+    @Tag("default")
+    @Test
+    void aFrozenWorkerIsLeftBehindAndEndsWhenItWakes() throws Exception {
+        TinyRun tiny = TinyRun.write(folder, "fp32", 128, FROZEN_STEPS, 500);
+        AtomicReference<Optional<Member>> frozen = new AtomicReference<>(Optional.empty());
+        AtomicReference<Optional<Throwable>> wrong = new AtomicReference<>(Optional.empty());
+        Witness witness = new Witness((w, progress) -> {
+            if (progress.step() >= 10 && frozen.get().isEmpty()) {
+                Member member = w.members().get(1);
+                frozen.set(Optional.of(member));
+                Signals.send("STOP", member.pid());
+                Thread.ofVirtual().start(() -> wake(w, member, wrong));
+            }
+        });
+        TinyRun.Answer answer = tiny.onWorkers(folder.resolve("cluster"), 3, 0, witness);
+        Member zombie = frozen.get().orElseThrow();
+        assertThat(wrong.get()).as("%s", witness).isEmpty();
+        assertThat(answer).isEqualTo(tiny.alone(folder.resolve("alone")));
+        assertThat(witness.lost()).isZero();
+        assertThat(witness.fromDisk()).isZero();
+        assertThat(witness.count(news -> news instanceof RunNews.Detected(Member who, _)
+                && who.equals(zombie))).as("%s", witness).isOne();
+        assertThat(Files.readString(folder.resolve("cluster").resolve(RunCluster.LOGS)
+                        .resolve(zombie.name() + "-" + zombie.incarnation() + ".log")))
+                .contains("worker " + zombie.name() + " ends: did not answer a query");
+    }
+
+    /** Five seconds later, when the others have gone on without it. */
+    private static void wake(
+            Witness witness, Member zombie, AtomicReference<Optional<Throwable>> wrong) {
+        try {
+            sleep(5000);
+            witness.await("going on without the frozen worker", news ->
+                    news instanceof RunNews.Resharding reshard
+                            && reshard.excluded().contains(zombie));
+            Signals.send("CONT", zombie.pid());
+            witness.awaitAgent("the end of the worker that woke", news ->
+                    news instanceof AgentNews.Ended(_, var life, String how)
+                            && life.equals(zombie.incarnation())
+                            && !how.contains("SIGKILL") && !how.contains("code 0"));
+        } catch (Throwable e) {
+            wrong.set(Optional.of(e));
+        } finally {
+            Signals.send("CONT", zombie.pid());
+        }
+    }
+
+    private static void sleep(long millis) {
+        try {
+            Thread.sleep(millis);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

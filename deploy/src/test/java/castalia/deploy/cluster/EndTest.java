@@ -1,0 +1,99 @@
+package castalia.deploy.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import castalia.deploy.Cli;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** However the leading process ends, its workers end too, and the same command goes on. */
+@Timeout(value = 240, unit = TimeUnit.SECONDS)
+class EndTest {
+
+    private static final int STEPS = 300;
+
+    /** Workers end within one second; a busy machine is given more. */
+    private static final int SECONDS = 5;
+
+    @TempDir
+    @SuppressWarnings("NullAway.Init") // JUnit fills it
+    Path folder;
+
+    @Tag("default")
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2})
+    void aRunWhoseProcessesWereAllKilledGoesOnFromDisk(long seed) throws Exception {
+        killAll(seed);
+    }
+
+    @Tag("full")
+    @ParameterizedTest
+    @ValueSource(longs = {11, 12, 13, 14, 15, 16, 17, 18, 19, 20})
+    void soItDoesAtTenOtherMoments(long seed) throws Exception {
+        killAll(seed);
+    }
+
+    private void killAll(long seed) throws Exception {
+        Random random = new Random(seed);
+        TinyRun tiny = TinyRun.write(folder, seed % 2 == 1 ? "bf16" : "fp32", 24, STEPS, 20);
+        Path run = folder.resolve("cluster");
+        try (LedProcess led = LedProcess.start(tiny, run, 2)) {
+            led.awaitSteps(random.nextInt(STEPS / 2));
+            Thread.sleep(random.nextInt(20));
+            List<Long> workers = led.workers();
+            assertThat(workers).as(led::output).hasSize(2);
+            led.kill();
+            Signals.assertGone(workers, SECONDS);
+        }
+        assertGoesOn(tiny, run);
+    }
+
+    private void assertGoesOn(TinyRun tiny, Path run) {
+        Cli.Result resumed = tiny.train(run, "--local", 2, "--threads", 2);
+        assertThat(TinyRun.Answer.of(resumed)).isEqualTo(tiny.alone(folder.resolve("alone")));
+        assertThat(Cli.run("checkpoint", "verify", run).code()).isZero();
+    }
+
+    /** A terminal sends SIGINT to all its processes. */
+    @Tag("default")
+    @ParameterizedTest
+    @CsvSource({"TERM, 143", "INT, 130"})
+    void aSignalStopsTheRunWithACheckpointAndLeavesNoProcess(String signal, int code)
+            throws Exception {
+        Assumptions.assumeFalse(signal.equals("INT") && Signals.interruptIgnored(),
+                "SIGINT is ignored here, as in a background job");
+        TinyRun tiny = TinyRun.write(folder, "fp32", 24, STEPS, 500);
+        Path run = folder.resolve("cluster");
+        try (LedProcess led = LedProcess.start(tiny, run, 2)) {
+            led.awaitSteps(30);
+            List<Long> workers = led.workers();
+            assertThat(workers).hasSize(2);
+            Cli.Result second = tiny.train(run, "--local", 1);
+            assertThat(second.code()).as("%s", second).isEqualTo(10);
+            assertThat(second.err().lines()).singleElement().asString()
+                    .contains(run.toString(), Long.toString(led.pid()));
+            if (signal.equals("INT")) {
+                workers.forEach(pid -> Signals.send(signal, pid));
+            }
+            Signals.send(signal, led.pid());
+            assertThat(led.exit()).as(led::output).isEqualTo(code);
+            assertThat(Signals.living(workers)).as(led::output).isEmpty();
+            String said = led.output().lines().filter(line -> line.startsWith("stopped after step "))
+                    .findFirst().orElseThrow(() -> new AssertionError(led.output()));
+            String step = said.replaceAll("\\D+(\\d+).*", "$1");
+            assertThat(Cli.run("checkpoint", "list", run).out().lines()
+                            .map(line -> line.strip().split(" ")[0]))
+                    .last().isEqualTo(step);
+        }
+        assertGoesOn(tiny, run);
+    }
+}

@@ -1,0 +1,68 @@
+package castalia.deploy.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import castalia.actors.message.NodeSnapshot.TrafficView;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Undisturbed runs on worker processes end as the run in one process does. */
+@Tag("default")
+@Timeout(value = 180, unit = TimeUnit.SECONDS)
+class SameBitsTest {
+
+    private static final int STEPS = 30;
+    private static final long LARGEST_MESSAGE = 64 * 1024;
+
+    @TempDir
+    @SuppressWarnings("NullAway.Init") // JUnit fills it
+    Path folder;
+
+    @ParameterizedTest
+    @CsvSource({"fp32, 1", "fp32, 2", "bf16, 3", "fp32, 4"})
+    void aRunOnWorkerProcessesEndsWithTheSameStateAndComputesNothingTwice(
+            String precision, int workers) throws IOException {
+        TinyRun tiny = TinyRun.write(folder, precision, 24, STEPS, 10);
+        Witness witness = new Witness();
+        TinyRun.Answer answer = tiny.onWorkers(folder.resolve("cluster"), workers, 0, witness);
+        assertThat(answer).isEqualTo(tiny.alone(folder.resolve("alone")));
+        assertThat(witness.sequences()).isEqualTo((long) STEPS * TinyRun.BATCH);
+        assertThat(witness.sequencesByStep()).hasSize(STEPS)
+                .allSatisfy((step, sequences) -> assertThat(sequences).isEqualTo(TinyRun.BATCH));
+        assertThat(witness.diskBytes()).isZero();
+    }
+
+    @Test
+    void tensorsNeverPassBetweenActors() throws IOException {
+        TinyRun tiny = TinyRun.write(folder, "fp32", 128, STEPS, 10);
+        List<TrafficView> seen = new ArrayList<>();
+        List<TrafficView> own = new ArrayList<>();
+        Witness witness = new Witness((w, progress) -> {
+            if (progress.step() == STEPS - 5) {
+                w.cluster().picture().nodes().forEach(node -> seen.addAll(node.traffic()));
+            }
+            own.clear();
+            own.addAll(w.cluster().traffic());
+        });
+        TinyRun.Answer answer = tiny.onWorkers(folder.resolve("cluster"), 2, 0, witness);
+        assertThat(answer).isEqualTo(tiny.alone(folder.resolve("alone")));
+        long planes = witness.dataPlaneBytes();
+        assertThat(planes).as("weights are megabytes").isGreaterThan(STEPS * 2_000_000L);
+        for (List<TrafficView> traffic : List.of(seen, own)) {
+            assertThat(traffic).isNotEmpty();
+            assertThat(traffic.stream().mapToLong(t -> t.sentBytes() + t.receivedBytes()).sum())
+                    .as("%s", traffic).isPositive().isLessThan(planes / 100);
+            assertThat(traffic).allSatisfy(
+                    view -> assertThat(view.largest()).isLessThan(LARGEST_MESSAGE));
+        }
+    }
+}
