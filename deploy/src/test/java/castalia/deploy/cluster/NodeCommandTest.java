@@ -102,6 +102,7 @@ class NodeCommandTest {
                 List.of(NodeAddress.parse(seed)), RunCluster.ELIGIBLE,
                 BuildInfo.ofProgram().build(), ProcessSettings.Patience.STEADY));
         process.join();
+        assertThat(process.describeRun()).contains("config="); // it knows the coordinator now
         return process;
     }
 
