@@ -9,8 +9,6 @@ import castalia.deploy.train.ProgressLine;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import java.io.PrintWriter;
-import java.net.InetAddress;
-import java.net.UnknownHostException;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -98,7 +96,7 @@ final class NodeCommand implements Callable<Integer> {
         }
         PrintWriter out = spec.commandLine().getOut();
         NodeAddress seed = seed();
-        NodeAddress listen = address(host == null ? ClusterTraining.LOOPBACK : host, port);
+        NodeAddress listen = Listening.address(host == null ? ClusterTraining.LOOPBACK : host, port);
         warn(seed, listen);
         String called = name == null ? "node" + ProcessHandle.current().pid() : name;
         if (!called.matches("[A-Za-z0-9_.-]{1,64}")) {
@@ -130,37 +128,15 @@ final class NodeCommand implements Callable<Integer> {
         throw invalid("--join '" + join + "' is not HOST:PORT, as train --local prints it");
     }
 
-    private static NodeAddress address(String host, int port) {
-        try {
-            return new NodeAddress(host, port);
-        } catch (IllegalArgumentException e) {
-            throw invalid("--host " + host + " and --port " + port + " are no address: a host without"
-                    + " a colon, and 0 to 65535");
-        }
-    }
 
     private void warn(NodeAddress seed, NodeAddress listen) {
-        boolean here = loopback(listen.host());
-        if (!loopback(seed.host()) && host == null) {
+        if (!Listening.onLoopback(seed.host()) && host == null) {
             throw invalid(seed + " is another machine: name the address of this one that it reaches"
                     + " with --host");
         }
-        if (!here || !loopback(seed.host())) {
-            PrintWriter err = spec.commandLine().getErr();
-            err.println("castalia: warning: the cluster is not encrypted yet, and whoever reaches "
-                    + listen.host() + " can take part; use it in a network you trust");
-            err.flush();
-        }
+        Listening.warn(listen, spec.commandLine().getErr());
     }
 
-    private static boolean loopback(String host) {
-        try {
-            return InetAddress.getByName(host).isLoopbackAddress();
-        } catch (UnknownHostException e) {
-            throw new CastaliaException(
-                    ErrorCode.CONFIG_INVALID, "the host '" + host + "' is not known here", e);
-        }
-    }
 
     private static CastaliaException invalid(String message) {
         return new CastaliaException(ErrorCode.CONFIG_INVALID, message);

@@ -79,6 +79,12 @@ final class TrainCommand implements Callable<Integer> {
             description = "With --local: started processes that wait to take over (default: 0).")
     private int spares;
 
+    @Option(names = "--host", paramLabel = "HOST", defaultValue = ClusterTraining.LOOPBACK,
+            description = "With --local: address of this machine that other nodes reach"
+                    + " (default: this machine only).")
+    @SuppressWarnings("NullAway.Init") // picocli fills it before anything runs
+    private String host;
+
     @Option(names = "--port", paramLabel = "PORT", defaultValue = "0",
             description = "With --local: port of this node's actors (default: any).")
     private int port;
@@ -115,6 +121,8 @@ final class TrainCommand implements Callable<Integer> {
         }
         requirePort("--port", port);
         requirePort("--page-port", pagePort);
+        NodeAddress listen = Listening.address(host, port);
+        Listening.warn(listen, spec.commandLine().getErr());
         try (ClusterTraining cluster = new ClusterTraining(line);
                 TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
                 optional(threads), Optional.ofNullable(initial), home)) {
@@ -123,7 +131,7 @@ final class TrainCommand implements Callable<Integer> {
             RunResult result = cluster.train(job,
                     new ClusterTraining.Request(config, run, Optional.ofNullable(initial), workers,
                             spares, job.hosting().threads(),
-                            new NodeAddress(ClusterTraining.LOOPBACK, port), pagePort));
+                            listen, pagePort));
             Report report = switch (result) {
                 case RunResult.Finished(long step, String state, String digest) ->
                         new Report(run.toString(), step, true, digest, state);
@@ -145,6 +153,7 @@ final class TrainCommand implements Callable<Integer> {
                     + " must lie between 0, for any, and " + LAST_PORT);
         }
     }
+
 
     private void tell(PrintWriter out, Report report) {
         out.println(report.finished()
