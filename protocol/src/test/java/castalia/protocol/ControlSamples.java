@@ -12,6 +12,7 @@ import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
@@ -84,8 +85,9 @@ public final class ControlSamples {
     }
 
     private static CoordinatorMessage install(GenerationPlan.Start start) {
-        Placement placement = Placement.of(
-                4, 3, new int[] {0, 0, 1, 2}, new int[] {1, 2, 2, Placement.NONE});
+        Placement placement = Placement.of(ParallelLayout.of(3), 4, 2, 3,
+                new Placement.Holdings(new int[] {0, 0, 1, 2},
+                        new int[][] {{1, 2, 2, Placement.NONE}}, new int[] {0, 1, 1, -1}));
         return new CoordinatorMessage.Install(new GenerationPlan(
                 FENCE, List.of(member(0), member(1), member(2)), placement, start, true, -1));
     }

@@ -11,43 +11,60 @@ public final class PlacementPlanner {
 
     private PlacementPlanner() {}
 
+    /** As the other, for data parallelism alone. */
+    public static Placement of(
+            ChunkGrid grid, int virtualRanks, List<List<Integer>> holders, List<String> nodes) {
+        return of(grid, virtualRanks, ParallelLayout.of(nodes.size()), holders, nodes);
+    }
+
     /**
      * A placement whose owners and buddies hold their chunks already. Of a chunk's holders the one
-     * that owns least so far becomes owner; of the others one on another node, if there is one, and
-     * then the one that holds least, becomes buddy.
+     * that owns least so far becomes owner, one that computes with the chunk first; of the others
+     * those on other nodes, if there are any, and then those that hold least, become buddies.
      *
+     * @param layout its ranks compute; the others only hold chunks
      * @param holders per chunk the ranks that hold it, at least one
      * @param nodes name of each rank's node
      */
     public static Placement of(
-            ChunkGrid grid, int virtualRanks, List<List<Integer>> holders, List<String> nodes) {
+            ChunkGrid grid, int virtualRanks, ParallelLayout layout, List<List<Integer>> holders,
+            List<String> nodes) {
+        Placement users = Placement.of(grid, virtualRanks, layout);
         long[] owned = new long[nodes.size()];
         long[] held = new long[nodes.size()];
         int[] owners = new int[grid.size()];
-        int[] buddies = new int[grid.size()];
+        int[][] buddies = new int[layout.buddies()][grid.size()];
         for (Chunk chunk : grid.chunks()) {
             int c = chunk.index();
             List<Integer> ranks = holders.get(c);
             int owner = ranks.stream()
-                    .min(Comparator.comparingLong((Integer r) -> owned[r]).thenComparingInt(r -> r))
+                    .min(Comparator.comparing((Integer r) -> !users.uses(r, c))
+                            .thenComparingLong(r -> owned[r])
+                            .thenComparingInt(r -> r))
                     .orElseThrow(() -> new IllegalArgumentException("nobody holds chunk " + c));
-            Optional<Integer> buddy = ranks.stream()
-                    .filter(r -> r != owner)
-                    .min(Comparator.comparing((Integer r) -> nodes.get(r).equals(nodes.get(owner)))
-                            .thenComparingLong(r -> held[r])
-                            .thenComparingInt(r -> r));
             owners[c] = owner;
-            buddies[c] = buddy.orElse(Placement.NONE);
             owned[owner] += chunk.length();
             held[owner] += chunk.length();
-            buddy.ifPresent(r -> held[r] += chunk.length());
+            List<Integer> others = ranks.stream()
+                    .filter(r -> r != owner)
+                    .sorted(Comparator.comparing((Integer r) -> nodes.get(r).equals(nodes.get(owner)))
+                            .thenComparingLong(r -> held[r])
+                            .thenComparingInt(r -> r))
+                    .toList();
+            for (int k = 0; k < buddies.length; k++) {
+                buddies[k][c] = k < others.size() ? others.get(k) : Placement.NONE;
+                if (k < others.size()) {
+                    held[others.get(k)] += chunk.length();
+                }
+            }
         }
-        return Placement.of(virtualRanks, nodes.size(), owners, buddies);
+        return Placement.of(layout, virtualRanks, grid.layout().tensorSlices(), nodes.size(),
+                Placement.Holdings.of(grid, owners, buddies));
     }
 
     /**
-     * Who learns each chunk that has no buddy: the rank, not its owner, that holds least; on another
-     * node if there is one.
+     * Who learns each chunk that lacks a holder: the rank, none of its holders, that holds least; on
+     * another node than its owner if there is one.
      *
      * @return per chunk the rank, or {@link Placement#NONE} where nothing is to be done
      */
@@ -59,15 +76,14 @@ public final class PlacementPlanner {
         }
         long[] held = new long[placement.ranks()];
         for (Chunk chunk : grid.chunks()) {
-            held[placement.owner(chunk.index())] += chunk.length();
-            if (placement.buddy(chunk.index()) != Placement.NONE) {
-                held[placement.buddy(chunk.index())] += chunk.length();
+            for (int rank : placement.holders(chunk.index())) {
+                held[rank] += chunk.length();
             }
         }
         for (int c : placement.alone()) {
             int owner = placement.owner(c);
             int learner = IntStream.range(0, placement.ranks()).boxed()
-                    .filter(r -> r != owner)
+                    .filter(r -> !placement.holds(r, c))
                     .min(Comparator.comparing((Integer r) -> nodes.get(r).equals(nodes.get(owner)))
                             .thenComparingLong(r -> held[r])
                             .thenComparingInt(r -> r))

@@ -12,11 +12,11 @@ public final class VirtualRanks {
      * A contiguous block of virtual ranks.
      *
      * @param first first virtual rank
-     * @param count how many
+     * @param count how many; 0 for a rank that computes none
      */
     public record Block(int first, int count) {
         public Block {
-            if (first < 0 || count < 1) {
+            if (first < 0 || count < 0) {
                 throw new IllegalArgumentException("block of " + count + " from " + first);
             }
         }

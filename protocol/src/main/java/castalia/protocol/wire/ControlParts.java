@@ -5,9 +5,11 @@ import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.wire.generated.ControlProtos.CommittedMessage;
 import castalia.protocol.wire.generated.ControlProtos.FenceMessage;
+import castalia.protocol.wire.generated.ControlProtos.LayoutMessage;
 import castalia.protocol.wire.generated.ControlProtos.MemberMessage;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.CodedInputStream;
@@ -34,6 +36,20 @@ final class ControlParts {
 
     static Fence record(FenceMessage message) {
         return new Fence(message.getTerm(), message.getGeneration());
+    }
+
+    static LayoutMessage message(ParallelLayout layout) {
+        return LayoutMessage.newBuilder()
+                .setDataParallel(layout.dataParallel())
+                .setTensorParallel(layout.tensorParallel())
+                .setZero(layout.zero())
+                .setBuddies(layout.buddies())
+                .build();
+    }
+
+    static ParallelLayout record(LayoutMessage message) {
+        return new ParallelLayout(message.getDataParallel(), message.getTensorParallel(),
+                message.getZero(), message.getBuddies());
     }
 
     static MemberMessage message(Member member) {

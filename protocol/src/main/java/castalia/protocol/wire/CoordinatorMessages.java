@@ -26,6 +26,7 @@ import castalia.protocol.wire.generated.ControlProtos.StartMessage;
 import com.google.protobuf.ByteString;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.function.IntUnaryOperator;
 
@@ -113,7 +114,11 @@ final class CoordinatorMessages {
                 .setFence(ControlParts.message(plan.fence()))
                 .setVirtualRanks(placement.virtualRanks())
                 .setOwners(packed(placement.chunks(), placement::owner))
-                .setBuddies(packed(placement.chunks(), placement::buddy))
+                .setBuddies(packed(placement.chunks(), c -> placement.buddy(0, c)))
+                .setSecondBuddies(packed(placement.chunks(), c -> placement.buddy(1, c)))
+                .setSlices(packed(placement.chunks(), placement::slice))
+                .setTensorSlices(placement.tensorSlices())
+                .setLayout(ControlParts.message(placement.layout()))
                 .setGather(plan.gather())
                 .setSaved(plan.saved());
         plan.members().forEach(member -> message.addMembers(ControlParts.message(member)));
@@ -138,11 +143,18 @@ final class CoordinatorMessages {
             throw new IllegalArgumentException(
                     message.getVirtualRanks() + " virtual ranks are not possible");
         }
+        int[][] buddies = {
+            unpacked(message.getBuddies()), unpacked(message.getSecondBuddies())
+        };
         Placement placement = Placement.of(
+                ControlParts.record(message.getLayout()),
                 message.getVirtualRanks(),
+                message.getTensorSlices(),
                 message.getMembersCount(),
-                unpacked(message.getOwners()),
-                unpacked(message.getBuddies()));
+                new Placement.Holdings(
+                        unpacked(message.getOwners()),
+                        Arrays.copyOf(buddies, message.getLayout().getBuddies()),
+                        unpacked(message.getSlices())));
         return new GenerationPlan(
                 ControlParts.record(message.getFence()),
                 message.getMembersList().stream().map(ControlParts::record).toList(),

@@ -135,7 +135,7 @@ class PlacementPlannerTest {
         int[] owners = new int[GRID.size()];
         int[] buddies = new int[GRID.size()];
         Arrays.fill(buddies, Placement.NONE);
-        Placement placement = Placement.of(V, 3, owners, buddies);
+        Placement placement = Placement.of(GRID, V, 3, owners, buddies);
         int[] learners =
                 PlacementPlanner.secondCopies(GRID, placement, List.of("a", "a", "b"));
         assertThat(learners).containsOnly(2);

@@ -43,6 +43,6 @@ class VirtualRanksTest {
         assertThatThrownBy(() -> VirtualRanks.blocks(2, 3))
                 .hasMessage("cannot place 2 virtual ranks on 3 ranks: use 1 to 2");
         assertThatThrownBy(() -> new Block(-1, 1)).hasMessage("block of 1 from -1");
-        assertThatThrownBy(() -> new Block(0, 0)).hasMessage("block of 0 from 0");
+        assertThatThrownBy(() -> new Block(0, -1)).hasMessage("block of -1 from 0");
     }
 }

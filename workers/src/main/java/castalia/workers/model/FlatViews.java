@@ -1,55 +1,75 @@
 package castalia.workers.model;
 
 import castalia.kernels.Buffer;
-import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.TensorSlice;
 import castalia.protocol.model.Parameter.Role;
 import java.util.EnumMap;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
-/** One flat buffer over the whole parameter space, seen as tensor slices and as chunks. */
+/**
+ * One flat buffer over the part of the parameter space that a rank uses, seen as tensor slices and as
+ * chunks.
+ */
 public final class FlatViews {
 
+    private final LocalSpace space;
     private final Buffer flat;
-    private final Map<Role, Buffer[][]> bySlice;
-    private final Buffer[] byChunk;
+    private final Map<Role, @Nullable Buffer[][]> bySlice;
+    private final @Nullable Buffer[] byChunk;
+
+    /** Views of the whole space. */
+    public FlatViews(ChunkGrid grid, Buffer flat) {
+        this(LocalSpace.whole(grid), flat);
+    }
 
     /**
      * Makes the views once, so that no step allocates any.
      *
-     * @throws IllegalArgumentException if the buffer's length is not that of the flat space
+     * @throws IllegalArgumentException if the buffer's length is not that of the space
      */
-    public FlatViews(ChunkGrid grid, Buffer flat) {
+    public FlatViews(LocalSpace space, Buffer flat) {
+        ChunkGrid grid = space.grid();
         FlatLayout layout = grid.layout();
-        if (flat.elements() != layout.elements()) {
+        if (flat.elements() != space.elements()) {
             throw new IllegalArgumentException("buffer of " + flat.elements()
-                    + " elements for a flat space of " + layout.elements());
+                    + " elements for a flat space of " + space.elements());
         }
+        this.space = space;
         this.flat = flat;
         int layers = layout.shape().layers() + 2;
         this.bySlice = new EnumMap<>(Role.class);
         for (TensorSlice slice : layout.slices()) {
-            bySlice.computeIfAbsent(slice.parameter().role(),
-                    _ -> new Buffer[layers][layout.tensorSlices()])
-                    [slice.parameter().layer()][slice.slice()] =
-                    flat.slice(slice.offset(), slice.elements());
+            long offset = space.offset(slice);
+            if (offset >= 0) {
+                bySlice.computeIfAbsent(slice.parameter().role(),
+                        _ -> new Buffer[layers][layout.tensorSlices()])
+                        [slice.parameter().layer()][slice.slice()] =
+                        flat.slice(offset, slice.elements());
+            }
         }
         this.byChunk = new Buffer[grid.size()];
-        for (Chunk chunk : grid.chunks()) {
-            byChunk[chunk.index()] = flat.slice(chunk.offset(), chunk.length());
+        for (int chunk : space.chunks()) {
+            byChunk[chunk] = flat.slice(space.offset(chunk), grid.chunk(chunk).length());
         }
     }
 
-    /** The whole space. */
+    /** What part of the parameter space it is of. */
+    public LocalSpace space() {
+        return space;
+    }
+
+    /** The whole buffer. */
     public Buffer flat() {
         return flat;
     }
 
     /** A tensor slice; slice 0 for tensors that are not cut. */
     public Buffer slice(Role role, int layer, int slice) {
-        Buffer[][] ofRole = bySlice.get(role);
+        @Nullable Buffer[][] ofRole = bySlice.get(role);
         Buffer found = ofRole == null ? null : ofRole[layer][slice];
         if (found == null) {
             throw new IllegalArgumentException(
@@ -60,6 +80,11 @@ public final class FlatViews {
 
     /** A chunk. */
     public Buffer chunk(int index) {
-        return byChunk[index];
+        Buffer found = byChunk[index];
+        if (found == null) {
+            throw new IllegalArgumentException(
+                    "chunk " + index + " is not used by " + space.slices());
+        }
+        return found;
     }
 }

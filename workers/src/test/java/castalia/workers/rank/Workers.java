@@ -164,7 +164,8 @@ final class Workers implements AutoCloseable {
             }
             assertThat(owners[c]).as("holder of chunk %d", c).isNotNegative();
         }
-        return Placement.of(settings.plan().virtualRanks(), next.size(), owners, buddies);
+        return Placement.of(settings.grid(), settings.plan().virtualRanks(), next.size(), owners,
+                buddies);
     }
 
     /** What a learner does. */
