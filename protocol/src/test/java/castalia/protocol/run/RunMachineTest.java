@@ -133,6 +133,21 @@ class RunMachineTest {
         assertThat(effects).isEmpty();
     }
 
+    @Test
+    void aMemberThatRegistersAgainWithANewerFenceAnswersTheQueryOfThatFenceLikeAnyOther() {
+        running();
+        says(new WorkerMessage.Suspects(
+                state.fence(), A.incarnation(), B.incarnation(), false, "a vote"));
+        RunState asked = state;
+        says(offer(B, SimulatedRun.RUN, "nv", "build", state.fence()));
+        assertThat(effects).isEmpty();
+        assertThat(state).isEqualTo(asked);
+        says(nothing(A));
+        says(nothing(B));
+        happens(new RunEvent.CheckpointFound(state.fence(), Optional.empty()));
+        assertThat(sent(B, CoordinatorMessage.Install.class)).hasSize(1);
+    }
+
     /** B does not answer a query. */
     private void exclude() {
         running();
