@@ -109,7 +109,7 @@ final class SimulatedRun {
         later(at - now, to, action);
     }
 
-    void frame(SimulatedWorker from, Member to, Fence fence, SimulatedWorker.Frame frame) {
+    void frame(SimulatedWorker from, Member to, Fence fence, SimulatedFrame frame) {
         SimulatedWorker receiver = workers.get(to.incarnation());
         if (receiver != null && !receiver.dead) {
             deliver(from.member.name() + ">" + to.name(), receiver,
@@ -205,7 +205,7 @@ final class SimulatedRun {
             case RunEffect.Publish(ScalarState scalars, var entries, long parent) -> {
                 require(entries.size() == GRID.size() && parent < scalars.step(), "a publication");
                 entries.forEach(e -> require(e.digest().equals(
-                        SimulatedWorker.digest(e.chunk().index(), scalars.step())), "an entry"));
+                        SimulatedState.digest(e.chunk().index(), scalars.step())), "an entry"));
                 later(random(1, 60), null, () -> {
                     published.add(scalars.step());
                     if (sent == term) {
