@@ -130,7 +130,14 @@ final class RunDraft {
     /** Adds entries of a step that was stored. */
     void stored(ScalarState scalars, List<ChunkEntry> part, int total) {
         long step = scalars.step();
-        if (published.containsKey(step) || step == publishing) {
+        if (step == publishing) {
+            return;
+        }
+        if (published.containsKey(step)) {
+            boolean lastPart = !part.isEmpty() && part.getLast().chunk().index() + 1 == total;
+            if (lastPart) {
+                saySaved(step); // whoever says this did not hear of it
+            }
             return;
         }
         SortedMap<Integer, ChunkEntry> entries = new TreeMap<>(
@@ -153,13 +160,17 @@ final class RunDraft {
         }
     }
 
+    private void saySaved(long step) {
+        workers.keySet().forEach(
+                worker -> send(worker, new CoordinatorMessage.Saved(fence, step)));
+    }
+
     /** A step's checkpoint exists. */
     void published(long step, String stateHash) {
         published.put(step, stateHash);
         storing.remove(step);
         publishing = publishing == step ? -1 : publishing;
-        workers.keySet().forEach(
-                worker -> send(worker, new CoordinatorMessage.Saved(fence, step)));
+        saySaved(step);
         announce(new RunNews.Saved(step, stateHash));
         publish();
     }

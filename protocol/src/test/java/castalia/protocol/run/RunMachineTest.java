@@ -11,6 +11,7 @@ import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import java.util.ArrayList;
 import java.util.List;
@@ -228,6 +229,21 @@ class RunMachineTest {
                 state.fence(), B.incarnation(), ErrorCode.DATA_CORRUPT, "tokens.bin is short"));
         assertThat(state.phase()).isEqualTo(new RunPhase.Ended(
                 new RunResult.Failed(ErrorCode.DATA_CORRUPT, "tokens.bin is short")));
+    }
+
+    @Test
+    void whoSaysAStepThatIsPublishedAlreadyIsToldSo() {
+        running();
+        happens(new RunEvent.Published(0, "hash"));
+        List<WorkerMessage.Stored> parts =
+                SimulatedState.stored(state.fence(), ScalarState.initial());
+        says(parts.getFirst());
+        assertThat(effects).isEmpty();
+        says(parts.getLast());
+        for (Member member : List.of(A, B)) {
+            assertThat(sent(member, CoordinatorMessage.Saved.class))
+                    .containsExactly(new CoordinatorMessage.Saved(state.fence(), 0));
+        }
     }
 
     @Test
