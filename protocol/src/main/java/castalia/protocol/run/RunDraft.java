@@ -39,6 +39,7 @@ final class RunDraft {
     final SortedMap<Long, String> published;
     final SortedMap<Long, RunState.Storing> storing;
     long publishing;
+    RunState.Failed failed;
     boolean patient;
     String digest;
     boolean stopRequested;
@@ -57,6 +58,7 @@ final class RunDraft {
         this.published = new TreeMap<>(state.published());
         this.storing = new TreeMap<>(state.storing());
         this.publishing = state.publishing();
+        this.failed = state.failed();
         this.patient = state.patient();
         this.digest = state.digest();
         this.stopRequested = state.stopRequested();
@@ -64,7 +66,7 @@ final class RunDraft {
 
     RunState state() {
         return new RunState(phase, term, fence, target, workers, dismissed, plan, learning, version,
-                stepNanos, published, storing, publishing, patient, digest, stopRequested);
+                stepNanos, published, storing, publishing, failed, patient, digest, stopRequested);
     }
 
     void send(Incarnation to, CoordinatorMessage message) {

@@ -134,6 +134,20 @@ final class SimulatedWorker {
         early.keySet().removeIf(f -> fence.newerThan(f));
     }
 
+    /** Another worker dropped a frame of this one, because it saw a newer fence. */
+    void staleSeen(Fence newer) {
+        if (newer.newerThan(seen)) {
+            abandon(newer);
+            say(registration());
+        }
+    }
+
+    /** Its device fails: it does nothing any more and says so. */
+    void fail() {
+        abandon(seen);
+        run.failed(this);
+    }
+
     private void install(GenerationPlan wanted) {
         abandon(wanted.fence());
         plan = Optional.of(wanted);
@@ -181,7 +195,11 @@ final class SimulatedWorker {
         long mine = ++work;
         run.later(run.random(5, 40), this, () -> {
             if (work == mine && doing == Doing.COMPUTING) {
-                computed(version);
+                if (run.failsAt(version)) {
+                    fail();
+                } else {
+                    computed(version);
+                }
             }
         });
     }
@@ -218,7 +236,7 @@ final class SimulatedWorker {
             return;
         }
         if (seen.newerThan(fence)) {
-            run.stale++;
+            run.answerStale(this, from);
             return;
         }
         if (frame instanceof SimulatedFrame.Unpublished(ScalarState of)) {
