@@ -1,5 +1,6 @@
 package castalia.protocol.run;
 
+import castalia.protocol.ErrorCode;
 import castalia.protocol.Samples;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
@@ -51,7 +52,6 @@ final class SimulatedRun {
     private final List<String> log = new ArrayList<>();
     final TreeSet<Long> published = new TreeSet<>();
     private final Set<Long> committedSteps = new HashSet<>();
-    long stale;
     private long now;
     private long numbers;
     private long nextWorker = 1;
@@ -63,6 +63,7 @@ final class SimulatedRun {
     int failures;
     long latestCommitted = -1;
     int restartsFromDisk;
+    private long failingStep = -1;
 
     SimulatedRun(long seed, int target) {
         this.random = new Random(seed);
@@ -109,11 +110,20 @@ final class SimulatedRun {
         later(at - now, to, action);
     }
 
-    void frame(SimulatedWorker from, Member to, Fence fence, SimulatedWorker.Frame frame) {
+    void frame(SimulatedWorker from, Member to, Fence fence, SimulatedFrame frame) {
         SimulatedWorker receiver = workers.get(to.incarnation());
         if (receiver != null && !receiver.dead) {
             deliver(from.member.name() + ">" + to.name(), receiver,
                     () -> receiver.receive(from.member.incarnation(), fence, frame));
+        }
+    }
+
+    void answerStale(SimulatedWorker from, Incarnation to) {
+        SimulatedWorker sender = workers.get(to);
+        if (sender != null && !sender.dead) {
+            Fence newer = from.seen;
+            deliver(from.member.name() + ">" + sender.member.name(), sender,
+                    () -> sender.staleSeen(newer));
         }
     }
 
@@ -144,6 +154,35 @@ final class SimulatedRun {
         if (result.isEmpty()) {
             later(random(50, 800), null, this::newWorker);
         }
+    }
+
+    boolean failsAt(long step) {
+        return step == failingStep;
+    }
+
+    /** A worker failed by itself. By chance it happens only where others can go on. */
+    void failed(SimulatedWorker worker) {
+        long sent = term;
+        log.add(now + " " + worker.member.name() + " fails");
+        deliver(worker.member.name() + ">c", null, () -> {
+            if (sent == term && (failingStep >= 0 || othersGoOn())) {
+                happened(new RunEvent.FromWorker(new WorkerMessage.Failed(worker.seen,
+                        worker.member.incarnation(), ErrorCode.DEVICE_FAILED, "no device")));
+            } else {
+                exits(worker, "killed after its failure");
+            }
+        });
+    }
+
+    private boolean othersGoOn() {
+        return state != null && state.workers().size() > 1
+                && state.failed().places().size() + 1 < Math.max(2, target);
+    }
+
+    /** From here on nobody can execute a step. */
+    SimulatedRun failingAt(long step) {
+        failingStep = step;
+        return this;
     }
 
     private void suspect(SimulatedWorker by, Member about, boolean broken) {
@@ -205,7 +244,7 @@ final class SimulatedRun {
             case RunEffect.Publish(ScalarState scalars, var entries, long parent) -> {
                 require(entries.size() == GRID.size() && parent < scalars.step(), "a publication");
                 entries.forEach(e -> require(e.digest().equals(
-                        SimulatedWorker.digest(e.chunk().index(), scalars.step())), "an entry"));
+                        SimulatedState.digest(e.chunk().index(), scalars.step())), "an entry"));
                 later(random(1, 60), null, () -> {
                     published.add(scalars.step());
                     if (sent == term) {
@@ -265,6 +304,8 @@ final class SimulatedRun {
                 SimulatedWorker victim = alive.get(random.nextInt(alive.size()));
                 if (kind == 0) {
                     exits(victim, "killed");
+                } else if (kind == 4) {
+                    victim.fail();
                 } else {
                     freeze(victim, random(10, 2000));
                 }
@@ -296,7 +337,8 @@ final class SimulatedRun {
      * Runs to the end.
      *
      * @param meanMillis mean time between failures
-     * @param kinds which failures: 1 kills, 2 freezes, 3 coordinators, 4 everybody at once
+     * @param kinds which failures: 1 kills, 2 freezes, 3 coordinators, 4 everybody at once,
+     *     5 devices
      * @param calmAfter when failures end
      */
     RunResult run(int meanMillis, int kinds, long calmAfter) {
