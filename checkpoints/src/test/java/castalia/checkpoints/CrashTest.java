@@ -2,9 +2,9 @@ package castalia.checkpoints;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import castalia.protocol.specification.RunSpecification;
+import castalia.testing.NotRun;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
@@ -194,7 +194,7 @@ class CrashTest {
     void aReallyFullFileSystemIsNamedAndThePreviousCheckpointStays() throws Exception {
         Path small = Files.createDirectory(root.resolve("small"));
         boolean mounted = run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small.toString());
-        assumeTrue(mounted, "not run: a full file system, because mounting tmpfs is not allowed");
+        NotRun.unless(mounted, "a full file system", "mounting tmpfs is not allowed");
         try {
             Path path = small.resolve("run");
             FileOperations boundless = new ForwardingFiles(FileOperations.real()) {

@@ -28,6 +28,9 @@ final class ChildJvms implements WorkerProcesses {
     /** Workers keep their tensors outside the Java heap. */
     private static final List<String> HEAP = List.of("-XX:+UseSerialGC", "-Xms32m", "-Xmx1g");
 
+    /** Only kernels are worth the slower compiler's time. */
+    private static final List<String> LEADING = List.of("-XX:TieredStopAtLevel=1");
+
     /**
      * Signals that a terminal or a job manager sends to all processes at once are the agent's
      * matter: it stops the run with a checkpoint, which its workers must be there for.
@@ -60,7 +63,7 @@ final class ChildJvms implements WorkerProcesses {
     @Override
     public Handle start(String name, Incarnation incarnation) {
         Path log = logs.resolve(name + "-" + incarnation + ".log");
-        Process process = launch(SHELTERED, arguments.of(name, incarnation), working, log);
+        Process process = launch(SHELTERED, List.of(), arguments.of(name, incarnation), working, log);
         return new Handle() {
             @Override
             public long pid() {
@@ -88,19 +91,25 @@ final class ChildJvms implements WorkerProcesses {
         };
     }
 
-    /** Starts the program with a command line; a worker ends when this process does. */
+    /** Starts the program with a command line of a node, which leads and leaves computing to workers. */
     static Process launch(List<String> command, Path working, Path log) {
         return launch(List.of(), command, working, log);
     }
 
-    private static Process launch(
-            List<String> before, List<String> command, Path working, Path log) {
+    /** The same, by way of a command that ends in executing the words after it. */
+    static Process launch(List<String> before, List<String> command, Path working, Path log) {
+        return launch(before, LEADING, command, working, log);
+    }
+
+    private static Process launch(List<String> before, List<String> options, List<String> command,
+            Path working, Path log) {
         List<String> line = new ArrayList<>(before);
         line.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(ChildJvms::inherited)
                 .forEach(line::add);
         line.addAll(HEAP);
+        line.addAll(options);
         line.addAll(List.of("-cp", classPath(), MAIN));
         line.addAll(command);
         try {
@@ -125,9 +134,14 @@ final class ChildJvms implements WorkerProcesses {
                 .collect(Collectors.joining(File.pathSeparator));
     }
 
-    /** Memory is a child's own matter, and one debugger's port cannot be listened on twice. */
+    /**
+     * Memory and compilers are a child's own matter; one debugger's port cannot be listened on twice;
+     * and an archive of classes is written by one process.
+     */
     private static boolean inherited(String option) {
         return !option.startsWith("-Xm")
+                && !option.startsWith("-XX:TieredStopAtLevel")
+                && !option.startsWith("-XX:ArchiveClassesAtExit")
                 && !option.matches("-XX:[+-]Use\\w+GC")
                 && !option.startsWith("-agentlib:")
                 && !option.startsWith("-javaagent:");

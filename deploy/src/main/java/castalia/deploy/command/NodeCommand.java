@@ -1,7 +1,6 @@
 package castalia.deploy.command;
 
 import castalia.actors.NodeAddress;
-import castalia.deploy.cluster.ClusterTraining;
 import castalia.deploy.cluster.NodeTraining;
 import castalia.deploy.cluster.OrphanWatch;
 import castalia.deploy.shell.CastaliaHome;
@@ -11,10 +10,10 @@ import castalia.protocol.ErrorCode;
 import java.io.PrintWriter;
 import java.time.Duration;
 import java.util.Optional;
-import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -53,29 +52,12 @@ final class NodeCommand implements Callable<Integer> {
             description = "Worker processes (default: 1; with 0 it only stands by to lead).")
     private int workers;
 
-    @Option(names = "--spares", paramLabel = "N", defaultValue = "0",
-            description = "Started processes that wait to take over (default: 0).")
-    private int spares;
-
-    @Option(names = "--threads", paramLabel = "N",
-            description = "Computing threads of all its workers (default: the file's, else all processors).")
-    private @Nullable Integer threads;
+    @Mixin
+    private NodeOptions node = new NodeOptions();
 
     @Option(names = "--name", paramLabel = "NAME",
             description = "Name of this node, unique in the run (default: node and its pid).")
     private @Nullable String name;
-
-    @Option(names = "--host", paramLabel = "HOST",
-            description = "Address of this machine that the other nodes reach (default: 127.0.0.1).")
-    private @Nullable String host;
-
-    @Option(names = "--port", paramLabel = "PORT", defaultValue = "0",
-            description = "Port of its actors (default: any).")
-    private int port;
-
-    @Option(names = "--page-port", paramLabel = "PORT", defaultValue = "0",
-            description = "Port of the live page (default: any).")
-    private int pagePort;
 
     @Option(names = "--join-timeout", paramLabel = "SECONDS", defaultValue = "30",
             description = "How long the node is tried that is joined (default: 30).")
@@ -96,7 +78,8 @@ final class NodeCommand implements Callable<Integer> {
         }
         PrintWriter out = spec.commandLine().getOut();
         NodeAddress seed = seed();
-        NodeAddress listen = Listening.address(host == null ? ClusterTraining.LOOPBACK : host, port);
+        NodeAddress listen = node.listen();
+        int pagePort = node.pagePort();
         warn(seed, listen);
         String called = name == null ? "node" + ProcessHandle.current().pid() : name;
         if (!called.matches("[A-Za-z0-9_.-]{1,64}")) {
@@ -107,9 +90,8 @@ final class NodeCommand implements Callable<Integer> {
             throw invalid("--join-timeout " + patience + " must lie between 1 and " + LONGEST_WAIT);
         }
         Optional<String> how = new NodeTraining(home, new ProgressLine(out, ProgressLine.onTerminal()))
-                .takePart(new NodeTraining.Request(seed, called, listen, workers, spares,
-                        threads == null ? OptionalInt.empty() : OptionalInt.of(threads), pagePort,
-                        Duration.ofSeconds(patience)));
+                .takePart(new NodeTraining.Request(seed, called, listen, workers, node.spares(),
+                        node.threads(), pagePort, Duration.ofSeconds(patience)));
         out.println(how.map(words -> "the run " + words)
                 .orElse("left; the run goes on without this node"));
         out.flush();
@@ -128,15 +110,13 @@ final class NodeCommand implements Callable<Integer> {
         throw invalid("--join '" + join + "' is not HOST:PORT, as train --local prints it");
     }
 
-
     private void warn(NodeAddress seed, NodeAddress listen) {
-        if (!Listening.onLoopback(seed.host()) && host == null) {
+        if (!Listening.onLoopback(seed.host()) && node.host().isEmpty()) {
             throw invalid(seed + " is another machine: name the address of this one that it reaches"
                     + " with --host");
         }
         Listening.warn(listen, spec.commandLine().getErr());
     }
-
 
     private static CastaliaException invalid(String message) {
         return new CastaliaException(ErrorCode.CONFIG_INVALID, message);

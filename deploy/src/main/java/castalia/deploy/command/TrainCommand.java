@@ -43,8 +43,6 @@ import picocli.CommandLine.Spec;
             "  ./castalia train --config pythia-70m.yml --run runs/tuned --init exported/step1000"
         })
 final class TrainCommand implements Callable<Integer> {
-    private static final int LAST_PORT = 65_535;
-
     private final CastaliaHome home;
 
     @Spec
@@ -67,31 +65,13 @@ final class TrainCommand implements Callable<Integer> {
             description = "Ranks of this process (default: the file's, else 1).")
     private @Nullable Integer ranks;
 
-    @Option(names = "--threads", paramLabel = "N",
-            description = "Computing threads of all ranks (default: the file's, else all processors).")
-    private @Nullable Integer threads;
-
     @Option(names = "--local", paramLabel = "N",
-            description = "Train on N worker processes of this machine instead of in this process.")
+            description = "Train on N worker processes of this machine instead of in this process, as a"
+                    + " node with --spares, --host, --port and --page-port.")
     private @Nullable Integer local;
 
-    @Option(names = "--spares", paramLabel = "N", defaultValue = "0",
-            description = "With --local: started processes that wait to take over (default: 0).")
-    private int spares;
-
-    @Option(names = "--host", paramLabel = "HOST", defaultValue = ClusterTraining.LOOPBACK,
-            description = "With --local: address of this machine that other nodes reach"
-                    + " (default: this machine only).")
-    @SuppressWarnings("NullAway.Init") // picocli fills it before anything runs
-    private String host;
-
-    @Option(names = "--port", paramLabel = "PORT", defaultValue = "0",
-            description = "With --local: port of this node's actors (default: any).")
-    private int port;
-
-    @Option(names = "--page-port", paramLabel = "PORT", defaultValue = "0",
-            description = "With --local: port of the live page (default: any).")
-    private int pagePort;
+    @Mixin
+    private NodeOptions node = new NodeOptions();
 
     @Option(names = "--init", paramLabel = "FOLDER",
             description = "Start a new run from the weights of a Hugging Face GPTNeoX folder.")
@@ -102,10 +82,6 @@ final class TrainCommand implements Callable<Integer> {
     }
 
     private record Report(String run, long step, boolean finished, String digest, String state) {}
-
-    private static OptionalInt optional(@Nullable Integer value) {
-        return value == null ? OptionalInt.empty() : OptionalInt.of(value);
-    }
 
     @Override
     public Integer call() {
@@ -119,19 +95,17 @@ final class TrainCommand implements Callable<Integer> {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                     "--ranks and --local exclude each other: a worker process hosts one rank");
         }
-        requirePort("--port", port);
-        requirePort("--page-port", pagePort);
-        NodeAddress listen = Listening.address(host, port);
+        NodeAddress listen = node.listen();
+        int pagePort = node.pagePort();
         Listening.warn(listen, spec.commandLine().getErr());
         try (ClusterTraining cluster = new ClusterTraining(line);
                 TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
-                optional(threads), Optional.ofNullable(initial), home)) {
+                        node.threads(), Optional.ofNullable(initial), home)) {
             introduce(out, job);
             job.keepTokenizer(run);
             RunResult result = cluster.train(job,
                     new ClusterTraining.Request(config, run, Optional.ofNullable(initial), workers,
-                            spares, job.hosting().threads(),
-                            listen, pagePort));
+                            node.spares(), job.hosting().threads(), listen, pagePort));
             Report report = switch (result) {
                 case RunResult.Finished(long step, String state, String digest) ->
                         new Report(run.toString(), step, true, digest, state);
@@ -147,14 +121,6 @@ final class TrainCommand implements Callable<Integer> {
         return 0;
     }
 
-    private static void requirePort(String option, int value) {
-        if (value < 0 || value > LAST_PORT) {
-            throw new CastaliaException(ErrorCode.CONFIG_INVALID, option + " " + value
-                    + " must lie between 0, for any, and " + LAST_PORT);
-        }
-    }
-
-
     private void tell(PrintWriter out, Report report) {
         out.println(report.finished()
                 ? "finished after step " + report.step()
@@ -169,9 +135,9 @@ final class TrainCommand implements Callable<Integer> {
 
     private Integer inThisProcess(PrintWriter out, ProgressLine line) {
         try (StopSignal stop = new StopSignal(() -> line.say("stopping after this step"));
-                TrainingJob job = TrainingJob.read(
-                        config, optional(ranks), optional(threads), Optional.ofNullable(initial),
-                                home)) {
+                TrainingJob job = TrainingJob.read(config,
+                        ranks == null ? OptionalInt.empty() : OptionalInt.of(ranks), node.threads(),
+                        Optional.ofNullable(initial), home)) {
             introduce(out, job);
             ConsoleListener listener = new ConsoleListener(
                     line, job.specification().trainSteps(), job.hosting().ranks(), false);

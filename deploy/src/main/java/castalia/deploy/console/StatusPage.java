@@ -11,9 +11,8 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
-import java.util.concurrent.ArrayBlockingQueue;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.function.Supplier;
 
 /**
@@ -24,14 +23,20 @@ public final class StatusPage implements AutoCloseable {
 
     private static final String RESOURCES = "/castalia/console/";
     private static final int BACKLOG = 16;
-    private static final int THREADS = 2;
     private static final Map<String, String> FILES = Map.of(
             "/", "text/html; charset=utf-8",
             "/page.css", "text/css; charset=utf-8",
             "/page.js", "text/javascript; charset=utf-8");
 
+    static {
+        // The server reads these once, and has no other way to be told; seconds.
+        bound("sun.net.httpserver.maxReqTime", 10);
+        bound("sun.net.httpserver.maxRspTime", 10);
+        bound("jdk.httpserver.maxConnections", 64);
+    }
+
     private final HttpServer server;
-    private final ThreadPoolExecutor threads;
+    private final ExecutorService threads;
     private final Supplier<Object> state;
 
     /**
@@ -50,15 +55,19 @@ public final class StatusPage implements AutoCloseable {
                     + loopback.getHostAddress() + " cannot be used for the page: "
                     + e.getMessage() + "; choose another or 0", e);
         }
-        this.threads = new ThreadPoolExecutor(THREADS, THREADS, 1, TimeUnit.MINUTES,
-                new ArrayBlockingQueue<>(BACKLOG), run -> {
-                    Thread thread = new Thread(run, "status-page");
-                    thread.setDaemon(true);
-                    return thread;
-                });
+        // One thread a request, so that slow clients delay only themselves; as many as connections.
+        this.threads = Executors.newThreadPerTaskExecutor(
+                Thread.ofVirtual().name("status-page").factory());
         server.setExecutor(threads);
         server.createContext("/", this::answer);
         server.start();
+    }
+
+    /** What the command line says stands. */
+    private static void bound(String property, int value) {
+        if (System.getProperty(property) == null) {
+            System.setProperty(property, Integer.toString(value));
+        }
     }
 
     /** Where it is. */

@@ -7,7 +7,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -69,8 +68,6 @@ class EndTest {
     @CsvSource({"TERM, 143", "INT, 130"})
     void aSignalStopsTheRunWithACheckpointAndLeavesNoProcess(String signal, int code)
             throws Exception {
-        Assumptions.assumeFalse(signal.equals("INT") && Signals.interruptIgnored(),
-                "SIGINT is ignored here, as in a background job");
         TinyRun tiny = TinyRun.write(folder, "fp32", 24, STEPS, 500);
         Path run = folder.resolve("cluster");
         try (LedProcess led = LedProcess.start(tiny, run, 2)) {

@@ -16,6 +16,9 @@ final class LedProcess implements AutoCloseable {
 
     private static final Pattern STARTED = Pattern.compile("(?m)^started +\\S+, pid (\\d+)$");
 
+    /** A background job ignores SIGINT, and so would what it starts. */
+    private static final List<String> HEARING = List.of("env", "--default-signal=INT,TERM");
+
     private final Process process;
     private final Path log;
     private final Path run;
@@ -35,7 +38,8 @@ final class LedProcess implements AutoCloseable {
         for (Object word : more) {
             line.add(word.toString());
         }
-        return new LedProcess(ChildJvms.launch(line, Path.of("").toAbsolutePath(), log), log, run);
+        Process process = ChildJvms.launch(HEARING, line, Path.of("").toAbsolutePath(), log);
+        return new LedProcess(process, log, run);
     }
 
     long pid() {

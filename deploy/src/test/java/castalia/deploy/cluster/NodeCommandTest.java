@@ -6,6 +6,7 @@ import castalia.actors.ClusterProcess;
 import castalia.actors.NodeAddress;
 import castalia.actors.ProcessSettings;
 import castalia.deploy.Cli;
+import castalia.deploy.TinyYaml;
 import castalia.deploy.shell.BuildInfo;
 import castalia.deploy.train.TrainingJob;
 import castalia.deploy.train.TrainingRun;
@@ -50,32 +51,7 @@ class NodeCommandTest {
     /** Longer than any test: every run is stopped. */
     private Path config() throws IOException {
         Path file = folder.resolve("run.yml");
-        Files.writeString(file, """
-                "num-layers": 2
-                "hidden-size": 24
-                "num-attention-heads": 4
-                "seq-length": 20
-                "max-position-embeddings": 32
-                "pos-emb": "rotary"
-                "rotary-pct": 0.7
-                "no-weight-tying": true
-                "gpt-j-residual": true
-                "optimizer": {"type": "Adam", "params": {"lr": 0.003, "betas": [0.9, 0.95], "eps": 1.0e-8}}
-                "min_lr": 0.0003
-                "lr-decay-style": "cosine"
-                "weight-decay": 0.1
-                "gradient_clipping": 1.0
-                "train_micro_batch_size_per_gpu": 1
-                "train-iters": 1000000
-                "lr-decay-iters": 1000000
-                "warmup": 0.1
-                "extra-save-iters": [0, 1]
-                "checkpoint-factor": 500
-                "castalia": {
-                  "global-batch": 8, "virtual-ranks": 4, "vocabulary": 128, "precision": "fp32",
-                  "synthetic-data": true
-                }
-                """);
+        Files.writeString(file, TinyYaml.of(1_000_000, 500).with("\"extra-save-iters\": [0, 1]").text());
         return file;
     }
 

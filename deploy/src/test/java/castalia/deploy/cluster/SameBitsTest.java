@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.actors.message.NodeSnapshot;
 import castalia.actors.message.NodeSnapshot.TrafficView;
+import castalia.deploy.TinyYaml;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -36,9 +37,9 @@ class SameBitsTest {
         Witness witness = new Witness();
         TinyRun.Answer answer = tiny.onWorkers(folder.resolve("cluster"), workers, 0, witness);
         assertThat(answer).isEqualTo(tiny.alone(folder.resolve("alone")));
-        assertThat(witness.sequences()).isEqualTo((long) STEPS * TinyRun.BATCH);
+        assertThat(witness.sequences()).isEqualTo((long) STEPS * TinyYaml.BATCH);
         assertThat(witness.sequencesByStep()).hasSize(STEPS)
-                .allSatisfy((step, sequences) -> assertThat(sequences).isEqualTo(TinyRun.BATCH));
+                .allSatisfy((step, sequences) -> assertThat(sequences).isEqualTo(TinyYaml.BATCH));
         assertThat(witness.diskBytes()).isZero();
     }
 

@@ -52,12 +52,4 @@ final class Signals {
             return false;
         }
     }
-
-    /** Whether a process that this one starts would ignore SIGINT, as background jobs may. */
-    static boolean interruptIgnored() throws IOException {
-        return Files.readAllLines(Path.of("/proc/self/status")).stream()
-                .filter(line -> line.startsWith("SigIgn:"))
-                .anyMatch(line -> (Long.parseUnsignedLong(
-                        line.substring(7).strip(), 16) & 1L << 1) != 0);
-    }
 }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.actors.NodeAddress;
 import castalia.deploy.Cli;
+import castalia.deploy.TinyYaml;
 import castalia.deploy.train.ProgressLine;
 import castalia.deploy.train.TrainingJob;
 import castalia.protocol.run.RunResult;
@@ -25,11 +26,6 @@ import java.util.concurrent.ConcurrentHashMap;
  */
 record TinyRun(Path config, int steps) {
 
-    /** Sequences of a step. */
-    static final int BATCH = 8;
-
-    static final int VIRTUAL_RANKS = 4;
-
     /** By the name of the configuration, which says all that a result depends on. */
     private static final Map<String, Answer> ALONE = new ConcurrentHashMap<>();
 
@@ -42,32 +38,8 @@ record TinyRun(Path config, int steps) {
     static TinyRun write(Path folder, String precision, int hidden, int steps, int saveEvery)
             throws IOException {
         Path file = folder.resolve(precision + "-" + hidden + "-" + steps + ".yml");
-        Files.writeString(file, """
-                "num-layers": 2
-                "hidden-size": %d
-                "num-attention-heads": 4
-                "seq-length": 20
-                "max-position-embeddings": 32
-                "pos-emb": "rotary"
-                "rotary-pct": 0.7
-                "no-weight-tying": true
-                "gpt-j-residual": true
-                "optimizer": {"type": "Adam", "params": {"lr": 0.003, "betas": [0.9, 0.95], "eps": 1.0e-8}}
-                "min_lr": 0.0003
-                "lr-decay-style": "cosine"
-                "weight-decay": 0.1
-                "gradient_clipping": 1.0
-                "train_micro_batch_size_per_gpu": 1
-                "train-iters": %d
-                "lr-decay-iters": %d
-                "warmup": 0.1
-                "checkpoint-factor": %d
-                "castalia": {
-                  "global-batch": %d, "virtual-ranks": %d, "vocabulary": %d, "precision": "%s",
-                  "synthetic-data": true
-                }
-                """.formatted(hidden, steps, steps, saveEvery, BATCH, VIRTUAL_RANKS,
-                hidden == 24 ? 128 : 1024, precision));
+        Files.writeString(file, TinyYaml.of(steps, saveEvery)
+                .withPrecision(precision).withHidden(hidden).text());
         return new TinyRun(file, steps);
     }
 

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import castalia.checkpoints.ExclusiveRecords;
 import castalia.checkpoints.FileOperations;
 import castalia.deploy.Cli;
+import castalia.deploy.TinyYaml;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -31,33 +32,8 @@ class TrainCommandTest {
     Path folder;
 
     private static String yaml(String precision, int tensorSlices, int steps) {
-        return """
-                # a comment, as published files have
-                "num-layers": 2
-                "hidden-size": 24
-                "num-attention-heads": 4
-                "seq-length": 20
-                "max-position-embeddings": 32
-                "pos-emb": "rotary"
-                "rotary-pct": 0.7
-                "no-weight-tying": true
-                "gpt-j-residual": true
-                "optimizer": {"type": "Adam", "params": {"lr": 0.003, "betas": [0.9, 0.95], "eps": 1.0e-8}}
-                "min_lr": 0.0003
-                "lr-decay-style": "cosine"
-                "weight-decay": 0.1
-                "gradient_clipping": 1.0
-                "train_micro_batch_size_per_gpu": 1
-                "train-iters": %d
-                "lr-decay-iters": %d
-                "warmup": 0.1
-                "extra-save-iters": [0, 1]
-                "checkpoint-factor": 10
-                "castalia": {
-                  "global-batch": 8, "virtual-ranks": 4, "vocabulary": 128, "precision": "%s",
-                  "tensor-slices": %d, "synthetic-data": true
-                }
-                """.formatted(steps, steps, precision, tensorSlices);
+        return TinyYaml.of(steps, 10).withPrecision(precision).withTensorSlices(tensorSlices)
+                .with("\"extra-save-iters\": [0, 1]").text();
     }
 
     private Path config(String precision, int tensorSlices, int steps) throws IOException {

@@ -3,13 +3,9 @@ package castalia.workers.model;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import castalia.kernels.Arena;
-import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.Device;
-import castalia.kernels.Kernels;
 import castalia.kernels.MatmulShape;
-import castalia.kernels.NumericVersion;
 import castalia.kernels.cpu.CpuDevice;
 import castalia.kernels.cpu.CpuSettings;
 import castalia.kernels.cpu.MatmulEngine;
@@ -17,7 +13,6 @@ import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
-import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -102,48 +97,15 @@ class ProductAnswersTest {
     }
 
     /** Its second thread has other bits for one shape. */
-    private static final class DisagreeingDevice implements Device {
-        private final Device device = new ReferenceDevice();
+    private static final class DisagreeingDevice extends ForwardingDevice {
+        DisagreeingDevice() {
+            super(new ReferenceDevice());
+        }
 
         @Override
         public List<String> productAnswers(MatmulShape shape) {
             String answer = "0".repeat(64);
             return List.of(answer, shape.k() == 20 ? "1".repeat(64) : answer);
-        }
-
-        @Override
-        public Kernels kernels() {
-            return device.kernels();
-        }
-
-        @Override
-        public Arena arena() {
-            return device.arena();
-        }
-
-        @Override
-        public void upload(Buffer to, MemorySegment from) {
-            device.upload(to, from);
-        }
-
-        @Override
-        public void download(MemorySegment to, Buffer from) {
-            device.download(to, from);
-        }
-
-        @Override
-        public String description() {
-            return device.description();
-        }
-
-        @Override
-        public NumericVersion numericVersion() {
-            return device.numericVersion();
-        }
-
-        @Override
-        public void close() {
-            device.close();
         }
     }
 }

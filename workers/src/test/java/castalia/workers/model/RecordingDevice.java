@@ -1,12 +1,8 @@
 package castalia.workers.model;
 
-import castalia.kernels.Arena;
-import castalia.kernels.Buffer;
 import castalia.kernels.Device;
 import castalia.kernels.Kernels;
 import castalia.kernels.MatmulShape;
-import castalia.kernels.NumericVersion;
-import java.lang.foreign.MemorySegment;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.util.LinkedHashSet;
@@ -14,16 +10,15 @@ import java.util.List;
 import java.util.Set;
 
 /** A device that notes which products are prepared and computed. */
-final class RecordingDevice implements Device {
+final class RecordingDevice extends ForwardingDevice {
 
-    private final Device device;
     private final Kernels kernels;
     private final Set<MatmulShape> multiplied = new LinkedHashSet<>();
     private List<MatmulShape> prepared = List.of();
     private long flops;
 
     RecordingDevice(Device device) {
-        this.device = device;
+        super(device);
         this.kernels = (Kernels) Proxy.newProxyInstance(Kernels.class.getClassLoader(),
                 new Class<?>[] {Kernels.class}, (_, method, arguments) -> {
                     if (method.getName().equals("matmul")) {
@@ -60,35 +55,5 @@ final class RecordingDevice implements Device {
     @Override
     public Kernels kernels() {
         return kernels;
-    }
-
-    @Override
-    public Arena arena() {
-        return device.arena();
-    }
-
-    @Override
-    public void upload(Buffer to, MemorySegment from) {
-        device.upload(to, from);
-    }
-
-    @Override
-    public void download(MemorySegment to, Buffer from) {
-        device.download(to, from);
-    }
-
-    @Override
-    public String description() {
-        return device.description();
-    }
-
-    @Override
-    public NumericVersion numericVersion() {
-        return device.numericVersion();
-    }
-
-    @Override
-    public void close() {
-        device.close();
     }
 }

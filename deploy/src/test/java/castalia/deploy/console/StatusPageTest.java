@@ -1,0 +1,78 @@
+package castalia.deploy.console;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.Socket;
+import java.net.SocketException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** Clients of the page that are slow, or are none. */
+@Timeout(value = 60, unit = TimeUnit.SECONDS)
+class StatusPageTest {
+
+    private final StatusPage page = new StatusPage(0, () -> Map.of("step", 3));
+    private final List<Socket> open = new ArrayList<>();
+
+    @AfterEach
+    void close() throws IOException {
+        for (Socket socket : open) {
+            socket.close();
+        }
+        page.close();
+    }
+
+    private Socket connect(String begun) throws IOException {
+        Socket socket =
+                new Socket(InetAddress.getLoopbackAddress(), URI.create(page.address()).getPort());
+        open.add(socket);
+        socket.getOutputStream().write(begun.getBytes(StandardCharsets.US_ASCII));
+        return socket;
+    }
+
+    private String state() throws IOException, InterruptedException {
+        try (HttpClient client = HttpClient.newHttpClient()) {
+            return client.send(
+                    HttpRequest.newBuilder(URI.create(page.address() + "state.json")).build(),
+                    HttpResponse.BodyHandlers.ofString()).body();
+        }
+    }
+
+    @Test
+    void clientsThatBeginARequestAndStopKeepNobodyFromBeingServed() throws Exception {
+        for (int i = 0; i < 20; i++) {
+            connect("");
+            connect("GET / HTTP/1.1\r\nHost: ");
+        }
+        assertThat(state()).isEqualTo("{\"step\":3}");
+    }
+
+    @Tag("default")
+    @Test
+    void theyLoseTheirConnection() throws Exception {
+        assertThat(ended(connect("GET / HTTP/1.1\r\nHost: "))).isTrue();
+        assertThat(ended(connect(""))).isTrue();
+        assertThat(state()).isEqualTo("{\"step\":3}");
+    }
+
+    private static boolean ended(Socket socket) throws IOException {
+        try {
+            return socket.getInputStream().read() < 0;
+        } catch (SocketException e) {
+            return true; // reset
+        }
+    }
+}

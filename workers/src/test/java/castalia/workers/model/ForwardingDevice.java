@@ -1,0 +1,61 @@
+package castalia.workers.model;
+
+import castalia.kernels.Arena;
+import castalia.kernels.Buffer;
+import castalia.kernels.Device;
+import castalia.kernels.Kernels;
+import castalia.kernels.MatmulShape;
+import castalia.kernels.NumericVersion;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/** Does everything as another device, whose owner it is; a test overrides what it looks at. */
+public class ForwardingDevice implements Device {
+
+    private final Device device;
+
+    /** @param device closed with this one */
+    public ForwardingDevice(Device device) {
+        this.device = device;
+    }
+
+    @Override
+    public Kernels kernels() {
+        return device.kernels();
+    }
+
+    @Override
+    public Arena arena() {
+        return device.arena();
+    }
+
+    @Override
+    public void upload(Buffer to, MemorySegment from) {
+        device.upload(to, from);
+    }
+
+    @Override
+    public void download(MemorySegment to, Buffer from) {
+        device.download(to, from);
+    }
+
+    @Override
+    public String description() {
+        return device.description();
+    }
+
+    @Override
+    public NumericVersion numericVersion() {
+        return device.numericVersion();
+    }
+
+    @Override
+    public List<String> productAnswers(MatmulShape shape) {
+        return device.productAnswers(shape);
+    }
+
+    @Override
+    public void close() {
+        device.close();
+    }
+}
