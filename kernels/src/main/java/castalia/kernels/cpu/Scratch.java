@@ -4,9 +4,10 @@ import castalia.kernels.Arena;
 import castalia.kernels.DType;
 
 /**
- * Working memory of a device: per thread one region for rows and tiles and one for the scratchpad
- * of a product, one for operands of a product that are widened, and one shared region for partial sums. Regions grow when a larger shape is first
- * seen and are reused from then on; nothing in them outlives a call.
+ * Working memory of a device: per thread one region for rows and tiles, one for the scratchpad of a
+ * product and one for operands of a product that are widened, and one shared region for partial
+ * sums. Regions grow when a larger shape is first seen and are reused from then on; nothing in them
+ * outlives a call.
  */
 final class Scratch {
 

@@ -27,12 +27,14 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.IntFunction;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** fp16: a step whose gradient overflows is skipped, by everybody and in the same way. */
+@Tag("default")
 @Timeout(value = 3, unit = TimeUnit.MINUTES)
 class LossScalingTest {
 
