@@ -62,6 +62,7 @@ public record TinyYaml(
                 "train-iters": %d
                 "lr-decay-iters": %d
                 "warmup": 0.1
+                "fp16": {"initial_scale_power": 19, "hysteresis": 1, "loss_scale_window": 4}
                 "checkpoint-factor": %d
                 %s"castalia": {
                   "global-batch": %d, "virtual-ranks": %d, "vocabulary": %d, "precision": "%s",

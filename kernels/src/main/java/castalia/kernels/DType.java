@@ -6,6 +6,8 @@ public enum DType {
     F32(4),
     /** bfloat16: the upper half of a binary32, rounded to nearest even. */
     BF16(2),
+    /** IEEE binary16: subnormals are kept, what is too large becomes infinite. */
+    F16(2),
     /** 32-bit signed integer: token ids. */
     I32(4),
     /** IEEE binary64; only the reference back end computes in it, to check derivatives. */

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Legend: R rows = tokens of a micro-batch (B sequences of S), C columns = width, H heads of a
  * tensor slice, D head dimension, V vocabulary rows of a tensor slice. Matrices are row-major.
- * Activations and parameters have the compute type (F32 or BF16); row statistics, partial sums and
+ * Activations and parameters have the compute type (F32, BF16 or F16); row statistics, partial sums and
  * parameter gradients are F32. Outputs come first, inputs next, sizes last; a gradient is named
  * {@code d} and the value's name.
  *

@@ -89,8 +89,17 @@ public final class KnownAnswers {
 
     /** SHA-256 over a fixed set of small products and kernels, in F32 and in BF16. */
     public static String ofKernels(Device device) {
+        return ofKernels(device, List.of(DType.F32, DType.BF16));
+    }
+
+    /** SHA-256 over the same products and kernels in one compute type. */
+    public static String ofKernels(Device device, DType type) {
+        return ofKernels(device, List.of(type));
+    }
+
+    private static String ofKernels(Device device, List<DType> types) {
         MessageDigest digest = sha256();
-        for (DType type : List.of(DType.F32, DType.BF16)) {
+        for (DType type : types) {
             try (Arena arena = device.arena()) {
                 KnownAnswers answers = new KnownAnswers(arena, device, type, digest);
                 answers.products();

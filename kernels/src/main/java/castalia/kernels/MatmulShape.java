@@ -40,8 +40,9 @@ public record MatmulShape(
             throw new IllegalArgumentException("strides " + strideA + ", " + strideB + ", "
                     + strideOut + " are shorter than the rows of " + m + " x " + n + " x " + k);
         }
-        if (accumulate && output == DType.BF16) {
-            throw new IllegalArgumentException("a product accumulates into fp32, not into bf16");
+        if (accumulate && output.bytes() == 2) {
+            throw new IllegalArgumentException(
+                    "a product accumulates into fp32, not into " + output);
         }
     }
 

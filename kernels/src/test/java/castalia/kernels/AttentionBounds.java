@@ -3,7 +3,7 @@ package castalia.kernels;
 /**
  * How far attention may be off. A score of D products is off by (D + 6) U times the sum of their
  * magnitudes, and an exponential by that much relatively. Where operands of a product are rounded
- * to BF16 (probabilities and their gradients may be), that rounding counts too.
+ * to BF16 or F16 (probabilities and their gradients may be), that rounding counts too.
  */
 final class AttentionBounds {
 
@@ -13,6 +13,10 @@ final class AttentionBounds {
     private static final double VANISHING = 2 * Float.MIN_NORMAL;
 
     private final double operand;
+
+    /** What the rounding of a subnormal operand may add. */
+    private final double tiny;
+
     private final double[] qkv;
     private final int batch;
     private final int sequence;
@@ -23,7 +27,8 @@ final class AttentionBounds {
     final double[] lse;
 
     AttentionBounds(DType type, double[] qkv, int batch, int sequence, int heads, int dimension) {
-        this.operand = type == DType.BF16 ? Values.roundoff(type) : 0;
+        this.operand = type.bytes() == 2 ? Values.roundoff(type) : 0;
+        this.tiny = type == DType.F16 ? Values.subnormal(type) : 0;
         this.qkv = qkv;
         this.batch = batch;
         this.sequence = sequence;
@@ -56,7 +61,8 @@ final class AttentionBounds {
                         double probability = Math.exp(score[j] - log);
                         for (int d = 0; d < dimension; d++) {
                             out[((b * sequence + i) * heads + h) * dimension + d] +=
-                                    relative * probability * Math.abs(qkv[at(b, j, h, 2) + d]);
+                                    (relative * probability + tiny)
+                                            * Math.abs(qkv[at(b, j, h, 2) + d]);
                         }
                     }
                 }
@@ -93,8 +99,8 @@ final class AttentionBounds {
         double gradient = dot(dOut, output, qkv, value, true);
         double magnitude = gradient + row;
         double off = (probability * (relative + (dimension + 8) * U + 2 * operand + sequence * U)
-                + VANISHING) * magnitude * scale();
-        double offValue = probability * (relative + operand + (sequence + 4) * U) + VANISHING;
+                + VANISHING) * magnitude * scale() + tiny * (magnitude + 1) * scale();
+        double offValue = probability * (relative + operand + (sequence + 4) * U) + VANISHING + tiny;
         for (int d = 0; d < dimension; d++) {
             error[query + d] += off * Math.abs(qkv[key + d]);
             error[key + d] += off * Math.abs(qkv[query + d]);

@@ -13,7 +13,7 @@ interface DeviceContract extends KernelSubject {
     default void freshBuffersAreZeroAndAligned() {
         for (int round = 0; round < 3; round++) {
             try (Arena arena = device().arena()) {
-                for (DType type : new DType[] {DType.F32, DType.BF16, DType.I32}) {
+                for (DType type : new DType[] {DType.F32, DType.BF16, DType.F16, DType.I32}) {
                     for (int elements : new int[] {1, 3, 1000}) {
                         Buffer buffer = arena.allocate(type, elements);
                         assertThat(buffer.type()).isEqualTo(type);

@@ -21,6 +21,6 @@ interface KernelSubject {
 
     /** The compute types of the back end. */
     default List<DType> computeTypes() {
-        return List.of(DType.F32, DType.BF16);
+        return List.of(DType.F32, DType.BF16, DType.F16);
     }
 }

@@ -191,6 +191,63 @@ interface PointwiseContract extends KernelSubject {
         }
     }
 
+    /** Every binary16, the ties between them, and all of F32's exponents with both ends of each. */
+    @Test
+    default void castsToBinary16RoundToNearestEvenAndOverflowToInfinity() {
+        if (!computeTypes().contains(DType.F16)) {
+            return;
+        }
+        int[] around = {-1, 0, 1, 0xFFF, 0x1000, 0x1001, 0x1800};
+        int[] patterns = new int[around.length * (2 * 65536) + 3];
+        int n = 0;
+        for (int sign = 0; sign < 2; sign++) {
+            for (int upper = 0; upper < 65536; upper++) {
+                // From 2^-27 to beyond 2^17 in steps of 2^-11, and the rest by its upper bits.
+                int base = upper < 45 << 10
+                        ? (100 << 23) + (upper << 13)
+                        : (upper - (45 << 10)) << 17;
+                for (int offset : around) {
+                    patterns[n++] = sign << 31 | (base + offset) & 0x7FFFFFFF;
+                }
+            }
+        }
+        byte[] bytes = new byte[patterns.length * 4];
+        java.nio.ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.nativeOrder()).asIntBuffer()
+                .put(patterns);
+        try (Trial trial = Trial.bitwise(this, "around every binary16")) {
+            Operand x = trial.raw("x", DType.F32, bytes, false);
+            Operand rounded = trial.output("rounded", DType.F16, patterns.length);
+            Operand back = trial.output("back", DType.F32, patterns.length);
+            Operand other = trial.output("other", DType.BF16, patterns.length);
+            trial.run((kernels, b) -> {
+                kernels.cast(b.of(rounded), b.of(x), patterns.length);
+                kernels.cast(b.of(back), b.of(rounded), patterns.length);
+                kernels.cast(b.of(other), b.of(back), patterns.length);
+            });
+            trial.same(rounded);
+            trial.same(back);
+            trial.same(other);
+            double[] values = x.before();
+            double[] results = back.actual();
+            int infinite = 0;
+            int subnormal = 0;
+            for (int i = 0; i < values.length; i++) {
+                double size = Math.abs(values[i]);
+                assertThat(Double.isNaN(results[i])).isEqualTo(Double.isNaN(values[i]));
+                if (size >= 65520) {
+                    assertThat(Math.abs(results[i])).isInfinite();
+                    infinite++;
+                } else if (size >= 0) {
+                    double half = Math.max(0x1p-11 * size, 0x1p-25);
+                    assertThat(Math.abs(results[i] - values[i])).isLessThanOrEqualTo(half);
+                    subnormal += results[i] != 0 && Math.abs(results[i]) < 0x1p-14 ? 1 : 0;
+                }
+            }
+            assertThat(infinite).isPositive();
+            assertThat(subnormal).isPositive();
+        }
+    }
+
     @Test
     default void shortCastsAreExact() {
         for (DType to : computeTypes()) {

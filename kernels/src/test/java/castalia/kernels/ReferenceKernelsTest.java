@@ -1,6 +1,7 @@
 package castalia.kernels;
 
 import static castalia.kernels.DType.BF16;
+import static castalia.kernels.DType.F16;
 import static castalia.kernels.DType.F32;
 import static castalia.kernels.DType.F64;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -13,7 +14,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 /**
- * The reference in F32 and BF16 against itself in F64, by the contract; and, since there it is its
+ * The reference in F32, BF16 and F16 against itself in F64, by the contract; and, since there it is its
  * own judge, against formulas and orders written out here.
  */
 final class ReferenceKernelsTest extends KernelContract {
@@ -50,7 +51,7 @@ final class ReferenceKernelsTest extends KernelContract {
         double[] aTransposed = {1, 4, 2, 5, 3, 6};
         double[] b = {7, 8, 9, 10, 11, 12}; // 3 x 2
         double[] bTransposed = {7, 9, 11, 8, 10, 12};
-        for (DType type : new DType[] {F32, BF16, F64}) {
+        for (DType type : new DType[] {F32, BF16, F16, F64}) {
             for (int layout = 0; layout < 4; layout++) {
                 boolean left = (layout & 1) != 0;
                 boolean right = (layout & 2) != 0;

@@ -238,7 +238,7 @@ final class Trial implements AutoCloseable {
         double roundoff = Values.roundoff(operand.type);
         for (int i = 0; i < actual.length; i++) {
             double allowed =
-                    (error[i] + roundoff * Math.abs(expected[i])) * 1.01 + Float.MIN_NORMAL;
+                    (error[i] + roundoff * Math.abs(expected[i])) * 1.01 + Values.subnormal(operand.type);
             boolean equal = Double.compare(actual[i], expected[i]) == 0;
             if (!equal && !(Math.abs(actual[i] - expected[i]) <= allowed)) {
                 fail("%s[%s] is %s, not %s (error %s, allowed %s); %s", operand.name, i, actual[i],

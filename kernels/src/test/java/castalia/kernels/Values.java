@@ -48,6 +48,7 @@ final class Values {
             switch (type) {
                 case F32 -> bytes.putFloat((float) value);
                 case BF16 -> bytes.putShort(bfloat16((float) value));
+                case F16 -> bytes.putShort(Float.floatToFloat16((float) value));
                 case F64 -> bytes.putDouble(value);
                 case I32 -> bytes.putInt((int) value);
             }
@@ -63,6 +64,7 @@ final class Values {
             values[i] = switch (type) {
                 case F32 -> bytes.getFloat();
                 case BF16 -> Float.intBitsToFloat(bytes.getShort() << 16);
+                case F16 -> Float.float16ToFloat(bytes.getShort());
                 case F64 -> bytes.getDouble();
                 case I32 -> bytes.getInt();
             };
@@ -76,11 +78,17 @@ final class Values {
         return (short) (rounded >>> 16);
     }
 
+    /** The error of rounding to a type that stays however small the value is, and some room. */
+    static double subnormal(DType type) {
+        return type == DType.F16 ? 0x1.1p-25 : Float.MIN_NORMAL;
+    }
+
     /** Half a unit in the last place of 1: the relative error of rounding to a type. */
     static double roundoff(DType type) {
         return switch (type) {
             case F32 -> 0x1p-24;
             case BF16 -> 0x1p-8;
+            case F16 -> 0x1p-11;
             case F64 -> 0x1p-53;
             case I32 -> 0;
         };

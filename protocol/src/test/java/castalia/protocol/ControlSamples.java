@@ -15,6 +15,7 @@ import castalia.protocol.identity.Member;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.step.ScalarState;
+import castalia.protocol.step.Scaling;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
 import java.util.List;
@@ -28,6 +29,9 @@ public final class ControlSamples {
     private static final ScalarState SCALARS = new ScalarState(7, 6, 4096, 7, 3, 2);
     private static final Committed COMMITTED = new Committed(
             7, new Verdict.Apply(1.25, 5.5, new StateDigest(-2, 9), 0.0625f));
+
+    private static final Committed SKIPPED = new Committed(
+            7, new Verdict.Skip(Double.POSITIVE_INFINITY, new StateDigest(-2, 9)));
 
     private ControlSamples() {}
 
@@ -60,7 +64,13 @@ public final class ControlSamples {
                 new WorkerMessage.Stored(FENCE, SCALARS, entries.subList(0, 3), entries.size()),
                 new WorkerMessage.CaughtUp(FENCE, WORKER, 43),
                 new WorkerMessage.Finished(FENCE, WORKER, 150, new StateDigest(1, 2)),
-                new WorkerMessage.Failed(FENCE, WORKER, ErrorCode.STORAGE_FAILED, "disk is full"));
+                new WorkerMessage.Failed(FENCE, WORKER, ErrorCode.STORAGE_FAILED, "disk is full"),
+                new WorkerMessage.Stepped(FENCE, WORKER, new Progress(
+                        42, 5.5, Double.NaN, 1e-4, new StateDigest(5, 6), 32,
+                        Optional.of(new Scaling(4096, true, 3)),
+                        new Progress.Totals(1, 2, 3, 4, 5), new Progress.Nanos(6, 7, 8, 9, 10))),
+                new WorkerMessage.Reported(new HolderReport(
+                        FENCE, WORKER, Optional.of(SCALARS), List.of(), 7, Optional.of(SKIPPED))));
     }
 
     public static HolderReport report(List<Held> chunks) {
@@ -81,7 +91,8 @@ public final class ControlSamples {
                 new CoordinatorMessage.Learn(FENCE, List.of()),
                 new CoordinatorMessage.Dismiss(FENCE, "another build"),
                 new CoordinatorMessage.Saved(FENCE, 512),
-                new CoordinatorMessage.FlipBit(FENCE, 1L << 33, 31));
+                new CoordinatorMessage.FlipBit(FENCE, 1L << 33, 31),
+                install(new GenerationPlan.Start.Memory(SCALARS, Optional.of(SKIPPED))));
     }
 
     private static CoordinatorMessage install(GenerationPlan.Start start) {

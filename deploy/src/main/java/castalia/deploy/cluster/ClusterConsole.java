@@ -7,6 +7,7 @@ import castalia.protocol.control.GenerationPlan.Start;
 import castalia.protocol.control.Progress;
 import castalia.protocol.identity.Member;
 import castalia.protocol.run.RunNews;
+import castalia.protocol.step.Scaling;
 import java.util.Locale;
 import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
@@ -107,12 +108,16 @@ final class ClusterConsole implements RunCluster.Listener {
         double current = tokensPerStep / seconds;
         rate = rate == 0 ? current : 0.8 * rate + 0.2 * current;
         Progress.Nanos spent = progress.nanos();
-        metrics.stepped(new RunMetrics.Step(step, progress.loss(), progress.gradientNorm(),
-                progress.learningRate(), tokensPerStep * (step + 1), current, seconds,
+        metrics.stepped(new RunMetrics.Step(step, RunMetrics.finite(progress.loss()),
+                RunMetrics.finite(progress.gradientNorm()), progress.learningRate(),
+                tokensPerStep * (step + 1), current, seconds,
                 spent.forward() * 1e-9, spent.backward() * 1e-9, spent.reduction() * 1e-9,
-                spent.optimizer() * 1e-9, progress.stateBefore().hex()));
-        line.show(String.format(Locale.ROOT, "step %d/%d  loss %.4f  %,.0f tokens/s  workers %d  "
-                + "generation %s  checkpoint %s", step + 1, steps, progress.loss(), rate, ranks,
+                spent.optimizer() * 1e-9, progress.stateBefore().hex(),
+                progress.scaling().map(Scaling::lossScale).orElse(null),
+                progress.scaling().map(Scaling::skippedSteps).orElse(null)));
+        line.show(String.format(Locale.ROOT, "step %d/%d  loss %.4f%s  %,.0f tokens/s  workers %d  "
+                + "generation %s  checkpoint %s", step + 1, steps, progress.loss(),
+                ProgressLine.scaling(progress.scaling()), rate, ranks,
                 generation, saved < 0 ? "-" : Long.toString(saved)));
         if (step + 1 == steps) {
             line.end();

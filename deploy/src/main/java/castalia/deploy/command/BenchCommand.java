@@ -9,6 +9,7 @@ import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.model.PythiaModels;
 import castalia.protocol.schedule.LearningRateSchedule;
+import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.SyntheticBatches;
@@ -63,7 +64,7 @@ final class BenchCommand {
         @SuppressWarnings("NullAway.Init") // picocli requires it
         private String model;
 
-        @Option(names = "--dtype", paramLabel = "TYPE", description = "fp32 (default) or bf16.")
+        @Option(names = "--dtype", paramLabel = "TYPE", description = "fp32 (default), bf16 or fp16.")
         private String dtype = "fp32";
 
         @Option(names = "--seq", paramLabel = "S", description = "Tokens of a sequence (default 2048).")
@@ -154,8 +155,9 @@ final class BenchCommand {
             Precision precision = switch (dtype) {
                 case "fp32" -> Precision.FP32;
                 case "bf16" -> Precision.BF16;
+                case "fp16" -> Precision.FP16;
                 default -> throw new CastaliaException(
-                        ErrorCode.CONFIG_INVALID, "--dtype " + dtype + " is neither fp32 nor bf16");
+                        ErrorCode.CONFIG_INVALID, "--dtype " + dtype + " is none of fp32, bf16, fp16");
             };
             long iterations = warmup + (long) steps;
             try {
@@ -167,6 +169,9 @@ final class BenchCommand {
                         .microBatch(batch)
                         .sequence(sequence)
                         .precision(precision)
+                        .lossScaler(precision == Precision.FP16
+                                ? LossScaler.Dynamic.published()
+                                : new LossScaler.None())
                         .trainSteps(iterations)
                         .build();
             } catch (IllegalArgumentException e) {
@@ -197,14 +202,15 @@ final class BenchCommand {
                     "train-iters": %d
                     "warmup": 0
                     "seed": %d
+                    "fp16": {"enabled": %b, "initial_scale_power": 12}
                     "castalia": {
                       "global-batch": %d, "virtual-ranks": %d, "tensor-slices": %d, "precision": "%s",
                       "vocabulary": %d, "schedule": "constant", "synthetic-data": true
                     }
                     """.formatted(plan.model().layers(), plan.model().hidden(), plan.model().heads(),
                     plan.sequence(), plan.model().maxPositions(), preset.peakRate(), plan.microBatch(),
-                    plan.trainSteps(), plan.seed(), plan.globalBatch(), plan.virtualRanks(),
-                            plan.tensorSlices(),
+                    plan.trainSteps(), plan.seed(), plan.precision() == Precision.FP16,
+                    plan.globalBatch(), plan.virtualRanks(), plan.tensorSlices(),
                     dtype, plan.model().vocabulary());
             try {
                 Files.writeString(file, text);

@@ -71,7 +71,7 @@ final class GenerateCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "Seed of the draws (default 1).")
     private long seed = 1;
 
-    @Option(names = "--dtype", paramLabel = "TYPE", description = "fp32 (default) or bf16.")
+    @Option(names = "--dtype", paramLabel = "TYPE", description = "fp32 (default), bf16 or fp16.")
     private String dtype = "fp32";
 
     @Option(names = "--tokenizer", paramLabel = "FILE",
@@ -125,8 +125,9 @@ final class GenerateCommand implements Callable<Integer> {
         return switch (dtype) {
             case "fp32" -> DType.F32;
             case "bf16" -> DType.BF16;
+            case "fp16" -> DType.F16;
             default -> throw new CastaliaException(
-                    ErrorCode.CONFIG_INVALID, "--dtype " + dtype + " is neither fp32 nor bf16");
+                    ErrorCode.CONFIG_INVALID, "--dtype " + dtype + " is none of fp32, bf16, fp16");
         };
     }
 

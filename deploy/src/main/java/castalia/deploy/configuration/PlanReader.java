@@ -2,6 +2,7 @@ package castalia.deploy.configuration;
 
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.schedule.LearningRateSchedule;
+import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.OptimizerSettings;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.Problems.Problem;
@@ -13,14 +14,12 @@ import java.util.Optional;
 /** Reads batch, optimizer, schedule and precision, and joins them with the model. */
 final class PlanReader {
 
-    private static final String FP16 = "fp16 arrives with dynamic loss scaling in a later version;"
-            + " use precision: bf16 or fp32, or castalia: precision: bf16 to override";
-
     private final Findings findings;
     private final Settings top;
     private final Settings castalia;
     private final Optional<Settings> optimizer;
     private final Optional<Settings> optimizerParams;
+    private final Optional<Settings> fp16;
 
     PlanReader(Findings findings, Settings top, Settings castalia) {
         this.findings = findings;
@@ -28,6 +27,7 @@ final class PlanReader {
         this.castalia = castalia;
         this.optimizer = top.section("optimizer");
         this.optimizerParams = optimizer.flatMap(block -> block.section("params"));
+        this.fp16 = top.section("fp16");
     }
 
     /** The plan for a model; empty, with errors recorded, if there is none. */
@@ -36,13 +36,15 @@ final class PlanReader {
         int sequence = top.requiredInteger("seq-length");
         long steps = trainSteps();
         Precision precision = precision();
+        Optional<LossScaler> scaler = new ScalerReader(top, fp16).scaler(precision);
         Optional<LearningRateSchedule> schedule = schedule(steps);
         Optional<OptimizerSettings> settings = optimizer();
         Batch batch = batch();
         var initialisation = modelReader.initialisation();
         int slices = castalia.integer("tensor-slices", 1);
         long seed = top.longInteger("seed", 1234);
-        boolean complete = model.isPresent() && settings.isPresent() && schedule.isPresent();
+        boolean complete = model.isPresent() && settings.isPresent() && schedule.isPresent()
+                && scaler.isPresent();
         if (findings.errors() > before || !complete) {
             return Optional.empty();
         }
@@ -54,6 +56,7 @@ final class PlanReader {
                     .microBatch(batch.micro())
                     .sequence(sequence)
                     .precision(precision)
+                    .lossScaler(scaler.get())
                     .optimizer(settings.get())
                     .trainSteps(steps)
                     .seed(seed)
@@ -226,33 +229,33 @@ final class PlanReader {
 
     /** The compute type: castalia's, else that of the blocks fp16 and bf16, else precision. */
     private Precision precision() {
-        Optional<Settings> fp16 = top.section("fp16");
         Optional<Settings> bf16 = top.section("bf16");
         boolean brain = fp16.flatMap(s -> s.text("type")).orElse("").equals("bfloat16");
         boolean half = fp16.isPresent() && fp16.get().flag("enabled", false) && !brain;
         brain |= bf16.isPresent() && bf16.get().flag("enabled", false);
-        fp16.ifPresent(section -> {
-            List.of("fp16", "auto-cast", "loss-scale", "loss-scale-window", "initial-scale-power",
-                    "hysteresis", "min-loss-scale", "consecutive-hysteresis").forEach(section::has);
-            Leftovers.refuse(section);
-        });
         bf16.ifPresent(Leftovers::refuse);
         List<String> names = List.of("fp32", "bf16", "bfloat16", "fp16");
         String named = top.word("precision", half ? "fp16" : brain ? "bf16" : "fp32", names);
         String chosen = castalia.word("precision", named, names);
         if (castalia.has("precision")) {
-            if (chosen.equals("fp16")) {
-                castalia.error("precision", FP16);
-            }
-            return chosen.equals("fp32") ? Precision.FP32 : Precision.BF16;
+            return precision(chosen);
         }
-        if (half || named.equals("fp16")) {
-            top.error(half ? "fp16" : "precision", FP16);
-            return Precision.BF16;
+        Precision precision = precision(named);
+        if (half && brain) {
+            top.error("fp16", "is enabled, and so is bf16; disable one of them");
+        } else if (brain && precision != Precision.BF16) {
+            top.error("precision", "is " + named + ", but another block of the file enables bf16");
+        } else if (half && precision != Precision.FP16) {
+            top.error("precision", "is " + named + ", but another block of the file enables fp16");
         }
-        if (brain && named.equals("fp32")) {
-            top.error("precision", "is fp32, but another block of the file enables bf16");
-        }
-        return brain || !named.equals("fp32") ? Precision.BF16 : Precision.FP32;
+        return precision;
+    }
+
+    private static Precision precision(String name) {
+        return switch (name) {
+            case "fp16" -> Precision.FP16;
+            case "fp32" -> Precision.FP32;
+            default -> Precision.BF16;
+        };
     }
 }

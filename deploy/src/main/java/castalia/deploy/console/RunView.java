@@ -187,8 +187,8 @@ public final class RunView {
             }
             lastStepNanos = now;
             step = progress.step() + 1;
-            loss = progress.loss();
-            norm = progress.gradientNorm();
+            loss = Double.isFinite(progress.loss()) ? progress.loss() : loss;
+            norm = Double.isFinite(progress.gradientNorm()) ? progress.gradientNorm() : norm;
         }
     }
 

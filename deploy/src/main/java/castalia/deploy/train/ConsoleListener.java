@@ -32,10 +32,11 @@ public final class ConsoleListener implements TrainingRun.Listener {
         secondsPerStep = secondsPerStep == 0 ? seconds : 0.9 * secondsPerStep + 0.1 * seconds;
         long done = report.step() + 1;
         line.show(String.format(Locale.ROOT,
-                "step %d/%d  loss %.4f  norm %.3f  lr %.2e  %,.0f tokens/s  ranks %d  "
+                "step %d/%d  loss %.4f  norm %.3f  lr %.2e%s  %,.0f tokens/s  ranks %d  "
                         + "checkpoint %s  left %s",
                 done, steps, report.loss(), report.gradientNorm(), report.learningRate(),
-                tokensPerSecond, ranks, lastSaved < 0 ? "-" : Long.toString(lastSaved),
+                ProgressLine.scaling(report.scaling()), tokensPerSecond, ranks,
+                lastSaved < 0 ? "-" : Long.toString(lastSaved),
                 left((steps - done) * secondsPerStep)));
         if (done == steps) {
             line.end();

@@ -1,7 +1,10 @@
 package castalia.deploy.train;
 
+import castalia.protocol.step.Scaling;
 import java.io.Console;
 import java.io.PrintWriter;
+import java.util.Locale;
+import java.util.Optional;
 
 /** One line that is redrawn on a terminal; elsewhere now and then a line of its own. */
 public final class ProgressLine {
@@ -26,6 +29,15 @@ public final class ProgressLine {
         return console != null
                 && console.isTerminal()
                 && System.getenv("CASTALIA_PLAIN") == null;
+    }
+
+    /** What a line says of loss scaling; nothing where there is none. */
+    public static String scaling(Optional<Scaling> scaling) {
+        return scaling.map(s -> String.format(Locale.ROOT, "  scale %,.0f%s", s.lossScale(),
+                        s.skippedSteps() == 0
+                                ? ""
+                                : " (" + s.skippedSteps() + " steps skipped)"))
+                .orElse("");
     }
 
     /** Shows the current state. */

@@ -1,5 +1,6 @@
 package castalia.deploy.train;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
@@ -38,11 +39,17 @@ public final class RunMetrics implements AutoCloseable {
         return log;
     }
 
-    /** A step's line; the names of its components are those of the file. */
+    /**
+     * A step's line; the names of its components are those of the file. A value that is not finite
+     * is null, and so is the norm of a step whose update was skipped.
+     *
+     * @param loss_scale scale of the step, and
+     * @param skipped_steps how many were skipped so far; both only where the precision needs them
+     */
     public record Step(
             long step,
-            double loss,
-            double grad_norm,
+            @Nullable Double loss,
+            @Nullable Double grad_norm,
             double learning_rate,
             long tokens,
             double tokens_per_s,
@@ -51,7 +58,14 @@ public final class RunMetrics implements AutoCloseable {
             double backward_s,
             double reduction_s,
             double optimizer_s,
-            String digest_before) {}
+            String digest_before,
+            @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Double loss_scale,
+            @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Long skipped_steps) {}
+
+    /** What is written for a number. */
+    public static @Nullable Double finite(double value) {
+        return Double.isFinite(value) ? value : null;
+    }
 
     private record Validation(long step, double validation_loss) {}
 

@@ -4,6 +4,7 @@ import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.configuration.TrainingConfiguration;
 import castalia.protocol.checkpoint.Manifest;
 import castalia.protocol.specification.RunSpecification;
+import castalia.protocol.step.Scaling;
 import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchSource;
 import castalia.workers.model.ProductAnswers;
@@ -147,11 +148,13 @@ public final class TrainingRun implements AutoCloseable {
         StepReport report = group.step(readers).getFirst();
         double seconds = (System.nanoTime() - start) * 1e-9;
         long tokens = specification.tokensPerStep();
-        metrics.stepped(new RunMetrics.Step(report.step(), report.loss(), report.gradientNorm(),
-                report.learningRate(), tokens * (report.step() + 1), tokens / seconds, seconds,
+        metrics.stepped(new RunMetrics.Step(report.step(), RunMetrics.finite(report.loss()),
+                RunMetrics.finite(report.gradientNorm()), report.learningRate(),
+                tokens * (report.step() + 1), tokens / seconds, seconds,
                 report.times().forward() * 1e-9, report.times().backward() * 1e-9,
                 report.times().reduction() * 1e-9, report.times().optimizer() * 1e-9,
-                report.stateBefore().hex()));
+                report.stateBefore().hex(), report.scaling().map(Scaling::lossScale).orElse(null),
+                report.scaling().map(Scaling::skippedSteps).orElse(null)));
         listener.stepped(report, seconds, tokens / seconds);
     }
 

@@ -16,7 +16,6 @@ import castalia.workers.model.ProductAnswers;
 import castalia.workers.model.Recomputation;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.RankSettings;
-import castalia.workers.rank.TrainingRank;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -70,7 +69,6 @@ public final class Wiring {
      */
     public static RankGroup ranks(TrainingPlan plan, Hosting hosting, CastaliaHome home) {
         try {
-            TrainingRank.computeType(plan.precision());
             return new RankGroup(RankSettings.of(plan, hosting.recomputation()), hosting.ranks(),
                     devices(hosting, home), DEADLINE);
         } catch (OutOfDeviceMemoryException e) {

@@ -30,7 +30,7 @@ class SameBitsTest {
     Path folder;
 
     @ParameterizedTest
-    @CsvSource({"fp32, 1", "fp32, 2", "bf16, 3", "fp32, 4"})
+    @CsvSource({"fp32, 1", "fp32, 2", "bf16, 3", "fp16, 2", "fp32, 4"})
     void aRunOnWorkerProcessesEndsWithTheSameStateAndComputesNothingTwice(
             String precision, int workers) throws IOException {
         TinyRun tiny = TinyRun.write(folder, precision, 24, STEPS, 10);

@@ -26,6 +26,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
@@ -107,20 +108,60 @@ class NeoxYamlTest {
     }
 
     @Test
-    void fp16IsRefusedByNameUntilItIsOverridden() {
+    void theLossScalingOfThePublishedRunsIsRead() {
         String fp16 = "fp16: {fp16: true, enabled: true, loss_scale: 0, loss_scale_window: 1000,"
                 + " initial_scale_power: 12, hysteresis: 2, min_loss_scale: 1}";
-        String message = "fp16 arrives with dynamic loss scaling in a later version; use precision:"
-                + " bf16 or fp32, or castalia: precision: bf16 to override";
-        assertThat(errors(with(fp16))).containsExactly("test.yml:14: fp16: " + message);
-        assertThat(errors(with("precision: fp16")))
-                .containsExactly("test.yml:14: precision: " + message);
-        assertThat(errors(withCastalia("precision: fp16")))
-                .containsExactly("test.yml:13: castalia: precision: " + message);
-        assertThat(parse(withCastalia("precision: bf16") + fp16).plan().precision())
-                .isEqualTo(Precision.BF16);
-        assertThat(parse(withCastalia("precision: fp32") + fp16).plan().precision())
-                .isEqualTo(Precision.FP32);
+        assertThat(parse(with(fp16)).plan().precision()).isEqualTo(Precision.FP16);
+        assertThat(parse(with(fp16)).plan().lossScaler())
+                .isEqualTo(LossScaler.Dynamic.published());
+        for (String precision : List.of("bf16", "fp32")) {
+            TrainingPlan plan = parse(withCastalia("precision: " + precision) + fp16).plan();
+            assertThat(plan.precision()).hasToString(precision.toUpperCase(Locale.ROOT));
+            assertThat(plan.lossScaler()).isEqualTo(new LossScaler.None());
+        }
+    }
+
+    @Test
+    void lossScalingHasDeepSpeedsDefaults() {
+        LossScaler scaler = new LossScaler.Dynamic(0x1p32, 1000, 1, 2);
+        for (String text : List.of(with("fp16: {enabled: true}"), with("precision: fp16"),
+                withCastalia("precision: fp16"))) {
+            assertThat(parse(text).plan().precision()).isEqualTo(Precision.FP16);
+            assertThat(parse(text).plan().lossScaler()).isEqualTo(scaler);
+        }
+        assertThat(parse(with("fp16: {enabled: true, loss_scale: 0, loss_scale_window: 5,"
+                        + " initial_scale_power: 3, hysteresis: 4, min_loss_scale: 0.5}"))
+                .plan().lossScaler()).isEqualTo(new LossScaler.Dynamic(8, 5, 0.5, 4));
+        assertThat(parse(with("fp16: {enabled: true, auto_cast: true, loss_scale: 128}"))
+                .plan().lossScaler()).isEqualTo(new LossScaler.Fixed(128));
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "loss_scale: -1 | fp16: loss_scale: loss_scale -1.0 must be finite and exceed 0",
+        "loss_scale_window: 0 | fp16: loss_scale_window: loss_scale_window 0 must be at least 1",
+        "hysteresis: 0 | fp16: hysteresis: hysteresis 0 must be at least 1",
+        "initial_scale_power: 128 | fp16: initial_scale_power: 128 must lie between 0 and 127",
+        "min_loss_scale: 8192 | fp16: min_loss_scale: loss scale 4096.0 must be finite and at"
+                + " least min_loss_scale 8192.0, which must exceed 0",
+        "consecutive_hysteresis: true | fp16: consecutive_hysteresis: is not supported: an overflow"
+                + " uses up hysteresis until the scale grows, as in the published runs; set it to"
+                + " false",
+        "scale_window: 3 | fp16: scale_window: is not a key of this block; did you mean"
+                + " loss-scale-window?",
+    })
+    void wrongLossScalingIsRefusedByName(String entry, String message) {
+        String power = entry.contains("power") ? "" : "initial_scale_power: 12, ";
+        assertThat(errors(with("fp16: {enabled: true, " + power + entry + "}")))
+                .containsExactly("test.yml:14: " + message);
+    }
+
+    @Test
+    void precisionsThatContradictEachOtherAreRefused() {
+        assertThat(errors(with("fp16: {enabled: true}\nbf16: {enabled: true}"))).hasSize(1)
+                .first().asString().contains("fp16: is enabled, and so is bf16");
+        assertThat(errors(with("fp16: {enabled: true}\nprecision: bf16"))).hasSize(1)
+                .first().asString().contains("precision: is bf16, but another block");
     }
 
     @ParameterizedTest
@@ -129,6 +170,8 @@ class NeoxYamlTest {
         "bf16: {enabled: false} | FP32",
         "fp16: {enabled: false} | FP32",
         "fp16: {enabled: true, type: bfloat16} | BF16",
+        "fp16: {enabled: true} | FP16",
+        "precision: fp16 | FP16",
         "precision: bf16 | BF16",
         "precision: bfloat16 | BF16",
         "precision: fp32 | FP32",

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.abort;
 import castalia.protocol.checkpoint.MilestoneSchedule;
 import castalia.protocol.model.PythiaModels;
 import castalia.protocol.schedule.LearningRateSchedule;
+import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.ProblemsException;
@@ -27,11 +28,8 @@ class PublishedConfigurationsTest {
 
     private static final TokenizerSize TOKENIZER = _ -> 50_277;
 
-    private static final String FP16 = "fp16: fp16 arrives with dynamic loss scaling in a later"
-            + " version; use precision: bf16 or fp32, or castalia: precision: bf16 to override";
-
     private static final String OVERRIDE = """
-            , "castalia": {"precision": "bf16", "global-batch": 1024}
+            , "castalia": {"global-batch": 1024}
             }
             """;
 
@@ -76,9 +74,9 @@ class PublishedConfigurationsTest {
     }
 
     @Test
-    void theBrokenOnesAreNamedAndTheOthersFailByFp16Alone() {
+    void theBrokenOnesAreNamedAndTheOthersRunAsTheyAre() {
         Map<String, String> files =
-                files("pythia-configs", "theBrokenOnesAreNamedAndTheOthersFailByFp16Alone");
+                files("pythia-configs", "theBrokenOnesAreNamedAndTheOthersRunAsTheyAre");
         assertThat(files).hasSize(18);
         files.forEach((name, text) -> {
             String expected = switch (name) {
@@ -86,8 +84,8 @@ class PublishedConfigurationsTest {
                         + " comma missing at the end of line 19?";
                 case "pythia-12b-deduped.yml" -> "num-attention-heads: 36 does not divide"
                         + " hidden-size 5120; are num-layers and num-attention-heads swapped?\n"
-                        + "attention-config: describes 36 layers; num-layers is 40\n" + FP16;
-                default -> FP16;
+                        + "attention-config: describes 36 layers; num-layers is 40";
+                default -> "none";
             };
             assertThat(problems(name, text)).as(name).isEqualTo(expected);
         });
@@ -105,18 +103,18 @@ class PublishedConfigurationsTest {
     }
 
     @Test
-    void theExamplesOfGptNeoxFailByFp16AloneUnlessTheyAreBf16() {
+    void theExamplesOfGptNeoxRunAsTheyAre() {
         Map<String, String> files = files(
-                "neox-pythia-configs", "theExamplesOfGptNeoxFailByFp16AloneUnlessTheyAreBf16");
+                "neox-pythia-configs", "theExamplesOfGptNeoxRunAsTheyAre");
         assertThat(files).hasSize(10);
         files.forEach((name, text) -> assertThat(problems(name, text))
                 .as(name)
-                .isEqualTo(name.equals("1B.yml") ? "none" : FP16));
+                .isEqualTo("none"));
     }
 
     @Test
-    void withThePrecisionOverriddenTheyGiveThePublishedModels() {
-        String test = "withThePrecisionOverriddenTheyGiveThePublishedModels";
+    void withTheGlobalBatchTheyGiveThePublishedModelsAndRuns() {
+        String test = "withTheGlobalBatchTheyGiveThePublishedModelsAndRuns";
         Map<String, String> files = files("pythia-configs", test);
         files.keySet().removeAll(List.of("pythia-12b.yml", "pythia-12b-deduped.yml"));
         files("neox-pythia-configs", test).forEach((name, text) -> {
@@ -134,7 +132,11 @@ class PublishedConfigurationsTest {
             assertThat(plan.model()).as(name).isEqualTo(preset.shape());
             assertThat(plan.schedule()).as(name).isEqualTo(new LearningRateSchedule.NeoxV1(
                     preset.peakRate(), preset.lowestRate(), 1430, 143_000));
-            assertThat(plan.precision()).isEqualTo(Precision.BF16);
+            boolean brain = name.equals("pythia-1b of GPT-NeoX");
+            assertThat(plan.precision()).as(name)
+                    .isEqualTo(brain ? Precision.BF16 : Precision.FP16);
+            assertThat(plan.lossScaler()).as(name).isEqualTo(
+                    brain ? new LossScaler.None() : LossScaler.Dynamic.published());
             assertThat(plan.globalBatch()).isEqualTo(1024);
             assertThat(plan.tokensPerStep()).isEqualTo(2_097_152);
             assertThat(plan.virtualRanks() * plan.microBatchesPerVirtualRank() * plan.microBatch())
@@ -149,7 +151,7 @@ class PublishedConfigurationsTest {
         String test = "theSecondBlockOfThePublished12bDiffersOnlyByTheFaultsFoundInIt";
         String broken = text(files("pythia-configs", test), "pythia-12b.yml");
         String repaired = broken.replace("[[[\"flash\"], 36]]", "[[[\"flash\"], 36]],");
-        assertThat(problems("pythia-12b.yml", repaired)).isEqualTo(FP16);
+        assertThat(problems("pythia-12b.yml", repaired)).isEqualTo("none");
         TrainingConfiguration c = NeoxYaml.parse(
                 "pythia-12b.yml", overridden(repaired), TOKENIZER, new Problems());
         assertThat(c.plan().model())

@@ -127,8 +127,9 @@ class BadInputTest {
     }
 
     @Test
-    void fp16IsRefusedByName() throws IOException {
-        refused(train(YAML + "\"fp16\": {\"enabled\": true}\n"), 10, "fp16");
+    void anImpossibleLossScaleIsRefusedByName() throws IOException {
+        refused(train(YAML + "\"fp16\": {\"enabled\": true, \"loss_scale\": -1}\n"), 10,
+                "loss_scale");
     }
 
     @Test

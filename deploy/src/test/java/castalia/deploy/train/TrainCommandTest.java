@@ -57,7 +57,7 @@ class TrainCommandTest {
 
     @Tag("default")
     @ParameterizedTest
-    @CsvSource({"fp32, 1", "fp32, 2", "bf16, 1"})
+    @CsvSource({"fp32, 1", "fp32, 2", "bf16, 1", "fp16, 1", "fp16, 2"})
     void soDoesOneInTheOtherPrecisions(String precision, int tensorSlices) throws IOException {
         stopAndResume(precision, tensorSlices);
     }
@@ -78,6 +78,38 @@ class TrainCommandTest {
                 folder.resolve("stopped-7"), "--step", 20);
         assertThat(diff.code()).as(diff.out()).isZero();
         assertThat(diff.out()).contains("EQUAL");
+    }
+
+    @Test
+    void lossScaleAndSkippedStepsAreInTheMetricsOfFp16Alone() throws IOException {
+        Path run = folder.resolve("half");
+        Cli.Result result = train(config("fp16", 1, 12), run, "--threads", 1);
+        assertThat(result.code()).as(result.err()).isZero();
+        List<String> steps = Files.readAllLines(run.resolve("metrics.jsonl")).stream()
+                .filter(line -> line.contains("grad_norm")).toList();
+        assertThat(steps).hasSize(12);
+        assertThat(steps.getFirst()).contains("\"grad_norm\":null")
+                .endsWith("\"loss_scale\":524288.0,\"skipped_steps\":1}");
+        assertThat(steps.getLast()).doesNotContain("null").contains("\"loss_scale\":");
+        assertThat(result.out() + result.err()).contains("  scale ").contains(" steps skipped)");
+        Path plain = folder.resolve("plain");
+        assertThat(train(config("fp32", 1, 2), plain, "--threads", 1).code()).isZero();
+        assertThat(Files.readString(plain.resolve("metrics.jsonl"))).contains("grad_norm")
+                .doesNotContain("loss_scale").doesNotContain("skipped");
+    }
+
+    /** A checkpoint written right after a skipped step is of that step. */
+    @Test
+    void anFp16RunStoppedAfterASkippedStepEndsWithTheSameState() throws IOException {
+        Path config = config("fp16", 1, 12);
+        Cli.Result whole = train(config, folder.resolve("whole"), "--threads", 1);
+        Path run = folder.resolve("stopped");
+        stopAfter(config, run, 2, 2);
+        assertThat(Cli.run("checkpoint", "list", run).out()).contains("2");
+        Cli.Result resumed = train(config, run, "--ranks", 3, "--threads", 1);
+        assertThat(resumed.out()).contains("resuming from the checkpoint of step 2");
+        assertThat(resumed.word("state")).isEqualTo(whole.word("state"));
+        assertThat(resumed.word("digest")).isEqualTo(whole.word("digest"));
     }
 
     /** As a signal does: the current step is finished and a checkpoint written. */

@@ -15,7 +15,7 @@ import java.util.List;
  * it owns the key and value gradients of its blocks, and one partial of the query gradients, which
  * are summed over groups ascending. All of it is a function of the shape.
  *
- * <p>With BF16, probabilities and score gradients are rounded to it before their products.
+ * <p>With BF16 and F16, probabilities and score gradients are rounded to it before their products.
  */
 final class Attention {
 
@@ -72,7 +72,10 @@ final class Attention {
     /** The products of a shape, by block of queries and block of keys. */
     static final class Plan {
         final DType type;
-        final boolean bf16;
+        
+        /** Whether probabilities and score gradients are rounded before their products. */
+        final boolean rounded;
+
         final int sequence;
         final int heads;
         final int dimension;
@@ -96,7 +99,7 @@ final class Attention {
 
         Plan(Products products, DType type, int sequence, int heads, int dimension) {
             this.type = type;
-            bf16 = Rows.isBf16(type);
+            rounded = Rows.numbers(type) != DType.F32;
             this.sequence = sequence;
             this.heads = heads;
             this.dimension = dimension;

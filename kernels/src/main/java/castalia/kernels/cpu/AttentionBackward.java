@@ -84,7 +84,7 @@ final class AttentionBackward extends WorkerPool.Task {
     }
 
     private void keyBlock(Attention.Plan shape, int pair, int group, int k, int thread) {
-        int bytes = shape.bf16 ? 2 : 4;
+        int bytes = shape.type.bytes();
         int dimension = shape.dimension;
         long work = scratch.rows(thread) + 64;
         long scores = work + 2 * STATE_BYTES;
@@ -119,15 +119,15 @@ final class AttentionBackward extends WorkerPool.Task {
             for (int row = 0; row < keyCount; row++) {
                 tileRow(scores + 4L * row * SIZE, products + 4L * row * SIZE, work, scale,
                         q == k ? row : 0, queryCount);
-                if (shape.bf16) {
+                if (shape.rounded) {
                     int size = Rows.padded(queryCount);
-                    Rows.narrow(rounded + 2L * row * SIZE, scores + 4L * row * SIZE, size);
-                    Rows.narrow(roundedProducts + 2L * row * SIZE,
+                    Rows.round(shape.type, rounded + 2L * row * SIZE, scores + 4L * row * SIZE, size);
+                    Rows.round(shape.type, roundedProducts + 2L * row * SIZE,
                             products + 4L * row * SIZE, size);
                 }
             }
-            long p = shape.bf16 ? rounded : scores;
-            long ds = shape.bf16 ? roundedProducts : products;
+            long p = shape.rounded ? rounded : scores;
+            long ds = shape.rounded ? roundedProducts : products;
             shape.dValues[k][q].run(thread, dValues, p, gradients, 0);
             shape.dKeys[k][q].run(thread, dKeys, ds, queries, 0);
             shape.dQueries[k][q].run(
@@ -145,11 +145,7 @@ final class AttentionBackward extends WorkerPool.Task {
     }
 
     private static void write(Attention.Plan shape, long to, long from) {
-        if (shape.bf16) {
-            Rows.narrow(to, from, shape.dimension);
-        } else {
-            Rows.copy(to, from, shape.dimension);
-        }
+        Rows.round(shape.type, to, from, shape.dimension);
     }
 
     /**
@@ -228,15 +224,15 @@ final class AttentionBackward extends WorkerPool.Task {
                 return;
             }
             Attention.Plan shape = plan;
-            int bytes = shape.bf16 ? 2 : 4;
+            int bytes = shape.type.bytes();
             long fold = scratch.rows(thread);
             long work = fold + 64;
             int end = Math.min(tokens, (block + 1) * TOKENS);
             for (int token = block * TOKENS; token < end; token++) {
                 for (int head = 0; head < shape.heads; head++) {
                     long at = ((long) token * shape.heads + head) * shape.dimension * bytes;
-                    long g = Rows.read(gradients + at, shape.bf16, shape.dimension, work);
-                    long o = Rows.read(outputs + at, shape.bf16, shape.dimension,
+                    long g = Rows.read(gradients + at, shape.type, shape.dimension, work);
+                    long o = Rows.read(outputs + at, shape.type, shape.dimension,
                             work + 4L * shape.width);
                     int pair = token / shape.sequence * shape.heads + head;
                     Memory.f32(
@@ -273,7 +269,7 @@ final class AttentionBackward extends WorkerPool.Task {
                 return;
             }
             Attention.Plan shape = plan;
-            int bytes = shape.bf16 ? 2 : 4;
+            int bytes = shape.type.bytes();
             int q = block / pairs;
             int pair = block % pairs;
             long work = scratch.rows(thread);

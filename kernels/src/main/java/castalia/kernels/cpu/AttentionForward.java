@@ -58,7 +58,7 @@ final class AttentionForward extends WorkerPool.Task {
         int sequence = pair / shape.heads;
         int head = pair % shape.heads;
         int rows = shape.forwardQueries(q);
-        int bytes = shape.bf16 ? 2 : 4;
+        int bytes = shape.type.bytes();
         long fold = scratch.rows(thread);
         long maxima = fold + FOLD_BYTES;
         long sums = maxima + STATE_BYTES;
@@ -79,7 +79,7 @@ final class AttentionForward extends WorkerPool.Task {
                 softmaxRow(shape, k == 0, row, seen, count, scale, fold, maxima, sums, scores,
                         rounded, result);
             }
-            shape.values[q][k].run(thread, result, shape.bf16 ? rounded : scores,
+            shape.values[q][k].run(thread, result, shape.rounded ? rounded : scores,
                     keys + (long) shape.dimension * bytes, 0);
         }
         long first = (token + (long) q * QUERIES) * shape.heads + head;
@@ -100,7 +100,7 @@ final class AttentionForward extends WorkerPool.Task {
         if (seen <= 0) {
             // This query sees no key of the block.
             Rows.zero(line, 4L * Rows.padded(count));
-            if (shape.bf16) {
+            if (shape.rounded) {
                 Rows.zero(rounded + 2L * row * KEYS, 2L * Rows.padded(count));
             }
             return;
@@ -126,8 +126,8 @@ final class AttentionForward extends WorkerPool.Task {
         if (whole > size) {
             Rows.zero(line + 4L * size, 4L * (whole - size));
         }
-        if (shape.bf16) {
-            Rows.narrow(rounded + 2L * row * KEYS, line, whole);
+        if (shape.rounded) {
+            Rows.round(shape.type, rounded + 2L * row * KEYS, line, whole);
         }
     }
 
@@ -155,10 +155,6 @@ final class AttentionForward extends WorkerPool.Task {
     private static void finishRow(
             Attention.Plan shape, long target, long sums, float factor) {
         scale(sums, factor, shape.width);
-        if (shape.bf16) {
-            Rows.narrow(target, sums, shape.dimension);
-        } else {
-            Rows.copy(target, sums, shape.dimension);
-        }
+        Rows.round(shape.type, target, sums, shape.dimension);
     }
 }

@@ -10,10 +10,10 @@ final class Check {
 
     private Check() {}
 
-    /** F32 or BF16. */
+    /** F32, BF16 or F16. */
     static void numbers(String operation, String name, Buffer buffer, long elements) {
-        if (buffer.type() != DType.F32 && buffer.type() != DType.BF16) {
-            throw type(operation, name, buffer, "F32 or BF16");
+        if (buffer.type() == DType.I32 || buffer.type() == DType.F64) {
+            throw type(operation, name, buffer, "F32, BF16 or F16");
         }
         room(operation, name, buffer, elements);
     }

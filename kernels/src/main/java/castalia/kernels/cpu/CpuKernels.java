@@ -357,7 +357,7 @@ final class CpuKernels implements Kernels {
         Check.f32(name, "exponentials", exponentials, (long) rows * vocabulary);
         Check.f32(name, "factor", factor, rows);
         Check.typed(name, "labels", labels, DType.I32, rows);
-        if (dLogits.type() == DType.BF16) {
+        if (dLogits.type() != DType.F32) {
             Check.apart(name, "dLogits", dLogits, "exponentials", exponentials);
         }
         softmaxGradient.run(

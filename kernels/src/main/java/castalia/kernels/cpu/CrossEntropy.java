@@ -7,6 +7,7 @@ import static castalia.kernels.cpu.VectorMath.L;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
@@ -175,7 +176,7 @@ final class CrossEntropy {
 
         private final Scratch scratch;
         private long out;
-        private boolean outBf16;
+        private DType outType = DType.F32;
         private long exponentials;
         private long factors;
         private long labels;
@@ -191,7 +192,7 @@ final class CrossEntropy {
         void run(WorkerPool pool, Buffer to, Buffer values, Buffer factor, Buffer classes,
                 float scaling, int firstClass, int rowCount, int size) {
             out = to.segment().address();
-            outBf16 = Rows.isBf16(to.type());
+            outType = Rows.numbers(to.type());
             exponentials = values.segment().address();
             factors = factor.segment().address();
             labels = classes.segment().address();
@@ -207,7 +208,7 @@ final class CrossEntropy {
         void block(int block, int thread) {
             int each = rowsPerBlock(vocabulary);
             int end = Math.min(rows, (block + 1) * each);
-            int bytes = outBf16 ? 2 : 4;
+            int bytes = outType.bytes();
             long work = scratch.rows(thread);
             for (int row = block * each; row < end; row++) {
                 long from = exponentials + 4L * row * vocabulary;
@@ -220,16 +221,14 @@ final class CrossEntropy {
                     piece(to + (long) bytes * at, from + 4L * at, factor,
                             Math.min(PIECE, vocabulary - at), work);
                 }
-                if (here && outBf16) {
-                    Memory.bf16(to + 2 * label, atLabel);
-                } else if (here) {
-                    Memory.f32(to + 4 * label, atLabel);
+                if (here) {
+                    Memory.number(outType, to + bytes * label, atLabel);
                 }
             }
         }
 
         private void piece(long to, long from, float factor, int elements, long work) {
-            if (outBf16) {
+            if (outType == DType.BF16) {
                 int whole = elements & -16;
                 toBf16(to, from, factor, scale, whole);
                 for (int i = whole; i < elements; i++) {
@@ -237,10 +236,10 @@ final class CrossEntropy {
                 }
                 return;
             }
-            long x = Rows.read(from, false, elements, work);
-            long y = Rows.write(to, false, elements, work + Elementwise.PIECE_BYTES);
+            long x = Rows.read(from, DType.F32, elements, work);
+            long y = Rows.write(to, outType, elements, work + Elementwise.PIECE_BYTES);
             toF32(y, x, factor, scale, Rows.padded(elements));
-            Rows.written(to, false, elements, work + Elementwise.PIECE_BYTES);
+            Rows.written(to, outType, elements, work + Elementwise.PIECE_BYTES);
         }
 
         private static void toF32(long to, long from, float factor, float scale, int elements) {

@@ -1,6 +1,7 @@
 package castalia.kernels.cpu;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 
 /**
  * An operation on every element of up to two inputs. Blocks and the pieces that pass through
@@ -21,9 +22,9 @@ abstract class Elementwise extends WorkerPool.Task {
     private long out;
     private long first;
     private long second;
-    private boolean outBf16;
-    private boolean firstBf16;
-    private boolean secondBf16;
+    private DType outType = DType.F32;
+    private DType firstType = DType.F32;
+    private DType secondType = DType.F32;
     private boolean two;
     private long count;
 
@@ -37,7 +38,7 @@ abstract class Elementwise extends WorkerPool.Task {
     void run(WorkerPool pool, Buffer to, Buffer x, Buffer y, long elements) {
         two = true;
         second = y.segment().address();
-        secondBf16 = Rows.isBf16(y.type());
+        secondType = Rows.numbers(y.type());
         start(pool, to, x, elements);
     }
 
@@ -49,9 +50,9 @@ abstract class Elementwise extends WorkerPool.Task {
 
     private void start(WorkerPool pool, Buffer to, Buffer x, long elements) {
         out = to.segment().address();
-        outBf16 = Rows.isBf16(to.type());
+        outType = Rows.numbers(to.type());
         first = x.segment().address();
-        firstBf16 = Rows.isBf16(x.type());
+        firstType = Rows.numbers(x.type());
         count = elements;
         scratch.ensureRows(5 * PIECE_BYTES);
         pool.run(this, blocks(elements));
@@ -67,15 +68,15 @@ abstract class Elementwise extends WorkerPool.Task {
         long end = Math.min(count, (block + 1L) * BLOCK);
         for (long at = (long) block * BLOCK; at < end; at += PIECE) {
             int n = (int) Math.min(PIECE, end - at);
-            long x = Rows.read(first + at * (firstBf16 ? 2 : 4), firstBf16, n, work);
+            long x = Rows.read(first + at * firstType.bytes(), firstType, n, work);
             long y = two
-                    ? Rows.read(second + at * (secondBf16 ? 2 : 4), secondBf16, n,
+                    ? Rows.read(second + at * secondType.bytes(), secondType, n,
                             work + PIECE_BYTES)
                     : x;
-            long target = out + at * (outBf16 ? 2 : 4);
-            long to = Rows.write(target, outBf16, n, work + 2 * PIECE_BYTES);
+            long target = out + at * outType.bytes();
+            long to = Rows.write(target, outType, n, work + 2 * PIECE_BYTES);
             piece(to, x, y, work + 3 * PIECE_BYTES, Rows.padded(n));
-            Rows.written(target, outBf16, n, work + 2 * PIECE_BYTES);
+            Rows.written(target, outType, n, work + 2 * PIECE_BYTES);
         }
     }
 }

@@ -7,6 +7,7 @@ import static castalia.kernels.cpu.VectorMath.L;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import castalia.kernels.Kernels;
 import jdk.incubator.vector.FloatVector;
 
@@ -69,7 +70,7 @@ final class GroupFold extends WorkerPool.Task {
         private final Scratch scratch;
         private final GroupFold fold;
         private long from;
-        private boolean bf16;
+        private DType type = DType.F32;
         private int rows;
         private int columns;
         private long partials;
@@ -81,7 +82,7 @@ final class GroupFold extends WorkerPool.Task {
 
         void run(WorkerPool pool, Buffer to, Buffer x, int rowCount, int columnCount, boolean add) {
             from = x.segment().address();
-            bf16 = Rows.isBf16(x.type());
+            type = Rows.numbers(x.type());
             rows = rowCount;
             columns = columnCount;
             int groups = (rows + GROUP - 1) / GROUP;
@@ -102,7 +103,7 @@ final class GroupFold extends WorkerPool.Task {
             int end = Math.min(rows, (block + 1) * GROUP);
             for (int row = block * GROUP; row < end; row++) {
                 long x = Rows.read(
-                        from + (long) row * columns * (bf16 ? 2 : 4), bf16, columns, work);
+                        from + (long) row * columns * type.bytes(), type, columns, work);
                 Pointwise.addRows(sums, sums, x, size);
             }
         }

@@ -8,6 +8,7 @@ import static castalia.kernels.cpu.VectorMath.VB;
 import static jdk.incubator.vector.FloatVector.broadcast;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
+import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
 import jdk.incubator.vector.FloatVector;
 
@@ -38,10 +39,10 @@ final class JavaEngine implements ProductEngine {
     @Override
     public Product product(MatmulShape shape) {
         // Refuses other types.
-        boolean narrow = Rows.isBf16(shape.input());
-        boolean narrowOut = Rows.isBf16(shape.output());
+        Rows.numbers(shape.input());
+        Rows.numbers(shape.output());
         scratch.ensureProduct(LEFT_BYTES + RIGHT_BYTES + SUM_BYTES);
-        return new Packed(shape, narrow, narrowOut, scratch);
+        return new Packed(shape, scratch);
     }
 
     @Override
@@ -60,19 +61,30 @@ final class JavaEngine implements ProductEngine {
     @Override
     public void close() {}
 
+    /** Adds F32 elements to others. */
+    static void addTo(long to, long sum, int columns) {
+        int j = 0;
+        for (; j + L <= columns; j += L) {
+            FloatVector old = fromMemorySegment(F, ALL, to + 4L * j, ORDER);
+            FloatVector added = fromMemorySegment(F, ALL, sum + 4L * j, ORDER);
+            old.add(added).intoMemorySegment(ALL, to + 4L * j, ORDER);
+        }
+        for (; j < columns; j++) {
+            Memory.f32(to + 4L * j, Memory.f32(to + 4L * j) + Memory.f32(sum + 4L * j));
+        }
+    }
+
     private static final class Packed extends Product {
         private final MatmulShape shape;
         private final Scratch scratch;
         private final int inputBytes;
-        private final boolean narrow;
-        private final boolean narrowOut;
+        private final DType input;
 
-        Packed(MatmulShape shape, boolean narrow, boolean narrowOut, Scratch scratch) {
+        Packed(MatmulShape shape, Scratch scratch) {
             this.shape = shape;
             this.scratch = scratch;
             inputBytes = shape.input().bytes();
-            this.narrow = narrow;
-            this.narrowOut = narrowOut;
+            input = shape.input();
         }
 
         @Override
@@ -105,7 +117,10 @@ final class JavaEngine implements ProductEngine {
         }
 
         private float element(long address) {
-            return narrow ? Memory.bf16(address) : Memory.f32(address);
+            if (input == DType.F32) {
+                return Memory.f32(address);
+            }
+            return input == DType.BF16 ? Memory.bf16(address) : Memory.f16(address);
         }
 
         private void packLeft(long to, long a, int row, int k, int rows, int depth) {
@@ -226,10 +241,8 @@ final class JavaEngine implements ProductEngine {
                 }
                 if (shape.accumulate()) {
                     addTo(to, sum, columns);
-                } else if (narrowOut) {
-                    Rows.narrow(to, sum, columns);
                 } else {
-                    Memory.copy(to, sum, 4L * columns);
+                    Rows.round(shape.output(), to, sum, columns);
                 }
             }
         }
@@ -238,18 +251,6 @@ final class JavaEngine implements ProductEngine {
             for (int j = 0; j < columns; j++) {
                 Memory.f32(sum + 4L * j, Memory.f32(sum + 4L * j)
                         + element(bias + (long) j * inputBytes));
-            }
-        }
-
-        private static void addTo(long to, long sum, int columns) {
-            int j = 0;
-            for (; j + L <= columns; j += L) {
-                FloatVector old = fromMemorySegment(F, ALL, to + 4L * j, ORDER);
-                FloatVector added = fromMemorySegment(F, ALL, sum + 4L * j, ORDER);
-                old.add(added).intoMemorySegment(ALL, to + 4L * j, ORDER);
-            }
-            for (; j < columns; j++) {
-                Memory.f32(to + 4L * j, Memory.f32(to + 4L * j) + Memory.f32(sum + 4L * j));
             }
         }
     }

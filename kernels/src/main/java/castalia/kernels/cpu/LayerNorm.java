@@ -7,6 +7,7 @@ import static castalia.kernels.cpu.VectorMath.L;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import castalia.kernels.Kernels;
 import jdk.incubator.vector.FloatVector;
 import org.jspecify.annotations.Nullable;
@@ -29,16 +30,16 @@ final class LayerNorm {
         private final Scratch scratch;
         private long out1;
         private long out2;
-        private boolean outBf16;
+        private DType outType = DType.F32;
         private long x;
-        private boolean xBf16;
+        private DType xType = DType.F32;
         private long mean;
         private long rstd;
         private long weight1;
         private long bias1;
         private long weight2;
         private long bias2;
-        private boolean parameterBf16;
+        private DType parameterType = DType.F32;
         private float epsilon;
         private int rows;
         private int columns;
@@ -52,16 +53,16 @@ final class LayerNorm {
                 float eps, int rowCount, int columnCount) {
             out1 = to1.segment().address();
             out2 = to2 == null ? 0 : to2.segment().address();
-            outBf16 = Rows.isBf16(to1.type());
+            outType = Rows.numbers(to1.type());
             x = from.segment().address();
-            xBf16 = Rows.isBf16(from.type());
+            xType = Rows.numbers(from.type());
             mean = means.segment().address();
             rstd = rstds.segment().address();
             weight1 = w1.segment().address();
             bias1 = b1.segment().address();
             weight2 = w2 == null ? 0 : w2.segment().address();
             bias2 = b2 == null ? 0 : b2.segment().address();
-            parameterBf16 = Rows.isBf16(w1.type());
+            parameterType = Rows.numbers(w1.type());
             epsilon = eps;
             rows = rowCount;
             columns = columnCount;
@@ -75,31 +76,31 @@ final class LayerNorm {
             long work = fold + 64;
             long step = rowBytes(columns);
             int size = Rows.padded(columns);
-            long w1 = Rows.read(weight1, parameterBf16, columns, work);
-            long b1 = Rows.read(bias1, parameterBf16, columns, work + step);
-            long w2 = out2 == 0 ? 0 : Rows.read(weight2, parameterBf16, columns, work + 2 * step);
-            long b2 = out2 == 0 ? 0 : Rows.read(bias2, parameterBf16, columns, work + 3 * step);
+            long w1 = Rows.read(weight1, parameterType, columns, work);
+            long b1 = Rows.read(bias1, parameterType, columns, work + step);
+            long w2 = out2 == 0 ? 0 : Rows.read(weight2, parameterType, columns, work + 2 * step);
+            long b2 = out2 == 0 ? 0 : Rows.read(bias2, parameterType, columns, work + 3 * step);
             int end = Math.min(rows, (block + 1) * ROWS_PER_BLOCK);
             for (int row = block * ROWS_PER_BLOCK; row < end; row++) {
                 long at = (long) row * columns;
-                long from = Rows.read(x + at * (xBf16 ? 2 : 4), xBf16, columns, work + 4 * step);
+                long from = Rows.read(x + at * xType.bytes(), xType, columns, work + 4 * step);
                 float m = sum(from, size, fold) / columns;
                 float variance = squares(from, m, columns, fold) / columns;
                 float r = 1f / (float) Math.sqrt(variance + epsilon);
                 Memory.f32(mean + 4L * row, m);
                 Memory.f32(rstd + 4L * row, r);
-                apply(out1 + at * (outBf16 ? 2 : 4), from, m, r, w1, b1, work + 5 * step);
+                apply(out1 + at * outType.bytes(), from, m, r, w1, b1, work + 5 * step);
                 if (out2 != 0) {
-                    apply(out2 + at * (outBf16 ? 2 : 4), from, m, r, w2, b2, work + 5 * step);
+                    apply(out2 + at * outType.bytes(), from, m, r, w2, b2, work + 5 * step);
                 }
             }
         }
 
         private void apply(
                 long target, long from, float m, float r, long weight, long bias, long work) {
-            long to = Rows.write(target, outBf16, columns, work);
+            long to = Rows.write(target, outType, columns, work);
             normalize(to, from, m, r, weight, bias, Rows.padded(columns));
-            Rows.written(target, outBf16, columns, work);
+            Rows.written(target, outType, columns, work);
         }
 
         private static void normalize(
@@ -150,19 +151,19 @@ final class LayerNorm {
         private final Scratch scratch;
         private final GroupFold groupFold;
         private long dx;
-        private boolean dxBf16;
+        private DType dxType = DType.F32;
         private long residual;
-        private boolean residualBf16;
+        private DType residualType = DType.F32;
         private long gradient1;
         private long gradient2;
-        private boolean gradientBf16;
+        private DType gradientType = DType.F32;
         private long x;
-        private boolean xBf16;
+        private DType xType = DType.F32;
         private long mean;
         private long rstd;
         private long weight1;
         private long weight2;
-        private boolean weightBf16;
+        private DType weightType = DType.F32;
         private int rows;
         private int columns;
         private int vectors;
@@ -179,19 +180,19 @@ final class LayerNorm {
                 Buffer w1, @Nullable Buffer w2, int rowCount, int columnCount,
                 boolean accumulate) {
             dx = to.segment().address();
-            dxBf16 = Rows.isBf16(to.type());
+            dxType = Rows.numbers(to.type());
             residual = dResidual == null ? 0 : dResidual.segment().address();
-            residualBf16 = dResidual != null && Rows.isBf16(dResidual.type());
+            residualType = dResidual == null ? DType.F32 : Rows.numbers(dResidual.type());
             gradient1 = dOut1.segment().address();
             gradient2 = dOut2 == null ? 0 : dOut2.segment().address();
-            gradientBf16 = Rows.isBf16(dOut1.type());
+            gradientType = Rows.numbers(dOut1.type());
             x = from.segment().address();
-            xBf16 = Rows.isBf16(from.type());
+            xType = Rows.numbers(from.type());
             mean = means.segment().address();
             rstd = rstds.segment().address();
             weight1 = w1.segment().address();
             weight2 = w2 == null ? 0 : w2.segment().address();
-            weightBf16 = Rows.isBf16(w1.type());
+            weightType = Rows.numbers(w1.type());
             rows = rowCount;
             columns = columnCount;
             vectors = dOut2 == null ? 2 : 4;
@@ -221,13 +222,13 @@ final class LayerNorm {
             long row4 = 4L * size;
             long sums = partials + row4 * block * vectors;
             Rows.zero(sums, vectors * row4);
-            long w1 = Rows.read(weight1, weightBf16, columns, work);
-            long w2 = weight2 == 0 ? 0 : Rows.read(weight2, weightBf16, columns, work + step);
+            long w1 = Rows.read(weight1, weightType, columns, work);
+            long w2 = weight2 == 0 ? 0 : Rows.read(weight2, weightType, columns, work + step);
             int end = Math.min(rows, (block + 1) * GROUP);
             for (int row = block * GROUP; row < end; row++) {
                 long at = (long) row * columns;
-                long from = Rows.read(x + at * (xBf16 ? 2 : 4), xBf16, columns, work + 2 * step);
-                long g1 = Rows.read(gradient1 + at * (gradientBf16 ? 2 : 4), gradientBf16, columns,
+                long from = Rows.read(x + at * xType.bytes(), xType, columns, work + 2 * step);
+                long g1 = Rows.read(gradient1 + at * gradientType.bytes(), gradientType, columns,
                         work + 3 * step);
                 float m = Memory.f32(mean + 4L * row);
                 float r = Memory.f32(rstd + 4L * row);
@@ -237,7 +238,7 @@ final class LayerNorm {
                 if (gradient2 == 0) {
                     weigh(g, g1, w1, size);
                 } else {
-                    long g2 = Rows.read(gradient2 + at * (gradientBf16 ? 2 : 4), gradientBf16,
+                    long g2 = Rows.read(gradient2 + at * gradientType.bytes(), gradientType,
                             columns, work + 4 * step);
                     parameters(normal, g2, sums + 2 * row4, sums + 3 * row4, size);
                     weighBoth(g, g1, w1, g2, w2, size);
@@ -251,16 +252,16 @@ final class LayerNorm {
         private void inputGradient(
                 long at, long g, long normal, float r, float s1, float s2, long work, long step) {
             int size = Rows.padded(columns);
-            long target = dx + at * (dxBf16 ? 2 : 4);
-            long to = Rows.write(target, dxBf16, columns, work + 7 * step);
+            long target = dx + at * dxType.bytes();
+            long to = Rows.write(target, dxType, columns, work + 7 * step);
             if (residual == 0) {
                 input(to, g, normal, r, s1, s2, size);
             } else {
-                long before = Rows.read(residual + at * (residualBf16 ? 2 : 4), residualBf16,
+                long before = Rows.read(residual + at * residualType.bytes(), residualType,
                         columns, work + 4 * step);
                 inputAdd(to, before, g, normal, r, s1, s2, size);
             }
-            Rows.written(target, dxBf16, columns, work + 7 * step);
+            Rows.written(target, dxType, columns, work + 7 * step);
         }
 
         private static void normalAndParameters(long normal, long x, float mean, float rstd,

@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 
+import castalia.kernels.DType;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 
@@ -18,6 +19,28 @@ final class Memory {
 
     /** The whole address space. */
     static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
+
+    /** From binary16's exponent to F32's, in place. */
+    static final int HALF_REBASE = 112 << 23;
+
+    /** Bits of the smallest normal and of the infinite binary16, moved into F32's place. */
+    static final int HALF_NORMAL = 0x400 << 13;
+
+    static final int HALF_INFINITE = 0x7c00 << 13;
+
+    /** 2^-14, and its bits. */
+    static final float HALF_MIN_NORMAL = 0x1p-14f;
+
+    static final int HALF_MIN_NORMAL_BITS = 113 << 23;
+
+    /** Bits of 2^16: from there on a value is infinite whatever follows. */
+    static final int HALF_OVERFLOW_BITS = 143 << 23;
+
+    /** Back to binary16's exponent, and just less than half of its last place. */
+    static final int HALF_ROUNDING = (-112 << 23) + 0xfff;
+
+    /** Bits of 0.5, whose last place is binary16's smallest subnormal. */
+    static final int ONE_HALF_BITS = 126 << 23;
 
     private Memory() {}
 
@@ -65,6 +88,52 @@ final class Memory {
                 ? (bits >>> 16) | 0x40
                 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
         ALL.set(JAVA_SHORT_UNALIGNED, address, (short) rounded);
+    }
+
+    /** A binary16 widened. */
+    static float f16(long address) {
+        int half = ALL.get(JAVA_SHORT_UNALIGNED, address);
+        int moved = (half & 0x7fff) << 13;
+        int bits = moved + HALF_REBASE;
+        if (moved < HALF_NORMAL) {
+            bits = Float.floatToRawIntBits(
+                    Float.intBitsToFloat(bits + (1 << 23)) - HALF_MIN_NORMAL);
+        } else if (moved >= HALF_INFINITE) {
+            bits += HALF_REBASE;
+        }
+        return Float.intBitsToFloat(bits | ((half & 0x8000) << 16));
+    }
+
+    /** Rounds to binary16, nearest even; subnormals are kept, a NaN stays one. */
+    static void f16(long address, float value) {
+        ALL.set(JAVA_SHORT_UNALIGNED, address, f16Bits(value));
+    }
+
+    static short f16Bits(float value) {
+        int bits = Float.floatToRawIntBits(value);
+        int size = bits & 0x7fffffff;
+        int rounded;
+        if (size > 0x7f800000) {
+            rounded = 0x7e00 | ((size >>> 13) & 0x3ff);
+        } else if (size >= HALF_OVERFLOW_BITS) {
+            rounded = 0x7c00;
+        } else if (size < HALF_MIN_NORMAL_BITS) {
+            rounded = Float.floatToRawIntBits(Float.intBitsToFloat(size) + 0.5f) - ONE_HALF_BITS;
+        } else {
+            rounded = (size + HALF_ROUNDING + ((size >>> 13) & 1)) >>> 13;
+        }
+        return (short) (rounded | ((bits >>> 16) & 0x8000));
+    }
+
+    /** Rounds to F32, BF16 or F16. */
+    static void number(DType type, long address, float value) {
+        if (type == DType.F32) {
+            f32(address, value);
+        } else if (type == DType.BF16) {
+            bf16(address, value);
+        } else {
+            f16(address, value);
+        }
     }
 
     static void copy(long to, long from, long bytes) {

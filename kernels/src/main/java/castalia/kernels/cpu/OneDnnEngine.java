@@ -9,13 +9,16 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Products by oneDNN's matmul primitive, one library thread per caller. Primitives are shared by
  * the threads; memory objects, arguments, streams and scratchpads are each thread's own.
  *
- * <p>Types the library computes only with its plain reference code go to the portable product.
+ * <p>Types the library computes only with its plain reference code go to the portable product; F16,
+ * whose products differ between processors, is computed in F32.
  */
 final class OneDnnEngine implements ProductEngine {
 
@@ -31,6 +34,10 @@ final class OneDnnEngine implements ProductEngine {
     private final Scratch scratch;
     private final Arena arguments = Arena.ofShared();
     private final List<Primitive> products = new ArrayList<>();
+
+    /** Products of F32 that products of F16 are made of. */
+    private final Map<MatmulShape, Product> halves = new HashMap<>();
+
     private final String instructionSet;
 
     OneDnnEngine(String nativesFolder, int threads, Scratch scratch) throws IOException {
@@ -61,6 +68,13 @@ final class OneDnnEngine implements ProductEngine {
 
     @Override
     public Product product(MatmulShape shape) {
+        if (shape.input() == DType.F16) {
+            return new HalfProduct(
+                    shape, part -> halves.computeIfAbsent(part, this::product), scratch);
+        }
+        if (shape.output() == DType.F16) {
+            return portable.product(shape);
+        }
         Description description = new Description(shape);
         try {
             if (!description.usable) {
@@ -103,7 +117,7 @@ final class OneDnnEngine implements ProductEngine {
         return switch (type) {
             case F32 -> OneDnn.TYPE_F32;
             case BF16 -> OneDnn.TYPE_BF16;
-            case I32, F64 -> throw new IllegalArgumentException("products of " + type);
+            case F16, I32, F64 -> throw new IllegalArgumentException("products of " + type);
         };
     }
 

@@ -10,6 +10,7 @@ import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.AdamW;
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import castalia.kernels.DigestSum;
 import castalia.kernels.InverseNormal;
 import java.util.Arrays;
@@ -142,7 +143,7 @@ final class Optimizer {
         private long first;
         private long second;
         private long compute;
-        private boolean computeBf16;
+        private DType computeType = DType.F32;
         private long gradient;
         private long position;
         private long count;
@@ -167,7 +168,7 @@ final class Optimizer {
             first = m.segment().address();
             second = v.segment().address();
             compute = rounded.segment().address();
-            computeBf16 = Rows.isBf16(rounded.type());
+            computeType = Rows.numbers(rounded.type());
             gradient = g.segment().address();
             position = at;
             count = elements;
@@ -199,10 +200,8 @@ final class Optimizer {
                     element(at + i);
                 }
                 digest(thread, w, first + 4 * at, second + 4 * at, position + at, n);
-                if (computeBf16) {
-                    Rows.narrow(compute + 2 * at, w, n);
-                } else if (compute != weight) {
-                    Rows.copy(compute + 4 * at, w, n);
+                if (compute != weight) {
+                    Rows.round(computeType, compute + at * computeType.bytes(), w, n);
                 }
             }
         }
@@ -273,7 +272,7 @@ final class Optimizer {
     /** Initial weights: element by element from (seed, tensor, index), rows in parallel. */
     static final class Normal extends WorkerPool.Task {
         private long out;
-        private boolean bf16;
+        private DType type = DType.F32;
         private double std;
         private long stream;
         private int firstRow;
@@ -284,7 +283,7 @@ final class Optimizer {
         void run(WorkerPool pool, Buffer to, double deviation, long seed, int tensor, int row0,
                 int column0, int width, int rowCount, int columnCount) {
             out = to.segment().address();
-            bf16 = Rows.isBf16(to.type());
+            type = Rows.numbers(to.type());
             std = deviation;
             stream = InverseNormal.stream(seed, tensor);
             firstRow = row0;
@@ -300,11 +299,7 @@ final class Optimizer {
             long at = (long) row * columns;
             for (int column = 0; column < columns; column++) {
                 float value = (float) (std * InverseNormal.value(stream, index + column));
-                if (bf16) {
-                    Memory.bf16(out + 2 * (at + column), value);
-                } else {
-                    Memory.f32(out + 4 * (at + column), value);
-                }
+                Memory.number(type, out + (at + column) * type.bytes(), value);
             }
         }
     }

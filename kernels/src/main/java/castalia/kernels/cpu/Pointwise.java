@@ -7,6 +7,7 @@ import static castalia.kernels.cpu.VectorMath.L;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.LongVector;
 import org.jspecify.annotations.Nullable;
@@ -50,8 +51,10 @@ final class Pointwise {
         void run(WorkerPool pool, Buffer buffer, float value, long count) {
             to = buffer.segment().address();
             bytes = count * buffer.type().bytes();
-            if (Rows.isBf16(buffer.type())) {
-                long bits = bf16Bits(value);
+            if (Rows.numbers(buffer.type()) != DType.F32) {
+                long bits = buffer.type() == DType.BF16
+                        ? bf16Bits(value)
+                        : Memory.f16Bits(value) & 0xffffL;
                 pattern = bits | bits << 16 | bits << 32 | bits << 48;
             } else {
                 long bits = Float.floatToRawIntBits(value) & 0xffffffffL;
@@ -107,12 +110,12 @@ final class Pointwise {
         private long[] partials = new long[1];
         private int count;
         private long out;
-        private boolean outBf16;
+        private DType outType = DType.F32;
         private long x;
-        private boolean xBf16;
+        private DType xType = DType.F32;
         private long bias1;
         private long bias2;
-        private boolean biasBf16;
+        private DType biasType = DType.F32;
         private float copies;
         private int columns;
         private long rowsOrElements;
@@ -128,12 +131,12 @@ final class Pointwise {
             residual = true;
             partials(parts);
             out = to.segment().address();
-            outBf16 = Rows.isBf16(to.type());
+            outType = Rows.numbers(to.type());
             x = from.segment().address();
-            xBf16 = Rows.isBf16(from.type());
+            xType = Rows.numbers(from.type());
             bias1 = first.segment().address();
             bias2 = second == null ? 0 : second.segment().address();
-            biasBf16 = Rows.isBf16(first.type());
+            biasType = Rows.numbers(first.type());
             copies = biasCopies;
             columns = width;
             rowsOrElements = rows;
@@ -145,7 +148,7 @@ final class Pointwise {
             residual = false;
             partials(parts);
             out = to.segment().address();
-            outBf16 = Rows.isBf16(to.type());
+            outType = Rows.numbers(to.type());
             rowsOrElements = elements;
             pool.run(this, Elementwise.blocks(elements));
         }
@@ -185,42 +188,38 @@ final class Pointwise {
         }
 
         private void sumPiece(long at, int n, long work) {
-            long target = out + at * (outBf16 ? 2 : 4);
+            long target = out + at * outType.bytes();
             long sum = tree(at, n, 0, count, work + 4 * PIECE_BYTES);
-            if (outBf16) {
-                Rows.narrow(target, sum, n);
-            } else {
-                Rows.copy(target, sum, n);
-            }
+            Rows.round(outType, target, sum, n);
         }
 
         private void residualPiece(long at, int column, int n, long work) {
             int size = Rows.padded(n);
             long bias = work + PIECE_BYTES;
             long biasRow1 = Rows.read(
-                    bias1 + (long) column * (biasBf16 ? 2 : 4), biasBf16, n, work);
+                    bias1 + (long) column * biasType.bytes(), biasType, n, work);
             scale(bias, biasRow1, copies, size);
             if (bias2 != 0) {
                 long biasRow2 = Rows.read(
-                        bias2 + (long) column * (biasBf16 ? 2 : 4), biasBf16, n, work);
+                        bias2 + (long) column * biasType.bytes(), biasType, n, work);
                 addScaled(bias, biasRow2, copies, size);
             }
             long sum = tree(at, n, 0, count, work + 4 * PIECE_BYTES);
-            long target = out + at * (outBf16 ? 2 : 4);
-            long input = Rows.read(x + at * (xBf16 ? 2 : 4), xBf16, n, work);
-            long result = Rows.write(target, outBf16, n, work + 2 * PIECE_BYTES);
+            long target = out + at * outType.bytes();
+            long input = Rows.read(x + at * xType.bytes(), xType, n, work);
+            long result = Rows.write(target, outType, n, work + 2 * PIECE_BYTES);
             addThree(result, input, sum, bias, size);
-            Rows.written(target, outBf16, n, work + 2 * PIECE_BYTES);
+            Rows.written(target, outType, n, work + 2 * PIECE_BYTES);
         }
 
         /** Address of a padded row with the sum of a node of the tree. */
         private long tree(long at, int n, int first, int leaves, long work) {
             if (leaves == 1) {
-                return Rows.read(partials[first] + 4 * at, false, n, work);
+                return Rows.read(partials[first] + 4 * at, DType.F32, n, work);
             }
             int left = Integer.highestOneBit(leaves - 1);
             long a = tree(at, n, first, left, work + 2 * PIECE_BYTES);
-            if (left > 1 || !Rows.direct(false, n)) {
+            if (left > 1 || !Rows.direct(DType.F32, n)) {
                 Rows.copy(work + PIECE_BYTES, a, Rows.padded(n));
                 a = work + PIECE_BYTES;
             }

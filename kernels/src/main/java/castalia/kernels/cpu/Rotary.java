@@ -1,6 +1,7 @@
 package castalia.kernels.cpu;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 
 /** Rotation of the first dimensions of queries and keys, in place. */
 final class Rotary extends WorkerPool.Task {
@@ -8,7 +9,7 @@ final class Rotary extends WorkerPool.Task {
     private static final int ROWS_PER_BLOCK = 32;
 
     private long qkv;
-    private boolean bf16;
+    private DType type = DType.F32;
     private long table;
     private float sign;
     private int rows;
@@ -20,7 +21,7 @@ final class Rotary extends WorkerPool.Task {
     void run(WorkerPool pool, Buffer values, Buffer angles, boolean inverse, int batch, int length,
             int headCount, int size, int rotary) {
         qkv = values.segment().address();
-        bf16 = Rows.isBf16(values.type());
+        type = Rows.numbers(values.type());
         table = angles.segment().address();
         sign = inverse ? -1f : 1f;
         rows = batch * length;
@@ -38,14 +39,19 @@ final class Rotary extends WorkerPool.Task {
             long angles = table + 8L * half * (row % sequence);
             for (int head = 0; head < heads; head++) {
                 long query = ((long) row * heads + head) * 3 * dimension;
-                if (bf16) {
-                    halves(qkv + 2 * query, angles, half, sign);
-                    halves(qkv + 2 * (query + dimension), angles, half, sign);
-                } else {
-                    words(qkv + 4 * query, angles, half, sign);
-                    words(qkv + 4 * (query + dimension), angles, half, sign);
-                }
+                rotate(qkv + query * type.bytes(), angles);
+                rotate(qkv + (query + dimension) * type.bytes(), angles);
             }
+        }
+    }
+
+    private void rotate(long x, long angles) {
+        if (type == DType.F32) {
+            words(x, angles, half, sign);
+        } else if (type == DType.BF16) {
+            brainHalves(x, angles, half, sign);
+        } else {
+            halves(x, angles, half, sign);
         }
     }
 
@@ -60,7 +66,7 @@ final class Rotary extends WorkerPool.Task {
         }
     }
 
-    private static void halves(long x, long angles, int half, float sign) {
+    private static void brainHalves(long x, long angles, int half, float sign) {
         for (int i = 0; i < half; i++) {
             float cos = Memory.f32(angles + 4L * i);
             float sin = sign * Memory.f32(angles + 4L * (half + i));
@@ -68,6 +74,17 @@ final class Rotary extends WorkerPool.Task {
             float b = Memory.bf16(x + 2L * (half + i));
             Memory.bf16(x + 2L * i, a * cos - b * sin);
             Memory.bf16(x + 2L * (half + i), b * cos + a * sin);
+        }
+    }
+
+    private static void halves(long x, long angles, int half, float sign) {
+        for (int i = 0; i < half; i++) {
+            float cos = Memory.f32(angles + 4L * i);
+            float sin = sign * Memory.f32(angles + 4L * (half + i));
+            float a = Memory.f16(x + 2L * i);
+            float b = Memory.f16(x + 2L * (half + i));
+            Memory.f16(x + 2L * i, a * cos - b * sin);
+            Memory.f16(x + 2L * (half + i), b * cos + a * sin);
         }
     }
 }

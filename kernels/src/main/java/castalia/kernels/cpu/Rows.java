@@ -29,46 +29,60 @@ final class Rows {
     }
 
     /** Whether kernels can read and write rows of this type and length in place. */
-    static boolean direct(boolean bf16, int elements) {
-        return !bf16 && (elements & 15) == 0;
+    static boolean direct(DType type, int elements) {
+        return type == DType.F32 && (elements & 15) == 0;
     }
 
-    static boolean isBf16(DType type) {
+    /** The type itself; refused unless it is one that kernels compute in. */
+    static DType numbers(DType type) {
         return switch (type) {
-            case F32 -> false;
-            case BF16 -> true;
+            case F32, BF16, F16 -> type;
             case I32, F64 -> throw new IllegalArgumentException("a kernel over " + type);
         };
     }
 
     /** A row's readable address: its own, or that of a copy at {@code work}. */
-    static long read(long address, boolean bf16, int elements, long work) {
-        if (direct(bf16, elements)) {
+    static long read(long address, DType type, int elements, long work) {
+        if (direct(type, elements)) {
             return address;
         }
-        if (bf16) {
-            widen(work, address, elements);
-        } else {
-            copy(work, address, elements);
-        }
+        load(type, work, address, elements);
         pad(work, elements);
         return work;
     }
 
     /** Where a result row is to be written: {@link #written} brings it to its place. */
-    static long write(long address, boolean bf16, int elements, long work) {
-        return direct(bf16, elements) ? address : work;
+    static long write(long address, DType type, int elements, long work) {
+        return direct(type, elements) ? address : work;
     }
 
     /** Ends what {@link #write} began. */
-    static void written(long address, boolean bf16, int elements, long work) {
-        if (direct(bf16, elements)) {
+    static void written(long address, DType type, int elements, long work) {
+        if (direct(type, elements)) {
             return;
         }
-        if (bf16) {
-            narrow(address, work, elements);
+        round(type, address, work, elements);
+    }
+
+    /** Elements of a type as F32, exactly. */
+    static void load(DType type, long to, long from, int elements) {
+        if (type == DType.F32) {
+            copy(to, from, elements);
+        } else if (type == DType.BF16) {
+            widen(to, from, elements);
         } else {
-            copy(address, work, elements);
+            widenHalf(to, from, elements);
+        }
+    }
+
+    /** F32 elements, each rounded once to a type. */
+    static void round(DType type, long to, long from, int elements) {
+        if (type == DType.F32) {
+            copy(to, from, elements);
+        } else if (type == DType.BF16) {
+            narrow(to, from, elements);
+        } else {
+            narrowHalf(to, from, elements);
         }
     }
 
@@ -117,6 +131,53 @@ final class Rows {
         }
         for (; i < elements; i++) {
             Memory.bf16(to + 2L * i, Memory.f32(from + 4L * i));
+        }
+    }
+
+    /** Binary16 to F32, exactly; no operand of the arithmetic is subnormal. */
+    static void widenHalf(long to, long from, int elements) {
+        int i = 0;
+        for (; i + L <= elements; i += L) {
+            IntVector half = (IntVector) ShortVector.fromMemorySegment(S, ALL, from + 2L * i, ORDER)
+                    .convertShape(VectorOperators.ZERO_EXTEND_S2I, I, 0);
+            IntVector moved = half.and(0x7fff).lanewise(VectorOperators.LSHL, 13);
+            IntVector rebased = moved.add(Memory.HALF_REBASE);
+            IntVector small = rebased.add(1 << 23).reinterpretAsFloats()
+                    .sub(Memory.HALF_MIN_NORMAL).reinterpretAsInts();
+            rebased.blend(small, moved.compare(VectorOperators.LT, Memory.HALF_NORMAL))
+                    .blend(rebased.add(Memory.HALF_REBASE),
+                            moved.compare(VectorOperators.GE, Memory.HALF_INFINITE))
+                    .or(half.and(0x8000).lanewise(VectorOperators.LSHL, 16))
+                    .reinterpretAsFloats()
+                    .intoMemorySegment(ALL, to + 4L * i, ORDER);
+        }
+        for (; i < elements; i++) {
+            Memory.f32(to + 4L * i, Memory.f16(from + 2L * i));
+        }
+    }
+
+    /** F32 to binary16, nearest even; subnormals are kept, a NaN stays one. */
+    static void narrowHalf(long to, long from, int elements) {
+        int i = 0;
+        for (; i + L <= elements; i += L) {
+            IntVector bits = fromMemorySegment(F, ALL, from + 4L * i, ORDER).reinterpretAsInts();
+            IntVector size = bits.and(0x7fffffff);
+            IntVector upper = size.lanewise(VectorOperators.LSHR, 13);
+            IntVector normal = size.add(upper.and(1)).add(Memory.HALF_ROUNDING)
+                    .lanewise(VectorOperators.LSHR, 13);
+            IntVector small = size.reinterpretAsFloats().add(0.5f).reinterpretAsInts()
+                    .sub(Memory.ONE_HALF_BITS);
+            IntVector rounded = normal
+                    .blend(small, size.compare(VectorOperators.LT, Memory.HALF_MIN_NORMAL_BITS))
+                    .blend(0x7c00, size.compare(VectorOperators.GE, Memory.HALF_OVERFLOW_BITS))
+                    .blend(upper.and(0x3ff).or(0x7e00),
+                            size.compare(VectorOperators.GT, 0x7f800000))
+                    .or(bits.lanewise(VectorOperators.LSHR, 16).and(0x8000));
+            ((ShortVector) rounded.convertShape(VectorOperators.I2S, S, 0))
+                    .intoMemorySegment(ALL, to + 2L * i, ORDER);
+        }
+        for (; i < elements; i++) {
+            Memory.f16(to + 2L * i, Memory.f32(from + 4L * i));
         }
     }
 

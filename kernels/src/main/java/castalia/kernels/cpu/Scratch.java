@@ -4,9 +4,10 @@ import castalia.kernels.Arena;
 import castalia.kernels.DType;
 
 /**
- * Working memory of a device: per thread one region for rows and tiles and one for the scratchpad
- * of a product, and one shared region for partial sums. Regions grow when a larger shape is first
- * seen and are reused from then on; nothing in them outlives a call.
+ * Working memory of a device: per thread one region for rows and tiles, one for the scratchpad of a
+ * product and one for operands of a product that are widened, and one shared region for partial
+ * sums. Regions grow when a larger shape is first seen and are reused from then on; nothing in them
+ * outlives a call.
  */
 final class Scratch {
 
@@ -16,6 +17,8 @@ final class Scratch {
     private long rowBytes;
     private long products;
     private long productBytes;
+    private long operands;
+    private long operandBytes;
     private long shared;
     private long sharedBytes;
 
@@ -50,6 +53,17 @@ final class Scratch {
 
     long product(int thread) {
         return products + thread * productBytes;
+    }
+
+    void ensureOperands(long bytes) {
+        if (bytes > operandBytes) {
+            operandBytes = rounded(bytes);
+            operands = allocate(operandBytes * threads);
+        }
+    }
+
+    long operands(int thread) {
+        return operands + thread * operandBytes;
     }
 
     void ensureShared(long bytes) {

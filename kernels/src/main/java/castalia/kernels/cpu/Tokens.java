@@ -7,6 +7,7 @@ import static castalia.kernels.cpu.VectorMath.L;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import jdk.incubator.vector.FloatVector;
 
 /** Embedding lookup and its gradient. */
@@ -18,7 +19,7 @@ final class Tokens {
         private static final int ROWS_PER_BLOCK = 64;
 
         private long out;
-        private boolean outBf16;
+        private DType outType = DType.F32;
         private long tokens;
         private long weight;
         private int first;
@@ -29,7 +30,7 @@ final class Tokens {
         void run(WorkerPool pool, Buffer to, Buffer ids, Buffer weights, int firstToken,
                 int rowCount, int columnCount, int size) {
             out = to.segment().address();
-            outBf16 = Rows.isBf16(to.type());
+            outType = Rows.numbers(to.type());
             tokens = ids.segment().address();
             weight = weights.segment().address();
             first = firstToken;
@@ -47,7 +48,7 @@ final class Tokens {
                 if (token < 0 || token >= vocabulary) {
                     continue;
                 }
-                if (outBf16) {
+                if (outType != DType.F32) {
                     halves(out + 2L * row * columns, weight + 2L * token * columns, columns);
                 } else {
                     words(out + 4L * row * columns, weight + 4L * token * columns, columns);
@@ -82,7 +83,7 @@ final class Tokens {
         private final Pointwise.Fill fill = new Pointwise.Fill();
         private long dWeight;
         private long dOut;
-        private boolean outBf16;
+        private DType outType = DType.F32;
         private long tokens;
         private int first;
         private int rows;
@@ -97,7 +98,7 @@ final class Tokens {
                 int rowCount, int columnCount, int size, boolean accumulate) {
             dWeight = to.segment().address();
             dOut = gradient.segment().address();
-            outBf16 = Rows.isBf16(gradient.type());
+            outType = Rows.numbers(gradient.type());
             tokens = ids.segment().address();
             first = firstToken;
             rows = rowCount;
@@ -122,11 +123,11 @@ final class Tokens {
                 }
                 long to = dWeight + 4L * (token * columns + column);
                 long at = (long) row * columns + column;
-                if (outBf16) {
-                    Rows.widen(work, dOut + 2 * at, width);
-                    add(to, work, width);
-                } else {
+                if (outType == DType.F32) {
                     add(to, dOut + 4 * at, width);
+                } else {
+                    Rows.load(outType, work, dOut + 2 * at, width);
+                    add(to, work, width);
                 }
             }
         }

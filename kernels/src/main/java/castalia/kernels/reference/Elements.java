@@ -19,6 +19,7 @@ final class Elements {
         return switch (buffer.type()) {
             case F32 -> memory.getAtIndex(ValueLayout.JAVA_FLOAT, index);
             case BF16 -> widen(memory.getAtIndex(ValueLayout.JAVA_SHORT, index));
+            case F16 -> widenHalf(memory.getAtIndex(ValueLayout.JAVA_SHORT, index));
             case F64 -> memory.getAtIndex(ValueLayout.JAVA_DOUBLE, index);
             case I32 -> throw new IllegalArgumentException("integers where numbers were expected");
         };
@@ -29,12 +30,13 @@ final class Elements {
         switch (buffer.type()) {
             case F32 -> memory.setAtIndex(ValueLayout.JAVA_FLOAT, index, (float) value);
             case BF16 -> memory.setAtIndex(ValueLayout.JAVA_SHORT, index, round(value));
+            case F16 -> memory.setAtIndex(ValueLayout.JAVA_SHORT, index, roundHalf(value));
             case F64 -> memory.setAtIndex(ValueLayout.JAVA_DOUBLE, index, value);
             case I32 -> throw new IllegalArgumentException("integers where numbers were expected");
         }
     }
 
-    /** An element of an F32 or BF16 buffer, exactly. */
+    /** An element of an F32, BF16 or F16 buffer, exactly. */
     static float getFloat(Buffer buffer, long index) {
         return (float) get(buffer, index);
     }
@@ -78,20 +80,47 @@ final class Elements {
         return (short) ((bits + 0x7FFF + ((bits >>> 16) & 1)) >>> 16);
     }
 
-    /**
-     * Rounds F64 to bfloat16 once: first to F32 towards zero with the lowest bit set if anything
-     * was cut off, so that the second rounding sees which side of a tie the value lies on.
-     */
+    /** The F32 value of a binary16; a NaN's bits are moved as they are. */
+    static float widenHalf(short bits) {
+        if ((bits & 0x7FFF) > 0x7C00) {
+            return Float.intBitsToFloat(((bits & 0x8000) << 16) | 0x7F800000 | ((bits & 0x3FF) << 13));
+        }
+        return Float.float16ToFloat(bits);
+    }
+
+    /** Rounds F32 to binary16, to nearest even; a NaN stays one, made quiet. */
+    static short roundHalf(float value) {
+        if (Float.isNaN(value)) {
+            int bits = Float.floatToRawIntBits(value);
+            return (short) (((bits >>> 16) & 0x8000) | 0x7E00 | ((bits >>> 13) & 0x3FF));
+        }
+        return Float.floatToFloat16(value);
+    }
+
+    /** Rounds F64 to bfloat16 once. */
     static short round(double value) {
+        return round(toOdd(value));
+    }
+
+    /** Rounds F64 to binary16 once. */
+    static short roundHalf(double value) {
+        return roundHalf(toOdd(value));
+    }
+
+    /**
+     * F64 to F32 towards zero with the lowest bit set if anything was cut off, so that a rounding
+     * to fewer bits sees which side of a tie the value lies on.
+     */
+    private static float toOdd(double value) {
         float near = (float) value;
         if (near == value || Double.isNaN(value)) {
-            return round(near);
+            return near;
         }
         int bits = Float.floatToRawIntBits(near);
         if (Math.abs((double) near) > Math.abs(value)) {
             bits--;
         }
-        return round(Float.intBitsToFloat(bits | 1));
+        return Float.intBitsToFloat(bits | 1);
     }
 
     /** Refuses a buffer that holds fewer than {@code elements} numbers, or no numbers. */

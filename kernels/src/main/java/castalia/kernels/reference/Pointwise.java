@@ -156,6 +156,12 @@ final class Pointwise {
             } else if (x.type() == DType.BF16 && out.type() == DType.F32) {
                 int bits = x.segment().getAtIndex(JAVA_SHORT, i) << 16;
                 out.segment().setAtIndex(JAVA_INT, i, bits);
+            } else if (x.type() == DType.F32 && out.type() == DType.F16) {
+                out.segment().setAtIndex(JAVA_SHORT, i, Elements.roundHalf(getFloat(x, i)));
+            } else if (x.type() == DType.F16 && out.type() == DType.F32) {
+                int bits = Float.floatToRawIntBits(
+                        Elements.widenHalf(x.segment().getAtIndex(JAVA_SHORT, i)));
+                out.segment().setAtIndex(JAVA_INT, i, bits);
             } else {
                 set(out, i, get(x, i));
             }

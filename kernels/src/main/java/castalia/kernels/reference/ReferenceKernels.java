@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  * {@code numerics.md} defines to the bit (embedding, rotary, residual, partial sums, casts, norms,
  * AdamW, digest, initial values) follow it in F32, so that others must equal them.
  *
- * <p>A buffer may be F32, BF16 or F64, each on its own: with F64 everywhere a whole model runs in
+ * <p>A buffer may be F32, BF16, F16 or F64, each on its own: with F64 everywhere a whole model runs in
  * double precision. Buffers may be longer than needed; a shorter one is refused before anything is
  * written. No call allocates device memory; small Java objects it does.
  */

@@ -45,7 +45,7 @@ class AllocationTest {
                         .toArray();
                 assertThat(pool).isNotEmpty();
                 List<Operations.Operation> all = new ArrayList<>();
-                for (DType type : List.of(DType.F32, DType.BF16)) {
+                for (DType type : List.of(DType.F32, DType.BF16, DType.F16)) {
                     Operations operations = new Operations(device, arena, type);
                     for (Operations.Operation operation : engine == MatmulEngine.JAVA
                             ? operations.withProducts()

@@ -40,7 +40,7 @@ class CpuDeviceTest {
     private static Map<String, String> digests(int threads, MatmulEngine engine) {
         Map<String, String> digests = new TreeMap<>();
         try (CpuDevice device = device(threads, engine)) {
-            for (DType type : List.of(DType.F32, DType.BF16)) {
+            for (DType type : List.of(DType.F32, DType.BF16, DType.F16)) {
                 try (Arena arena = device.arena()) {
                     Operations operations = new Operations(device, arena, type);
                     for (Operations.Operation operation : engine == MatmulEngine.JAVA
@@ -202,7 +202,7 @@ class CpuDeviceTest {
     @Test
     void knownAnswersAreTheSameForEveryThreadAndDevice() {
         List<MatmulShape> shapes = new ArrayList<>();
-        for (DType type : List.of(DType.F32, DType.BF16)) {
+        for (DType type : List.of(DType.F32, DType.BF16, DType.F16)) {
             shapes.add(MatmulShape.forward(600, 200, 150, type, type, true));
             shapes.add(MatmulShape.weightGradient(600, 200, 150, type, DType.F32, true));
         }

@@ -1,16 +1,19 @@
 package castalia.protocol.control;
 
+import castalia.protocol.step.Scaling;
 import castalia.protocol.step.StateDigest;
+import java.util.Optional;
 
 /**
  * What a rank says of a step it executed.
  *
  * @param step number of the step, from 0; the state is now at {@code step + 1}
  * @param loss mean loss over the tokens of the global batch
- * @param gradientNorm global norm before clipping
+ * @param gradientNorm global norm before clipping; NaN where the update was skipped
  * @param learningRate what the update used
  * @param stateBefore digest of the state before the update
  * @param sequences sequences this worker computed in this step
+ * @param scaling what loss scaling did, where the precision needs it
  * @param totals what the worker counted since it started
  * @param nanos time the step took on this worker: data, forward, backward, reduction, optimizer
  */
@@ -21,8 +24,23 @@ public record Progress(
         double learningRate,
         StateDigest stateBefore,
         int sequences,
+        Optional<Scaling> scaling,
         Totals totals,
         Nanos nanos) {
+
+    /** Of a run without loss scaling. */
+    public Progress(
+            long step,
+            double loss,
+            double gradientNorm,
+            double learningRate,
+            StateDigest stateBefore,
+            int sequences,
+            Totals totals,
+            Nanos nanos) {
+        this(step, loss, gradientNorm, learningRate, stateBefore, sequences, Optional.empty(),
+                totals, nanos);
+    }
 
     /**
      * Counts of one process's life.

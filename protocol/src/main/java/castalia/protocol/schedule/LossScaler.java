@@ -45,6 +45,31 @@ public sealed interface LossScaler {
     }
 
     /**
+     * One scale for the whole run. A step that overflows is skipped; nothing else changes.
+     *
+     * @param scale the scale
+     */
+    record Fixed(double scale) implements LossScaler {
+
+        public Fixed {
+            if (!(scale > 0) || !Double.isFinite(scale)) {
+                throw new IllegalArgumentException(
+                        "loss_scale " + scale + " must be finite and exceed 0");
+            }
+        }
+
+        @Override
+        public ScalarState initial() {
+            return new ScalarState(0, 0, scale, 0, -1, 1);
+        }
+
+        @Override
+        public Result after(ScalarState state, boolean overflow) {
+            return new Updated(overflow ? state.skipped() : state.applied());
+        }
+    }
+
+    /**
      * Dynamic scaling as DeeperSpeed v0.3.15 does it: an overflow first uses up the hysteresis,
      * then halves the scale; the scale doubles, and the hysteresis is refilled, whenever the
      * iterations since the last overflow are a multiple of the window.

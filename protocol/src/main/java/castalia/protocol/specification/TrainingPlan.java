@@ -18,7 +18,7 @@ import castalia.protocol.schedule.LossScaler;
  * @param precision compute type
  * @param optimizer AdamW and clipping
  * @param schedule learning rate
- * @param lossScaler loss scale; dynamic where the precision is fp16, none otherwise
+ * @param lossScaler loss scale; dynamic or fixed where the precision is fp16, none otherwise
  * @param trainSteps steps of the run
  * @param seed of weights and sample order
  * @param initialisation weights before the first step
@@ -64,7 +64,7 @@ public record TrainingPlan(
         if (scaled != (precision == Precision.FP16)) {
             problems.error("precision", precision + (scaled
                     ? " needs no loss scaling; only FP16 does"
-                    : " needs dynamic loss scaling"));
+                    : " needs loss scaling"));
         }
         problems.throwIfErrors();
     }

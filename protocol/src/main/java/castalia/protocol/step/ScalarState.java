@@ -43,13 +43,13 @@ public record ScalarState(
         return new ScalarState(0, 0, 1, 0, -1, 1);
     }
 
-    /** The state after a step that applied an update, where there is no loss scaling. */
+    /** The state after a step that applied an update, where the loss scale stays. */
     public ScalarState applied() {
         return new ScalarState(
                 step + 1, appliedUpdates + 1, lossScale, scalerIteration, lastOverflow, hysteresis);
     }
 
-    /** The state after a step whose update was skipped, where there is no loss scaling. */
+    /** The state after a step whose update was skipped, where the loss scale stays. */
     public ScalarState skipped() {
         return new ScalarState(
                 step + 1, appliedUpdates, lossScale, scalerIteration, lastOverflow, hysteresis);

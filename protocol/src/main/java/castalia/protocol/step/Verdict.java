@@ -8,6 +8,16 @@ import java.util.List;
 /** What all votes of a step amount to. Every rank derives the same verdict from the same votes. */
 public sealed interface Verdict {
 
+    /** A verdict that can be committed: the next version follows from it. */
+    sealed interface Outcome extends Verdict {
+
+        /** Mean loss over the tokens of the global batch. */
+        double loss();
+
+        /** Digest of the state before the step. */
+        StateDigest state();
+    }
+
     /**
      * The update is applied.
      *
@@ -18,10 +28,10 @@ public sealed interface Verdict {
      *     micro-batches, the loss scale and the clip rule in one factor
      */
     record Apply(double norm, double loss, StateDigest state, float gradientFactor)
-            implements Verdict {}
+            implements Outcome {}
 
     /** A gradient is not finite: tensors stay as they are. */
-    record Skip(double loss, StateDigest state) implements Verdict {}
+    record Skip(double loss, StateDigest state) implements Outcome {}
 
     /**
      * Owner and buddy disagree about a chunk: silent corruption.

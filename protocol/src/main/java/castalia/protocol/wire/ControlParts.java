@@ -6,6 +6,7 @@ import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.wire.generated.ControlProtos.CommittedMessage;
 import castalia.protocol.wire.generated.ControlProtos.FenceMessage;
@@ -76,23 +77,25 @@ final class ControlParts {
     }
 
     static CommittedMessage message(Committed committed) {
-        Verdict.Apply verdict = committed.verdict();
-        return CommittedMessage.newBuilder()
+        Verdict.Outcome verdict = committed.verdict();
+        CommittedMessage.Builder message = CommittedMessage.newBuilder()
                 .setStep(committed.step())
-                .setNorm(verdict.norm())
                 .setLoss(verdict.loss())
-                .setState(StateCodec.message(verdict.state()))
-                .setGradientFactor(verdict.gradientFactor())
-                .build();
+                .setState(StateCodec.message(verdict.state()));
+        return switch (verdict) {
+            case Verdict.Apply apply -> message
+                    .setNorm(apply.norm())
+                    .setGradientFactor(apply.gradientFactor())
+                    .build();
+            case Verdict.Skip _ -> message.setSkipped(true).build();
+        };
     }
 
     static Committed record(CommittedMessage message) {
-        return new Committed(
-                message.getStep(),
-                new Verdict.Apply(
-                        message.getNorm(),
-                        message.getLoss(),
-                        StateCodec.record(message.getState()),
+        StateDigest state = StateCodec.record(message.getState());
+        return new Committed(message.getStep(), message.getSkipped()
+                ? new Verdict.Skip(message.getLoss(), state)
+                : new Verdict.Apply(message.getNorm(), message.getLoss(), state,
                         message.getGradientFactor()));
     }
 

@@ -197,6 +197,9 @@ final class SpecificationCodec {
                                     .setMinimum(minimum)
                                     .setHysteresis(hysteresis))
                             .build();
+            case LossScaler.Fixed(double scale) -> message
+                    .setFixed(LossScalerMessage.FixedScaling.newBuilder().setScale(scale))
+                    .build();
         };
     }
 
@@ -208,6 +211,7 @@ final class SpecificationCodec {
                     message.getDynamic().getWindow(),
                     message.getDynamic().getMinimum(),
                     message.getDynamic().getHysteresis());
+            case FIXED -> new LossScaler.Fixed(message.getFixed().getScale());
             case KIND_NOT_SET -> throw unknown("loss scaler");
         };
     }

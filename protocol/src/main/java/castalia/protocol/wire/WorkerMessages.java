@@ -15,17 +15,20 @@ import castalia.protocol.control.WorkerMessage.Stored;
 import castalia.protocol.control.WorkerMessage.Suspects;
 import castalia.protocol.control.WorkerMessage.Validated;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.step.Scaling;
 import castalia.protocol.wire.generated.ControlProtos.CaughtUpMessage;
 import castalia.protocol.wire.generated.ControlProtos.FailedMessage;
 import castalia.protocol.wire.generated.ControlProtos.FinishedMessage;
 import castalia.protocol.wire.generated.ControlProtos.InstalledMessage;
 import castalia.protocol.wire.generated.ControlProtos.PausedMessage;
 import castalia.protocol.wire.generated.ControlProtos.RegisteredMessage;
+import castalia.protocol.wire.generated.ControlProtos.ScalingMessage;
 import castalia.protocol.wire.generated.ControlProtos.SteppedMessage;
 import castalia.protocol.wire.generated.ControlProtos.StoredMessage;
 import castalia.protocol.wire.generated.ControlProtos.SuspectsMessage;
 import castalia.protocol.wire.generated.ControlProtos.ValidatedMessage;
 import castalia.protocol.wire.generated.ControlProtos.WorkerControl;
+import java.util.Optional;
 
 /** What workers say, between record and message. */
 final class WorkerMessages {
@@ -100,7 +103,7 @@ final class WorkerMessages {
         Progress progress = m.progress();
         Progress.Totals totals = progress.totals();
         Progress.Nanos nanos = progress.nanos();
-        return SteppedMessage.newBuilder()
+        SteppedMessage.Builder message = SteppedMessage.newBuilder()
                 .setFence(ControlParts.message(m.fence()))
                 .setWorker(m.worker().id())
                 .setStep(progress.step())
@@ -118,8 +121,12 @@ final class WorkerMessages {
                 .setForwardNanos(nanos.forward())
                 .setBackwardNanos(nanos.backward())
                 .setReductionNanos(nanos.reduction())
-                .setOptimizerNanos(nanos.optimizer())
-                .build();
+                .setOptimizerNanos(nanos.optimizer());
+        progress.scaling().ifPresent(scaling -> message.setScaling(ScalingMessage.newBuilder()
+                .setLossScale(scaling.lossScale())
+                .setSkipped(scaling.skipped())
+                .setSkippedSteps(scaling.skippedSteps())));
+        return message.build();
     }
 
     private static StoredMessage stored(Stored m) {
@@ -161,6 +168,10 @@ final class WorkerMessages {
                 m.getLearningRate(),
                 StateCodec.record(m.getStateBefore()),
                 m.getSequences(),
+                m.hasScaling()
+                        ? Optional.of(new Scaling(m.getScaling().getLossScale(),
+                                m.getScaling().getSkipped(), m.getScaling().getSkippedSteps()))
+                        : Optional.empty(),
                 totals,
                 nanos);
         return new Stepped(

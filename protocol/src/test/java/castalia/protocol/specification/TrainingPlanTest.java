@@ -90,9 +90,9 @@ class TrainingPlanTest {
     }
 
     @Test
-    void fp16AndDynamicLossScalingGoTogether() {
+    void fp16AndLossScalingGoTogether() {
         assertRefused(builder().precision(Precision.FP16),
-                "precision: FP16 needs dynamic loss scaling");
+                "precision: FP16 needs loss scaling");
         assertRefused(builder().lossScaler(LossScaler.Dynamic.published()),
                 "precision: BF16 needs no loss scaling; only FP16 does");
         assertThat(builder().precision(Precision.FP16).lossScaler(LossScaler.Dynamic.published())

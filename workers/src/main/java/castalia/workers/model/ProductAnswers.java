@@ -1,5 +1,6 @@
 package castalia.workers.model;
 
+import castalia.kernels.DType;
 import castalia.kernels.Device;
 import castalia.kernels.KnownAnswers;
 import castalia.kernels.MatmulShape;
@@ -14,7 +15,8 @@ import java.util.Optional;
 /**
  * What a device answers for every distinct product of a run over fixed operands. The numeric version
  * holds the answers of a few small products; library products may still differ between two machines
- * for a run's own shapes, so who trains together or goes on with a run compares these.
+ * for a run's own shapes, so who trains together or goes on with a run compares these. In F16 they
+ * have one entry more, for the kernels: the numeric version, which all runs share, has none of it.
  *
  * @param byShape SHA-256 (hexadecimal) of a product's answer, by the shape in words; in the order
  *     of the plan
@@ -25,6 +27,7 @@ public record ProductAnswers(Map<String, String> byShape) {
     private static final int DIGEST_LETTERS = 64;
     private static final int HASH_LETTERS = 16;
     private static final String BETWEEN = "  ";
+    private static final String F16_KERNELS = "the kernels in F16";
 
     public ProductAnswers {
         byShape = Collections.unmodifiableMap(new LinkedHashMap<>(byShape));
@@ -45,6 +48,9 @@ public record ProductAnswers(Map<String, String> byShape) {
         Map<String, String> byShape = new LinkedHashMap<>();
         for (MatmulShape shape : plan.products()) {
             byShape.put(shape.inWords(), KnownAnswers.of(device, shape));
+        }
+        if (plan.compute() == DType.F16) {
+            byShape.put(F16_KERNELS, KnownAnswers.ofKernels(device, DType.F16));
         }
         return new ProductAnswers(byShape);
     }

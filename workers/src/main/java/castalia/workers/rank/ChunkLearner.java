@@ -9,6 +9,7 @@ import castalia.protocol.control.Committed;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
+import castalia.protocol.step.Verdict;
 import castalia.workers.state.HeldChunks;
 import java.lang.foreign.MemorySegment;
 import java.util.Set;
@@ -88,11 +89,11 @@ public final class ChunkLearner implements AutoCloseable {
     }
 
     /**
-     * Applies a committed update. One that the base copy has already is passed over.
+     * Takes in a committed step. One that the base copy has already is passed over.
      *
      * @param before the scalar state before it
      * @param digest the owner's digest of the chunk before it
-     * @param from the finished gradient
+     * @param from the finished gradient; empty where the update was skipped
      * @throws CastaliaException if the owner's chunk was another one
      */
     public void update(
@@ -107,15 +108,22 @@ public final class ChunkLearner implements AutoCloseable {
             return;
         }
         requireDigest(chunk, digest);
-        UpdateRule.Scalars with = rank.state().rule().after(
-                before.appliedUpdates(), committed.verdict().gradientFactor());
+        switch (committed.verdict()) {
+            case Verdict.Apply update -> apply(chunk, update, before, from);
+            case Verdict.Skip _ -> held.skip(chunk);
+        }
+        rank.state().heardOf(committed);
+        follow(rank.state().after(before, committed.verdict()));
+    }
+
+    private void apply(int chunk, Verdict.Apply update, ScalarState before, MemorySegment from) {
+        UpdateRule.Scalars with =
+                rank.state().rule().after(before.appliedUpdates(), update.gradientFactor());
         int length = grid.chunk(chunk).length();
         Buffer gradient = room().gradient().slice(0, length);
         rank.upload(gradient, from);
-        held.apply(chunk, gradient, with.decaying(), with.plain(),
+        rank.held().apply(chunk, gradient, with.decaying(), with.plain(),
                 room().weights().slice(0, length));
-        rank.state().heardOf(committed);
-        follow(before.applied());
     }
 
     /** A worker that is no member has no scalar state but its chunks'. */

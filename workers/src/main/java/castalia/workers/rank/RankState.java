@@ -6,6 +6,7 @@ import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.HolderReport.Held;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
@@ -25,15 +26,18 @@ final class RankState {
     private final HeldChunks held;
     private final FlatViews compute;
     private final UpdateRule rule;
-    private ScalarState scalars = ScalarState.initial();
+    private final LossScaler scaler;
+    private ScalarState scalars;
     private boolean everSet;
     private long weightsVersion = TrainingRank.INCOMPLETE;
     private @Nullable Committed committed;
 
-    RankState(HeldChunks held, FlatViews compute, UpdateRule rule) {
+    RankState(HeldChunks held, FlatViews compute, UpdateRule rule, LossScaler scaler) {
         this.held = held;
         this.compute = compute;
         this.rule = rule;
+        this.scaler = scaler;
+        this.scalars = scaler.initial();
     }
 
     HeldChunks held() {
@@ -48,8 +52,21 @@ final class RankState {
         return rule;
     }
 
+    LossScaler scaler() {
+        return scaler;
+    }
+
     ScalarState scalars() {
         return scalars;
+    }
+
+    /** The scalar state after a committed step. */
+    ScalarState after(ScalarState before, Verdict.Outcome outcome) {
+        return switch (scaler.after(before, outcome instanceof Verdict.Skip)) {
+            case LossScaler.Updated(ScalarState next) -> next;
+            case LossScaler.Abort abort -> throw new IllegalStateException(
+                    abort + " was taken for a committed step");
+        };
     }
 
     /**
@@ -87,7 +104,7 @@ final class RankState {
     void finishCommitted() {
         Committed last = committed;
         if (everSet && last != null && last.step() == scalars.step()) {
-            rollForward(last, scalars.applied());
+            rollForward(last, after(scalars, last.verdict()));
         }
     }
 
@@ -115,8 +132,8 @@ final class RankState {
     }
 
     /** The step of the scalar state is committed: from now on it is only rolled forward. */
-    void commit(Verdict.Apply update) {
-        committed = new Committed(scalars.step(), update);
+    void commit(Verdict.Outcome outcome) {
+        committed = new Committed(scalars.step(), outcome);
     }
 
     /** Applies the committed update to {@code chunks}; returns the learning rate used. */
@@ -126,22 +143,49 @@ final class RankState {
         for (int chunk : chunks) {
             apply(chunk, with);
         }
-        scalars = scalars.applied();
+        scalars = after(scalars, update);
         return with.rate();
     }
 
-    /** Applies a committed update to every chunk that has its gradient and did not get it yet. */
-    void rollForward(Committed update, ScalarState after) {
-        UpdateRule.Scalars with =
-                rule.after(after.appliedUpdates() - 1, update.verdict().gradientFactor());
-        for (int chunk : held.chunks()) {
-            if (held.version(chunk) == update.step() && held.finished(chunk)) {
-                weightsIncomplete();
-                apply(chunk, with);
+    /** The committed skip of {@code chunks}, whose compute weights are complete and stay. */
+    void skip(int[] chunks, Verdict.Skip skip) {
+        for (int chunk : chunks) {
+            held.skip(chunk);
+        }
+        scalars = after(scalars, skip);
+        weightsComplete();
+    }
+
+    /** Finishes a committed step on every chunk that has its gradient and is still before it. */
+    void rollForward(Committed step, ScalarState after) {
+        switch (step.verdict()) {
+            case Verdict.Apply update -> {
+                UpdateRule.Scalars with =
+                        rule.after(after.appliedUpdates() - 1, update.gradientFactor());
+                for (int chunk : held.chunks()) {
+                    if (isBefore(step, chunk)) {
+                        weightsIncomplete();
+                        apply(chunk, with);
+                    }
+                }
+            }
+            case Verdict.Skip _ -> {
+                for (int chunk : held.chunks()) {
+                    if (isBefore(step, chunk)) {
+                        held.skip(chunk);
+                    }
+                }
+                if (weightsVersion == step.step()) {
+                    weightsVersion = after.step();
+                }
             }
         }
-        committed = update;
+        committed = step;
         begin(after);
+    }
+
+    private boolean isBefore(Committed step, int chunk) {
+        return held.version(chunk) == step.step() && held.finished(chunk);
     }
 
     private void apply(int chunk, UpdateRule.Scalars with) {

@@ -3,8 +3,10 @@ package castalia.workers.rank;
 import castalia.kernels.Kernels;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
+import castalia.protocol.step.Scaling;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.step.VirtualRanks;
 import castalia.protocol.step.Vote;
@@ -15,6 +17,7 @@ import castalia.workers.model.NeoxModel;
 import castalia.workers.state.HeldChunks;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 
 /** The parts of a step, in order, and their times. */
@@ -78,8 +81,9 @@ final class RankStep {
 
     /** Does what all ranks agreed on. */
     StepReport carryOut(
-            Verdict verdict, GenerationLinks links, Consumer<Verdict.Apply> whenCommitted) {
-        long step = state.scalars().step();
+            Verdict verdict, GenerationLinks links, Consumer<Verdict.Outcome> whenCommitted) {
+        ScalarState before = state.scalars();
+        long step = before.step();
         return switch (verdict) {
             case Verdict.Apply apply -> {
                 long start = System.nanoTime();
@@ -87,18 +91,38 @@ final class RankStep {
                 whenCommitted.accept(apply);
                 double rate = state.apply(links.heldChunks, apply);
                 exchangeWeights(links);
-                yield report(step, apply, rate, links, System.nanoTime() - start);
+                yield report(before, apply, apply.norm(), rate, links, System.nanoTime() - start);
             }
-            case Verdict.Skip skip -> throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED,
-                    "step " + step + ": the gradient is not finite (loss " + skip.loss()
-                            + "); the state before the step is unharmed. Lower the learning rate "
-                            + "or resume from an earlier checkpoint");
+            case Verdict.Skip skip -> {
+                requireCommittable(before, skip);
+                long start = System.nanoTime();
+                state.commit(skip);
+                whenCommitted.accept(skip);
+                state.skip(links.heldChunks, skip);
+                links.transport().drain();
+                double rate = state.rule().after(before.appliedUpdates(), 1).rate();
+                yield report(before, skip, Double.NaN, rate, links, System.nanoTime() - start);
+            }
             case Verdict.Corrupt corrupt -> throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED,
                     "step " + step + ": ranks " + corrupt.ranks() + " hold different "
                             + corrupt.what() + "s of chunk " + corrupt.chunk()
                             + ": memory or processor of one of them is faulty, nobody knows of "
                             + "which. Resume from the newest checkpoint");
         };
+    }
+
+    /** A gradient that is not finite ends a run, unless the loss scale may shrink. */
+    private void requireCommittable(ScalarState before, Verdict.Skip skip) {
+        boolean scaled = !(state.scaler() instanceof LossScaler.None);
+        if (!scaled || state.scaler().after(before, true) instanceof LossScaler.Abort) {
+            String why = scaled
+                    ? " with the smallest loss scale allowed, " + before.lossScale()
+                    : "";
+            throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED, "step " + before.step()
+                    + ": the gradient is not finite" + why + " (loss " + skip.loss()
+                    + "); the state before the step is unharmed. Lower the learning rate "
+                    + "or resume from an earlier checkpoint");
+        }
     }
 
     /** Gathers the compute weights of the scalar state's version. */
@@ -109,12 +133,16 @@ final class RankStep {
     }
 
     private StepReport report(
-            long step, Verdict.Apply apply, double rate, GenerationLinks links,
-            long optimizerNanos) {
+            ScalarState before, Verdict.Outcome outcome, double norm, double rate,
+            GenerationLinks links, long optimizerNanos) {
         long forward = model.takeForwardNanos();
         long backward = model.takeBackwardNanos();
-        return new StepReport(step, apply.loss(), apply.norm(), rate, apply.state(),
-                links.block.count() * plan.sequencesPerVirtualRank(),
+        Optional<Scaling> scaling = plan.lossScaler() instanceof LossScaler.None
+                ? Optional.empty()
+                : Optional.of(new Scaling(before.lossScale(), outcome instanceof Verdict.Skip,
+                        state.scalars().step() - state.scalars().appliedUpdates()));
+        return new StepReport(before.step(), outcome.loss(), norm, rate, outcome.state(),
+                links.block.count() * plan.sequencesPerVirtualRank(), scaling,
                 new StepReport.Times(work.dataNanos(), forward, backward,
                         reductionNanos - forward - backward, optimizerNanos));
     }

@@ -89,7 +89,7 @@ public final class StateTransfer {
         for (int chunk : chunks) {
             clearMoments(rank, chunk);
         }
-        rank.loaded(ScalarState.initial());
+        rank.loaded(rank.initialScalars());
     }
 
     /** Gives a chunk's tensors, each as fp32. */

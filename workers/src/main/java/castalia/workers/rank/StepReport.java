@@ -1,6 +1,8 @@
 package castalia.workers.rank;
 
+import castalia.protocol.step.Scaling;
 import castalia.protocol.step.StateDigest;
+import java.util.Optional;
 
 /**
  * What a rank says of a step it executed. Everything but its sequences and times is the same on
@@ -8,10 +10,11 @@ import castalia.protocol.step.StateDigest;
  *
  * @param step number of the step, from 0; the state is now at {@code step + 1}
  * @param loss mean loss over the tokens of the global batch
- * @param gradientNorm global norm before clipping
- * @param learningRate what the update used
+ * @param gradientNorm global norm before clipping; NaN where the update was skipped
+ * @param learningRate what the update used, or would have used
  * @param stateBefore digest of the state before the update
  * @param sequences sequences this rank computed
+ * @param scaling what loss scaling did, where the precision needs it
  * @param times where this rank's time went
  */
 public record StepReport(
@@ -21,6 +24,7 @@ public record StepReport(
         double learningRate,
         StateDigest stateBefore,
         int sequences,
+        Optional<Scaling> scaling,
         Times times) {
 
     /**

@@ -6,7 +6,6 @@ import castalia.kernels.DType;
 import castalia.kernels.Device;
 import castalia.kernels.Kernels;
 import castalia.protocol.CastaliaException;
-import castalia.protocol.ErrorCode;
 import castalia.protocol.control.Committed;
 import castalia.protocol.control.HolderReport;
 import castalia.protocol.identity.Fence;
@@ -87,7 +86,7 @@ public final class TrainingRank implements AutoCloseable {
             HeldChunks held = new HeldChunks(grid, kernels, device::arena);
             opened.push(held::close);
             this.state = new RankState(held, compute,
-                    new UpdateRule(plan.optimizer(), settings.learningRate()));
+                    new UpdateRule(plan.optimizer(), settings.learningRate()), plan.lossScaler());
             this.buffers = new FoldBuffers(grid, device::arena);
             opened.push(buffers::close);
             opened.push(this::leave);
@@ -157,18 +156,12 @@ public final class TrainingRank implements AutoCloseable {
         return now;
     }
 
-    /**
-     * The compute type of a precision.
-     *
-     * @throws CastaliaException for fp16
-     */
+    /** The compute type of a precision. */
     public static DType computeType(Precision precision) {
         return switch (precision) {
             case FP32 -> DType.F32;
             case BF16 -> DType.BF16;
-            case FP16 -> throw new CastaliaException(ErrorCode.UNSUPPORTED,
-                    "precision fp16 needs dynamic loss scaling, which this version does not have; "
-                            + "use bf16 or fp32");
+            case FP16 -> DType.F16;
         };
     }
 
@@ -185,6 +178,11 @@ public final class TrainingRank implements AutoCloseable {
     /** The part of the state that is no tensor. */
     public ScalarState scalars() {
         return state.scalars();
+    }
+
+    /** The scalar state before the first step. */
+    ScalarState initialScalars() {
+        return state.scaler().initial();
     }
 
     /** The virtual ranks computed here. */
@@ -301,8 +299,8 @@ public final class TrainingRank implements AutoCloseable {
     }
 
     /**
-     * Applies a committed update to every chunk that has its finished gradient and did not get it
-     * yet. To be called before {@link #install}, which forgets gradients; compute weights are to be
+     * Finishes a committed step on every chunk that has its finished gradient and is still before
+     * it. To be called before {@link #install}, which forgets gradients; compute weights are to be
      * gathered after it.
      *
      * @param after the scalar state after the update
@@ -337,9 +335,9 @@ public final class TrainingRank implements AutoCloseable {
      * @param whenCommitted called between verdict and update, while the finished gradients are
      *     there
      * @throws CastaliaException if owner and buddy of a chunk disagree, or the gradient is not
-     *     finite; the state is then that before the step
+     *     finite and no smaller loss scale is left; the state is then that before the step
      */
-    public StepReport step(BatchSource source, Consumer<Verdict.Apply> whenCommitted) {
+    public StepReport step(BatchSource source, Consumer<Verdict.Outcome> whenCommitted) {
         gradients(source);
         return step.carryOut(step.vote(links()), links(), whenCommitted);
     }

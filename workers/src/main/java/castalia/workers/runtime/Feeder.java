@@ -118,7 +118,7 @@ final class Feeder {
      * Between a verdict and its update: sends the gradients of chunks that were sent before. That
      * the generation is over is no reason not to update.
      */
-    void committed(TrainingRank rank, Verdict.Apply verdict) {
+    void committed(TrainingRank rank, Verdict.Outcome verdict) {
         try {
             pupils.removeIf(pupil -> !pupil.fed.stream()
                     .allMatch(chunk -> update(pupil, chunk, rank, verdict)));
@@ -127,14 +127,17 @@ final class Feeder {
         }
     }
 
-    private boolean update(Pupil pupil, int chunk, TrainingRank rank, Verdict.Apply verdict) {
+    private boolean update(Pupil pupil, int chunk, TrainingRank rank, Verdict.Outcome verdict) {
         ScalarState before = rank.scalars();
         StateDigest digest = rank.held().digest(chunk);
         try (Arena arena = Arena.ofConfined()) {
-            return plane.offer(pupil.fence, pupil.member,
-                    tag(FrameTag.Kind.UPDATE, pupil, before.step(), chunk, CHUNK),
-                    WorkerFrames.update(before, digest, verdict, arena),
-                    rank.held().finishedGradient(chunk).segment());
+            FrameTag tag = tag(FrameTag.Kind.UPDATE, pupil, before.step(), chunk, CHUNK);
+            MemorySegment header = WorkerFrames.update(before, digest, verdict, arena);
+            return switch (verdict) {
+                case Verdict.Apply _ -> plane.offer(pupil.fence, pupil.member, tag, header,
+                        rank.held().finishedGradient(chunk).segment());
+                case Verdict.Skip _ -> plane.offer(pupil.fence, pupil.member, tag, header);
+            };
         }
     }
 

@@ -4,6 +4,7 @@ import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.step.ScalarState;
+import castalia.protocol.step.Verdict;
 import castalia.workers.exchange.DataPlane;
 import castalia.workers.exchange.DataPlane.Parcel;
 import castalia.workers.rank.ChunkLearner;
@@ -132,9 +133,15 @@ final class Lessons implements AutoCloseable {
             }
             case UPDATE -> {
                 if (now.wants(chunk)) {
-                    long bytes = 4L * grid.chunk(chunk).length();
-                    require(parcel, WorkerFrames.UPDATE_HEADER + bytes);
+                    if (from.byteSize() < WorkerFrames.UPDATE_HEADER) {
+                        require(parcel, WorkerFrames.UPDATE_HEADER);
+                    }
                     WorkerFrames.Update update = WorkerFrames.update(from);
+                    long bytes = switch (update.committed().verdict()) {
+                        case Verdict.Apply _ -> 4L * grid.chunk(chunk).length();
+                        case Verdict.Skip _ -> 0;
+                    };
+                    require(parcel, WorkerFrames.UPDATE_HEADER + bytes);
                     now.update(chunk, update.committed(), update.before(), update.digest(),
                             from.asSlice(WorkerFrames.UPDATE_HEADER, bytes));
                 }

@@ -290,6 +290,7 @@ final class RankLoop implements AutoCloseable {
         StepReport.Times t = report.times();
         return new Progress(report.step(), report.loss(), report.gradientNorm(),
                 report.learningRate(), report.stateBefore(), report.sequences(),
+                report.scaling(),
                 new Progress.Totals(rank.sequences(), counters.sentBytes(),
                         counters.receivedBytes(), counters.staleFrames(), installer.diskBytes()),
                 new Progress.Nanos(t.data(), t.forward(), t.backward(), t.reduction(),

@@ -23,8 +23,11 @@ final class WorkerFrames {
     /** Bytes before a chunk's tensors: scalar state and digest. */
     static final int STATE_HEADER = SCALARS + 16;
 
-    /** Bytes before a chunk's gradient. */
-    static final int UPDATE_HEADER = SCALARS + 56;
+    /** Bytes before a chunk's gradient; a skipped update has none. */
+    static final int UPDATE_HEADER = SCALARS + 64;
+
+    private static final long APPLIED = 1;
+    private static final long SKIPPED = 2;
 
     /** Bytes of a stored chunk's entry: SHA-256, length, digest. */
     static final int ENTRY = 32 + 8 + 16;
@@ -52,22 +55,36 @@ final class WorkerFrames {
     }
 
     static MemorySegment update(
-            ScalarState before, StateDigest digest, Verdict.Apply verdict, Arena arena) {
+            ScalarState before, StateDigest digest, Verdict.Outcome verdict, Arena arena) {
         MemorySegment to = arena.allocate(UPDATE_HEADER, 8);
         put(to, 0, before);
         put(to, SCALARS, digest);
-        to.set(DOUBLE, SCALARS + 16, verdict.norm());
         to.set(DOUBLE, SCALARS + 24, verdict.loss());
         put(to, SCALARS + 32, verdict.state());
-        to.set(DOUBLE, SCALARS + 48, verdict.gradientFactor());
+        switch (verdict) {
+            case Verdict.Apply update -> {
+                to.set(DOUBLE, SCALARS + 16, update.norm());
+                to.set(DOUBLE, SCALARS + 48, update.gradientFactor());
+                to.set(LONG, SCALARS + 56, APPLIED);
+            }
+            case Verdict.Skip _ -> to.set(LONG, SCALARS + 56, SKIPPED);
+        }
         return to;
     }
 
     static Update update(MemorySegment from) {
         ScalarState before = scalars(from, 0);
+        double loss = from.get(DOUBLE, SCALARS + 24);
+        StateDigest state = digest(from, SCALARS + 32);
+        long kind = from.get(LONG, SCALARS + 56);
+        if (kind != APPLIED && kind != SKIPPED) {
+            throw new IllegalStateException("an update of kind " + kind);
+        }
         return new Update(before, digest(from, SCALARS), new Committed(before.step(),
-                new Verdict.Apply(from.get(DOUBLE, SCALARS + 16), from.get(DOUBLE, SCALARS + 24),
-                        digest(from, SCALARS + 32), (float) from.get(DOUBLE, SCALARS + 48))));
+                kind == SKIPPED
+                        ? new Verdict.Skip(loss, state)
+                        : new Verdict.Apply(from.get(DOUBLE, SCALARS + 16), loss, state,
+                                (float) from.get(DOUBLE, SCALARS + 48))));
     }
 
     /** Entries of chunks in the order given, after {@code scalars} bytes that stay free. */

@@ -219,6 +219,16 @@ public final class HeldChunks implements AutoCloseable {
         entry.version = before + 1;
     }
 
+    /** A skipped step: the chunk is the next version, with the same tensors. */
+    public void skip(int chunk) {
+        Entry entry = entry(chunk);
+        if (entry.version == NOT_SET) {
+            throw new IllegalStateException("chunk " + chunk + " was not set before its step");
+        }
+        entry.finished = null;
+        entry.version++;
+    }
+
     /** To be called when a chunk's tensors were set: takes their digest. */
     public void loaded(int chunk, long version) {
         Entry entry = entry(chunk);

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
+import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
@@ -39,6 +40,10 @@ class DigestTraceTest {
         FP32_T4(TinyRun.plan(shape104()).tensorSlices(4)),
         BF16(TinyRun.plan(TinyRun.shape()).precision(Precision.BF16)),
         BF16_T2(TinyRun.plan(TinyRun.shape()).precision(Precision.BF16).tensorSlices(2)),
+        FP16(TinyRun.plan(TinyRun.shape()).precision(Precision.FP16)
+                .lossScaler(LossScaler.Dynamic.published())),
+        FP16_T2(TinyRun.plan(TinyRun.shape()).precision(Precision.FP16)
+                .lossScaler(LossScaler.Dynamic.published()).tensorSlices(2)),
         SEQUENTIAL(TinyRun.plan(TinyRun.shape(102, false, Gelu.ERF, 1))),
         SEQUENTIAL_TANH_BF16_T2(TinyRun.plan(TinyRun.shape(102, false, Gelu.TANH, 1))
                 .precision(Precision.BF16).tensorSlices(2)),
@@ -71,8 +76,8 @@ class DigestTraceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"FP32", "FP32_T2", "FP32_T4", "BF16", "BF16_T2", "SEQUENTIAL_TANH_BF16_T2",
-        "MICRO_BATCH_2"})
+    @EnumSource(names = {"FP32", "FP32_T2", "FP32_T4", "BF16", "BF16_T2", "FP16",
+        "FP16_T2", "SEQUENTIAL_TANH_BF16_T2", "MICRO_BATCH_2"})
     void ranksThreadsAndRecomputationChangeNoBit(Specification specification) {
         changeNoBit(specification);
     }
@@ -148,7 +153,7 @@ class DigestTraceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"FP32_T2", "BF16", "SEQUENTIAL"})
+    @EnumSource(names = {"FP32_T2", "BF16", "FP16", "SEQUENTIAL"})
     void thePlainReferenceKeepsTheSamePromise(Specification specification) {
         List<StateDigest> expected =
                 TinyRun.trace(specification.plan, new Layout(1, 0, Recomputation.NONE), 3);

@@ -91,12 +91,12 @@ class GenerationsTest {
     }
 
     @ParameterizedTest
-    @EnumSource(value = Precision.class, names = {"FP32", "BF16"})
+    @EnumSource(value = Precision.class, names = {"FP32", "BF16", "FP16"})
     void membersThatGoAndComeChangeNoBit(Precision precision) {
-        TrainingPlan plan = PLAN.toBuilder().precision(precision).build();
+        TrainingPlan plan = TinyRun.in(PLAN, precision);
         try (Workers workers = new Workers(plan, 4)) {
             workers.begin(3, (_, transport) -> transport);
-            workers.onAll(rank -> rank.loaded(ScalarState.initial()));
+            workers.onAll(rank -> rank.loaded(rank.initialScalars()));
             for (int s = 0; s < 3; s++) {
                 workers.step();
             }
@@ -131,10 +131,10 @@ class GenerationsTest {
     @Tag("default")
     @ParameterizedTest
     @CsvSource({"FP32, 0, true", "FP32, 1, false", "FP32, 2, true", "BF16, 2, false",
-            "FP32, -1, true"})
+            "FP32, -1, true", "FP16, 0, true", "FP16, 1, false", "FP16, -1, true"})
     void whereverAGenerationEndsTheRunGoesOnWithTheSameBits(
             Precision precision, int victim, boolean survives) {
-        TrainingPlan plan = PLAN.toBuilder().precision(precision).build();
+        TrainingPlan plan = TinyRun.in(PLAN, precision);
         StateDigest expected = undisturbed(plan, 4);
         try (Workers workers = new Workers(plan, 3)) {
             int ended = 0;
@@ -159,7 +159,7 @@ class GenerationsTest {
             return new EndingTransport(transport, counters.getLast());
         });
         List<Optional<Throwable>> failures = workers.onMembers(rank -> {
-            rank.loaded(ScalarState.initial());
+            rank.loaded(rank.initialScalars());
             workers.step(rank);
             workers.step(rank);
         });

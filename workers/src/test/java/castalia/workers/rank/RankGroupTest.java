@@ -11,8 +11,6 @@ import castalia.kernels.Device;
 import castalia.kernels.OutOfDeviceMemoryException;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
-import castalia.protocol.schedule.LossScaler;
-import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
@@ -265,15 +263,6 @@ class RankGroupTest {
                     .hasMessageContaining("microBatch=2")
                     .hasMessageContaining("microBatch=1");
         }
-    }
-
-    @Test
-    void halfPrecisionIsRefusedByName() {
-        TrainingPlan fp16 = PLAN.toBuilder().precision(Precision.FP16)
-                .lossScaler(LossScaler.Dynamic.published()).build();
-        assertThatThrownBy(() -> TinyRun.group(fp16, Layout.ranks(2)))
-                .isInstanceOf(CastaliaException.class)
-                .hasMessageContaining("fp16");
     }
 
     @Test

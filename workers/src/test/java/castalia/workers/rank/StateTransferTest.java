@@ -84,12 +84,12 @@ class StateTransferTest {
     @ParameterizedTest
     @CsvSource({
         "FP32, 1, 1, 2, 1", "FP32, 1, 2, 3, 7", "FP32, 2, 4, 1, 4", "BF16, 1, 3, 2, 5",
-        "BF16, 2, 1, 4, 0"
+        "BF16, 2, 1, 4, 0", "FP16, 1, 2, 3, 1", "FP16, 2, 3, 1, 6"
     })
     void stoppingAndResumingOnOtherRanksChangesNoBit(
             Precision precision, int tensorSlices, int before, int after, int at) {
         TrainingPlan plan =
-                PLAN.toBuilder().precision(precision).tensorSlices(tensorSlices).build();
+                TinyRun.in(PLAN, precision).toBuilder().tensorSlices(tensorSlices).build();
         List<StateDigest> expected = TinyRun.trace(plan, Layout.plain(), 8);
         Stored stored;
         try (RankGroup group = TinyRun.group(plan, Layout.ranks(before))) {

@@ -8,7 +8,9 @@ import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.schedule.LearningRateSchedule;
+import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Initialisation;
+import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
 import castalia.workers.data.BatchShape;
@@ -83,6 +85,15 @@ public final class TinyRun {
                 .microBatch(1)
                 .sequence(shape.maxPositions())
                 .trainSteps(30);
+    }
+
+    /** The plan in a precision; in fp16 with a scale that overflows at once and ever again. */
+    public static TrainingPlan in(TrainingPlan plan, Precision precision) {
+        return plan.toBuilder().precision(precision)
+                .lossScaler(precision == Precision.FP16
+                        ? new LossScaler.Dynamic(0x1p19, 3, 1, 1)
+                        : new LossScaler.None())
+                .build();
     }
 
     /** How the batches of a plan are cut. */

@@ -121,7 +121,7 @@ final class Workers implements AutoCloseable {
         Optional<Committed> update = reports.stream().flatMap(r -> r.committed().stream())
                 .max(Comparator.comparingLong(Committed::step));
         if (update.isPresent() && update.get().step() == newest.step()) {
-            newest = newest.applied();
+            newest = next.getFirst().state().after(newest, update.get().verdict());
         }
         ScalarState target = newest;
         if (update.isPresent() && update.get().step() + 1 == target.step()) {

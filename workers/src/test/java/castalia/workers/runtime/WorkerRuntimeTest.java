@@ -80,10 +80,10 @@ class WorkerRuntimeTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"FP32, 0, false", "FP32, 2, true", "BF16, 1, false"})
+    @CsvSource({"FP32, 0, false", "FP32, 2, true", "BF16, 1, false", "FP16, 0, false", "FP16, 1, true"})
     void theSurvivorsOfAKilledWorkerGoOnFromMemory(
             Precision precision, int killed, boolean sockets) {
-        TrainingPlan plan = PLAN.toBuilder().precision(precision).build();
+        TrainingPlan plan = TinyRun.in(PLAN, precision);
         try (Crew crew = new Crew(plan, 25, NEVER, Optional.empty())) {
             crew.sockets = sockets;
             crew.fillMillis = 3;
@@ -125,9 +125,9 @@ class WorkerRuntimeTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"FP32, false", "BF16, false", "FP32, true"})
+    @CsvSource({"FP32, false", "BF16, false", "FP32, true", "FP16, false", "FP16, true"})
     void aSpareLearnsWhileTheOthersStepAndBecomesAMember(Precision precision, boolean sockets) {
-        TrainingPlan plan = PLAN.toBuilder().precision(precision).build();
+        TrainingPlan plan = TinyRun.in(PLAN, precision);
         try (Crew crew = new Crew(plan, 60, NEVER, Optional.empty())) {
             crew.sockets = sockets;
             crew.fillMillis = 3;
