@@ -14,6 +14,7 @@ import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
@@ -72,8 +73,9 @@ public final class ControlSamples {
         return List.of(
                 new CoordinatorMessage.Query(FENCE),
                 install(new GenerationPlan.Start.Initial()),
-                install(new GenerationPlan.Start.Memory(SCALARS, Optional.empty())),
-                install(new GenerationPlan.Start.Memory(SCALARS, Optional.of(COMMITTED))),
+                install(new GenerationPlan.Start.Memory(SCALARS, Optional.empty(), List.of())),
+                install(new GenerationPlan.Start.Memory(SCALARS, Optional.of(COMMITTED),
+                        List.of(new ReshardPlan.Move(1, 2, 0, 2), new ReshardPlan.Move(3, 1, 1, 0)))),
                 install(new GenerationPlan.Start.Checkpoint(12)),
                 new CoordinatorMessage.Start(FENCE),
                 new CoordinatorMessage.Pause(FENCE, 42, true),

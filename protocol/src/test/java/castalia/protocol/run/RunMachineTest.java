@@ -11,6 +11,7 @@ import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.step.StateDigest;
 import java.util.ArrayList;
 import java.util.List;
@@ -22,7 +23,8 @@ import org.junit.jupiter.api.Test;
 class RunMachineTest {
 
     private static final RunMachine MACHINE = new RunMachine(new RunSettings(SimulatedRun.RUN,
-            "nv", "build", SimulatedRun.GRID, SimulatedRun.VIRTUAL_RANKS, 2, SimulatedRun.STEPS,
+            "nv", "build", SimulatedRun.GRID, SimulatedRun.VIRTUAL_RANKS, 2,
+            LayoutWish.USUAL, SimulatedRun.STEPS,
             RunSettings.Patience.USUAL));
     private static final Member A = member(1);
     private static final Member B = member(2);

@@ -7,6 +7,7 @@ import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.step.ScalarState;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -68,7 +69,7 @@ final class SimulatedRun {
         this.random = new Random(seed);
         this.target = target;
         this.machine = new RunMachine(new RunSettings(RUN, "nv", "build", GRID, VIRTUAL_RANKS,
-                target, STEPS, new RunSettings.Patience(Duration.ofSeconds(5),
+                target, LayoutWish.USUAL, STEPS, new RunSettings.Patience(Duration.ofSeconds(5),
                         Duration.ofMillis(200), Duration.ofSeconds(5), Duration.ofSeconds(1),
                         Duration.ofSeconds(5))));
     }

@@ -203,7 +203,7 @@ final class SimulatedWorker {
                 run.require(run.published.contains(step), "checkpoint of step " + step);
                 load(held, step);
             }
-            case Start.Memory(ScalarState target, Optional<Committed> update) -> {
+            case Start.Memory(ScalarState target, Optional<Committed> update, _) -> {
                 update.ifPresent(u -> versions.replaceAll((c, v) ->
                         v == u.step() && gradients.contains(c) ? v + 1 : v));
                 for (int c : held) {
