@@ -20,7 +20,10 @@ public enum ErrorCode {
     OUT_OF_MEMORY(15, "too little memory"),
     /** Reading or writing storage failed: full, read-only or broken. */
     STORAGE_FAILED(16, "storage is full, read-only or broken"),
-    /** Values that must be finite or equal are not. */
+    /**
+     * Values that must be finite or equal are not: a gradient is not finite, or two holders of a
+     * chunk hold different bits.
+     */
     NUMERIC_DIVERGED(17, "numbers that must be finite or equal are not"),
     /** Another process of the run does not answer. */
     PEER_LOST(18, "another process of the run is gone"),

@@ -15,6 +15,7 @@ import castalia.protocol.identity.Member;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.layout.ReshardPlan;
+import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
@@ -49,7 +50,7 @@ public final class ControlSamples {
                         new Held(2, 8, false, new StateDigest(Long.MIN_VALUE, 3)),
                         new Held(9, 8, false, new StateDigest(4, 5))))),
                 new WorkerMessage.Reported(new HolderReport(
-                        FENCE, WORKER, Optional.empty(), List.of(), -1, Optional.empty())),
+                        FENCE, WORKER, Optional.empty(), List.of(), -1, SliceBlock.NONE, Optional.empty())),
                 new WorkerMessage.Installed(FENCE, WORKER),
                 new WorkerMessage.Stepped(FENCE, WORKER, new Progress(
                         41, 5.5, Double.NaN, 1e-4, new StateDigest(5, 6), 32,
@@ -66,7 +67,7 @@ public final class ControlSamples {
 
     public static HolderReport report(List<Held> chunks) {
         return new HolderReport(
-                FENCE, WORKER, Optional.of(SCALARS), chunks, 7, Optional.of(COMMITTED));
+                FENCE, WORKER, Optional.of(SCALARS), chunks, 7, new SliceBlock(1, 1), Optional.of(COMMITTED));
     }
 
     public static List<CoordinatorMessage> coordinator() {

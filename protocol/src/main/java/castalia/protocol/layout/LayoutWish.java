@@ -16,8 +16,8 @@ public record LayoutWish(int dataParallel, int tensorParallel, int zero, int bud
     /** As many replicas as there are workers, ZeRO 1, one buddy. */
     public static final LayoutWish USUAL = new LayoutWish(0, 1, 1, 1);
 
-    private static final Pattern TEXT = Pattern.compile("data-parallel ([0-9]{1,5})\n"
-            + "tensor-parallel ([0-9]{1,5})\nzero ([0-9])\nbuddies ([0-9])\n");
+    private static final Pattern TEXT = Pattern.compile("data-parallel (\\d{1,5})\\n"
+            + "tensor-parallel (\\d{1,5})\\nzero (\\d)\\nbuddies (\\d)\\n");
 
     public LayoutWish {
         new ParallelLayout(Math.max(1, dataParallel), tensorParallel, zero, buddies);
@@ -35,6 +35,11 @@ public record LayoutWish(int dataParallel, int tensorParallel, int zero, int bud
     public void require(int virtualRanks, int tensorSlices) {
         new ParallelLayout(Math.max(1, dataParallel), tensorParallel, zero, buddies)
                 .require(virtualRanks, tensorSlices);
+    }
+
+    /** Whether {@link #require} would accept it. */
+    public boolean fits(int virtualRanks, int tensorSlices) {
+        return dataParallel <= virtualRanks && tensorParallel <= tensorSlices;
     }
 
     /** One line per component, for people and {@link #parse}. */

@@ -46,6 +46,7 @@ final class RunBoundaries {
 
     void stepped(RunDraft draft, Incarnation worker, Progress progress) {
         draft.version = Math.max(draft.version, progress.step() + 1);
+        draft.failed = draft.failed.after(progress.step() + 1);
         long nanos = progress.nanos().total();
         draft.stepNanos = nanos > draft.stepNanos ? nanos : draft.stepNanos - (draft.stepNanos - nanos) / 8;
         int rank = draft.plan.map(p -> p.rankOf(worker)).orElse(-1);

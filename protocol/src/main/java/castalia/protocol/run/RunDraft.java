@@ -42,6 +42,7 @@ final class RunDraft {
     final SortedMap<Long, String> published;
     final SortedMap<Long, RunState.Storing> storing;
     long publishing;
+    RunState.Failed failed;
     boolean patient;
     String digest;
     boolean stopRequested;
@@ -62,6 +63,7 @@ final class RunDraft {
         this.published = new TreeMap<>(state.published());
         this.storing = new TreeMap<>(state.storing());
         this.publishing = state.publishing();
+        this.failed = state.failed();
         this.patient = state.patient();
         this.digest = state.digest();
         this.stopRequested = state.stopRequested();
@@ -69,7 +71,8 @@ final class RunDraft {
 
     RunState state() {
         return new RunState(phase, term, fence, target, wish, reshape, workers, dismissed, plan,
-                learning, version, stepNanos, published, storing, publishing, patient, digest, stopRequested);
+                learning, version, stepNanos, published, storing, publishing, failed, patient,
+                digest, stopRequested);
     }
 
     void send(Incarnation to, CoordinatorMessage message) {
@@ -135,7 +138,14 @@ final class RunDraft {
     /** Adds entries of a step that was stored. */
     void stored(ScalarState scalars, List<ChunkEntry> part, int total) {
         long step = scalars.step();
-        if (published.containsKey(step) || step == publishing) {
+        if (step == publishing) {
+            return;
+        }
+        if (published.containsKey(step)) {
+            boolean lastPart = !part.isEmpty() && part.getLast().chunk().index() + 1 == total;
+            if (lastPart) {
+                saySaved(step); // whoever says this did not hear of it
+            }
             return;
         }
         SortedMap<Integer, ChunkEntry> entries = new TreeMap<>(
@@ -158,13 +168,17 @@ final class RunDraft {
         }
     }
 
+    private void saySaved(long step) {
+        workers.keySet().forEach(
+                worker -> send(worker, new CoordinatorMessage.Saved(fence, step)));
+    }
+
     /** A step's checkpoint exists. */
     void published(long step, String stateHash) {
         published.put(step, stateHash);
         storing.remove(step);
         publishing = publishing == step ? -1 : publishing;
-        workers.keySet().forEach(
-                worker -> send(worker, new CoordinatorMessage.Saved(fence, step)));
+        saySaved(step);
         announce(new RunNews.Saved(step, stateHash));
         publish();
     }

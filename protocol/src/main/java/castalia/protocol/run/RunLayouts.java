@@ -82,27 +82,16 @@ final class RunLayouts {
 
     /** Whether some rank that computes lacks the weights of its slices at a version. */
     static boolean lacksWeights(
-            Optional<GenerationPlan> before, List<Member> members, Placement placement,
-            List<HolderReport> reports, long version) {
+            List<Member> members, Placement placement, List<HolderReport> reports, long version) {
         for (int r = 0; r < placement.layout().ranks(); r++) {
             Incarnation worker = members.get(r).incarnation();
-            boolean complete = reports.stream()
-                    .anyMatch(report -> report.worker().equals(worker) && report.weights() == version);
             SliceBlock slices = placement.slices(r);
-            boolean same = placement.layout().tensorParallel() == 1
-                    ? before.isEmpty() || before.get().placement().layout().tensorParallel() == 1
-                    : before.isPresent() && slicesOf(before.get(), worker).equals(slices);
-            boolean whole = before.isEmpty()
-                    || before.get().placement().layout().zero() == placement.layout().zero();
-            if (!complete || !same || !whole) {
+            boolean complete = reports.stream().anyMatch(report -> report.worker().equals(worker)
+                    && report.weights() == version && report.slices().equals(slices));
+            if (!complete) {
                 return true;
             }
         }
         return false;
-    }
-
-    private static SliceBlock slicesOf(GenerationPlan plan, Incarnation worker) {
-        int rank = plan.rankOf(worker);
-        return rank < 0 ? SliceBlock.NONE : plan.placement().slices(rank);
     }
 }

@@ -38,9 +38,12 @@ import java.util.TreeMap;
  * Draining    all paused, for a change, or PAUSING      Gathering   new fence; query everybody
  *             all paused and published, to stop         Ended       stopped
  * any         all finished and published                Ended       finished
- *             a worker failed for the run's own reason  Ended       failed
+ *             a worker failed as every worker would     Ended       failed
+ *             a worker failed and no other is left      Ended       failed
+ *             as many failed as are wanted, and no      Ended       failed
+ *               step was completed in between
  *             a newer term                              Ended       deposed; nobody is told
- * any active  a member is gone                          Gathering   new fence; query everybody
+ * any active  a member is gone or failed by itself      Gathering   new fence; query everybody
  * </pre>
  *
  * A worker whose registration does not fit is dismissed. A worker that was dismissed and speaks
@@ -72,7 +75,8 @@ public final class RunMachine {
     public Transition begin(long term) {
         RunState state = new RunState(new RunPhase.Forming(), term, new Fence(term, 0),
                 settings.target(), settings.wish(), false, Map.of(), Set.of(), Optional.empty(),
-                RunPhase.Learning.NONE, 0, 0, new TreeMap<>(), new TreeMap<>(), -1, true, "", false);
+                RunPhase.Learning.NONE, 0, 0, new TreeMap<>(), new TreeMap<>(), -1,
+                RunState.Failed.NONE, true, "", false);
         RunDraft draft = new RunDraft(state);
         draft.startTimer(RunTimer.FORMING, settings.patience().forming());
         return new Transition(draft.state(), draft.effects);
@@ -93,9 +97,12 @@ public final class RunMachine {
                 planning.learn(draft);
             }
             case RunEvent.LayoutRequested(LayoutWish wish) -> {
-                draft.wish = wish;
-                formed(draft);
-                planning.learn(draft);
+                // Who asks checks first; what cannot be must not end a run.
+                if (wish.fits(settings.virtualRanks(), settings.grid().layout().tensorSlices())) {
+                    draft.wish = wish;
+                    formed(draft);
+                    planning.learn(draft);
+                }
             }
             case RunEvent.CheckpointFound found -> gathering.found(draft, found);
             case RunEvent.Published(long step, String hash) -> boundaries.published(draft, step, hash);
@@ -234,9 +241,13 @@ public final class RunMachine {
                 + (suspects.broken() ? " lost " : " waits for ") + whom + ": " + suspects.what());
     }
 
-    /** A failure every worker would have ends the run; another only that worker. */
+    /**
+     * A failure every worker would have ends the run; another only that worker. A state of which
+     * two holders hold different bits is of the first kind: nobody knows who is right.
+     */
     private void failed(RunDraft draft, WorkerMessage.Failed failed) {
-        if (!draft.workers.containsKey(failed.worker())) {
+        Member member = draft.workers.get(failed.worker());
+        if (member == null) {
             return;
         }
         switch (failed.code()) {
@@ -244,10 +255,29 @@ public final class RunMachine {
                 draft.dismiss(failed.worker(), failed.message());
                 lost(draft, failed.worker(), failed.message());
             }
+            case DEVICE_FAILED, OUT_OF_MEMORY -> failedAlone(draft, member, failed);
             case CONFIG_INVALID, DATA_CORRUPT, CHECKPOINT_INCOMPLETE, CHECKPOINT_CORRUPT,
-                    DEVICE_FAILED, OUT_OF_MEMORY, STORAGE_FAILED, NUMERIC_DIVERGED, UNSUPPORTED ->
+                    STORAGE_FAILED, NUMERIC_DIVERGED, UNSUPPORTED ->
                     draft.end(new RunResult.Failed(failed.code(), failed.message()));
         }
+    }
+
+    /** Others go on, unless none is left or the step fails wherever it is executed. */
+    private void failedAlone(RunDraft draft, Member member, WorkerMessage.Failed failed) {
+        draft.failed = draft.failed.and(member.label(), draft.version);
+        int wanted = Math.max(Math.min(draft.target, settings.virtualRanks()),
+                draft.plan.map(plan -> plan.members().size()).orElse(0));
+        boolean everywhere = wanted > 0 && draft.failed.places().size() >= Math.max(2, wanted);
+        boolean last = draft.workers.size() == 1
+                && (!(draft.phase instanceof RunPhase.Forming) || wanted == 1);
+        if (everywhere || last) {
+            draft.end(new RunResult.Failed(failed.code(), failed.message()));
+            return;
+        }
+        String how = "failed: " + failed.message();
+        draft.announce(new RunNews.Detected(member, how));
+        draft.dismiss(member.incarnation(), how);
+        lost(draft, member.incarnation(), member.label() + " " + how);
     }
 
     private void gone(RunDraft draft, Incarnation worker, String how) {

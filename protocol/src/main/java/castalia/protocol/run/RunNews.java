@@ -16,7 +16,7 @@ public sealed interface RunNews {
     /** A worker offered itself and does not fit. */
     record Refused(Member member, String why) implements RunNews {}
 
-    /** A member is gone or silent. */
+    /** A member is gone, silent or failed. */
     record Detected(Member member, String how) implements RunNews {}
 
     /** Members were asked what they hold; older generations are fenced off. */

@@ -60,7 +60,7 @@ final class RunPlanning {
         }
         long version = memory.scalars().step();
         boolean gather =
-                RunLayouts.lacksWeights(draft.plan, members, placement, reports, version);
+                RunLayouts.lacksWeights(members, placement, reports, version);
         install(draft, members, placement,
                 new Start.Memory(memory.scalars(), memory.update(), moves.moves()), gather, excluded,
                 version);

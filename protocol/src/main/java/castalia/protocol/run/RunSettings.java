@@ -28,9 +28,10 @@ public record RunSettings(
         long steps,
         Patience patience) {
 
-    /** The same with another layout wanted at first. */
+    /** The same with another layout wanted at first; one that does not fit the run is passed over. */
     public RunSettings with(LayoutWish other) {
-        return new RunSettings(run, numericVersion, build, grid, virtualRanks, target, other, steps,
+        return !other.fits(virtualRanks, grid.layout().tensorSlices()) ? this
+                : new RunSettings(run, numericVersion, build, grid, virtualRanks, target, other, steps,
                 patience);
     }
 

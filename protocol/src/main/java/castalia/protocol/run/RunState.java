@@ -8,6 +8,7 @@ import castalia.protocol.identity.Member;
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.step.ScalarState;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -33,6 +34,7 @@ import java.util.TreeMap;
  * @param published steps whose checkpoints this coordinator knows to exist, with their state hash
  * @param storing what was stored of steps that are not published yet
  * @param publishing the step storage was asked to publish, -1 for none; one at a time, in order
+ * @param failed where workers failed since a step was last completed
  * @param patient whether this coordinator still hopes for workers that have not come yet
  * @param digest digest of the finished run's state, empty before
  * @param stopRequested whether to stop as soon as possible
@@ -53,9 +55,38 @@ public record RunState(
         SortedMap<Long, String> published,
         SortedMap<Long, Storing> storing,
         long publishing,
+        Failed failed,
         boolean patient,
         String digest,
         boolean stopRequested) {
+
+    /**
+     * Failures of single workers without a step that was completed in between. A place counts once,
+     * however often a worker is started there.
+     *
+     * @param places labels of the workers
+     * @param version completed steps at the last failure, as far as told then or before
+     */
+    public record Failed(Set<String> places, long version) {
+
+        /** None. */
+        public static final Failed NONE = new Failed(Set.of(), -1);
+
+        public Failed {
+            places = Set.copyOf(places);
+        }
+
+        Failed and(String place, long completed) {
+            Set<String> all = new HashSet<>(places);
+            all.add(place);
+            return new Failed(all, Math.max(version, completed));
+        }
+
+        /** What is left of them when so many steps are completed. */
+        Failed after(long completed) {
+            return completed > version ? NONE : this;
+        }
+    }
 
     /**
      * Entries of one step.

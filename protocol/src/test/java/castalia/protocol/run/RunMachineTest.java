@@ -12,10 +12,13 @@ import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.layout.SliceBlock;
+import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Function;
 import org.junit.jupiter.api.Test;
 
@@ -89,12 +92,16 @@ class RunMachineTest {
 
     private WorkerMessage.Reported nothing(Member member) {
         return new WorkerMessage.Reported(new HolderReport(state.fence(), member.incarnation(),
-                Optional.empty(), List.of(), -1, Optional.empty()));
+                Optional.empty(), List.of(), -1, SliceBlock.NONE, Optional.empty()));
     }
 
     private static WorkerMessage.Stepped stepped(Fence fence, Member member) {
+        return stepped(fence, member, 0);
+    }
+
+    private static WorkerMessage.Stepped stepped(Fence fence, Member member, long step) {
         return new WorkerMessage.Stepped(fence, member.incarnation(), new Progress(
-                0, 5, 1, 1e-3, StateDigest.ZERO, 4, new Progress.Totals(4, 0, 0, 0, 0),
+                step, 5, 1, 1e-3, StateDigest.ZERO, 4, new Progress.Totals(4, 0, 0, 0, 0),
                 new Progress.Nanos(1, 1, 1, 1, 1)));
     }
 
@@ -135,6 +142,21 @@ class RunMachineTest {
         assertThat(effects).isEmpty();
     }
 
+    @Test
+    void aMemberThatRegistersAgainWithANewerFenceAnswersTheQueryOfThatFenceLikeAnyOther() {
+        running();
+        says(new WorkerMessage.Suspects(
+                state.fence(), A.incarnation(), B.incarnation(), false, "a vote"));
+        RunState asked = state;
+        says(offer(B, SimulatedRun.RUN, "nv", "build", state.fence()));
+        assertThat(effects).isEmpty();
+        assertThat(state).isEqualTo(asked);
+        says(nothing(A));
+        says(nothing(B));
+        happens(new RunEvent.CheckpointFound(state.fence(), Optional.empty()));
+        assertThat(sent(B, CoordinatorMessage.Install.class)).hasSize(1);
+    }
+
     /** B does not answer a query. */
     private void exclude() {
         running();
@@ -157,7 +179,7 @@ class RunMachineTest {
                 fence -> new WorkerMessage.CaughtUp(fence, B.incarnation(), 3),
                 fence -> new WorkerMessage.Finished(fence, B.incarnation(), 30, StateDigest.ZERO),
                 fence -> new WorkerMessage.Reported(new HolderReport(fence, B.incarnation(),
-                        Optional.empty(), List.of(), -1, Optional.empty())));
+                        Optional.empty(), List.of(), -1, SliceBlock.NONE, Optional.empty())));
         exclude();
         RunState before = state;
         for (Function<Fence, WorkerMessage> message : said) {
@@ -215,6 +237,115 @@ class RunMachineTest {
                 state.fence(), B.incarnation(), ErrorCode.DATA_CORRUPT, "tokens.bin is short"));
         assertThat(state.phase()).isEqualTo(new RunPhase.Ended(
                 new RunResult.Failed(ErrorCode.DATA_CORRUPT, "tokens.bin is short")));
+    }
+
+    private void fails(Member member, ErrorCode code) {
+        says(new WorkerMessage.Failed(
+                state.fence(), member.incarnation(), code, "no " + member.name()));
+    }
+
+    /** The only member there is begins from nothing, or from a checkpoint. */
+    private void goesOn(Member member, Optional<RunStorage.Newest> from) {
+        says(nothing(member));
+        happens(new RunEvent.CheckpointFound(state.fence(), from));
+        says(new WorkerMessage.Installed(state.fence(), member.incarnation()));
+        assertThat(state.phase()).isInstanceOf(RunPhase.Running.class);
+    }
+
+    private void assertFailed(ErrorCode code, Member member) {
+        assertThat(state.phase()).isEqualTo(
+                new RunPhase.Ended(new RunResult.Failed(code, "no " + member.name())));
+    }
+
+    @Test
+    void aWorkerWhoseDeviceFailsIsDismissedAndTheLastOneEndsTheRun() {
+        running();
+        fails(A, ErrorCode.DEVICE_FAILED);
+        assertThat(sent(A, CoordinatorMessage.Dismiss.class)).hasSize(1);
+        assertThat(sent(B, CoordinatorMessage.Query.class)).hasSize(1);
+        assertThat(news()).contains(new RunNews.Detected(A, "failed: no w1"));
+        goesOn(B, Optional.empty());
+        fails(A, ErrorCode.DEVICE_FAILED);
+        assertThat(state.phase()).isInstanceOf(RunPhase.Running.class);
+        fails(B, ErrorCode.OUT_OF_MEMORY);
+        assertFailed(ErrorCode.OUT_OF_MEMORY, B);
+    }
+
+    @Test
+    void aStepThatFailsOnAsManyWorkersAsAreWantedEndsTheRunThoughAnotherWaits() {
+        running();
+        says(good(C));
+        fails(A, ErrorCode.OUT_OF_MEMORY);
+        assertThat(state.phase()).isInstanceOf(RunPhase.Gathering.class);
+        fails(B, ErrorCode.DEVICE_FAILED);
+        assertFailed(ErrorCode.DEVICE_FAILED, B);
+        assertThat(sent(C, CoordinatorMessage.Dismiss.class)).hasSize(1);
+    }
+
+    @Test
+    void aPlaceWhereWorkersFailAgainAndAgainCountsOnce() {
+        running();
+        fails(A, ErrorCode.DEVICE_FAILED);
+        for (int life = 11; life < 20; life++) {
+            Member again = new Member(
+                    new Incarnation(life), A.name(), A.node(), life, A.endpoint());
+            says(good(again));
+            fails(again, ErrorCode.DEVICE_FAILED);
+            assertThat(sent(again, CoordinatorMessage.Dismiss.class)).hasSize(1);
+            assertThat(state.phase()).isInstanceOf(RunPhase.Gathering.class);
+        }
+        goesOn(B, Optional.empty());
+    }
+
+    @Test
+    void onlyAStepBeyondThoseDoneBeforeMakesFailuresForgotten() {
+        running();
+        for (int step = 0; step < 3; step++) {
+            says(stepped(state.fence(), A, step));
+        }
+        fails(A, ErrorCode.DEVICE_FAILED);
+        goesOn(B, Optional.of(new RunStorage.Newest(ScalarState.initial(), "hash")));
+        assertThat(state.version()).isZero();
+        for (int step = 0; step < 3; step++) {
+            says(stepped(state.fence(), B, step));
+            assertThat(state.failed()).isEqualTo(new RunState.Failed(Set.of(A.label()), 3));
+        }
+        says(stepped(state.fence(), B, 3));
+        assertThat(state.failed()).isEqualTo(RunState.Failed.NONE);
+    }
+
+    @Test
+    void theFirstWorkerToComeMayFailWhileOthersAreAwaited() {
+        says(good(A));
+        fails(A, ErrorCode.DEVICE_FAILED);
+        assertThat(sent(A, CoordinatorMessage.Dismiss.class)).hasSize(1);
+        assertThat(state.phase()).isInstanceOf(RunPhase.Forming.class);
+        says(good(B));
+        fails(B, ErrorCode.DEVICE_FAILED);
+        assertFailed(ErrorCode.DEVICE_FAILED, B);
+    }
+
+    @Test
+    void aStateOfWhichTwoHoldersHoldDifferentBitsEndsTheRunThoughAnotherIsLeft() {
+        running();
+        says(good(C));
+        fails(A, ErrorCode.NUMERIC_DIVERGED);
+        assertFailed(ErrorCode.NUMERIC_DIVERGED, A);
+    }
+
+    @Test
+    void whoSaysAStepThatIsPublishedAlreadyIsToldSo() {
+        running();
+        happens(new RunEvent.Published(0, "hash"));
+        List<WorkerMessage.Stored> parts =
+                SimulatedState.stored(state.fence(), ScalarState.initial());
+        says(parts.getFirst());
+        assertThat(effects).isEmpty();
+        says(parts.getLast());
+        for (Member member : List.of(A, B)) {
+            assertThat(sent(member, CoordinatorMessage.Saved.class))
+                    .containsExactly(new CoordinatorMessage.Saved(state.fence(), 0));
+        }
     }
 
     @Test

@@ -2,6 +2,7 @@ package castalia.protocol.run;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import castalia.protocol.ErrorCode;
 import java.util.List;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Tag;
@@ -15,7 +16,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  */
 class RunSimulationTest {
 
-    private static void finishes(long seed, int target, int mean, int kinds) {
+    private static SimulatedRun finishes(long seed, int target, int mean, int kinds) {
         SimulatedRun run = new SimulatedRun(seed, target);
         RunResult result;
         try {
@@ -28,6 +29,7 @@ class RunSimulationTest {
         assertThat(run.published).as("seed %s: %s", seed, String.join("\n", run.log()))
                 .contains(0L, 7L, 14L, 21L, 28L, 30L);
         assertThat(run.committedCount()).isEqualTo((int) SimulatedRun.STEPS);
+        return run;
     }
 
     @ParameterizedTest
@@ -57,10 +59,38 @@ class RunSimulationTest {
     }
 
     @Test
+    void runsWithFailingDevicesFinish() {
+        long gathered = LongStream.range(0, 150)
+                .mapToObj(seed -> finishes(seed, 1 + (int) (seed % 4), 700, 5))
+                .filter(run -> run.log().stream().anyMatch(line ->
+                        line.contains("Gathering") && line.contains("failed: no device")))
+                .count();
+        assertThat(gathered).isGreaterThan(20);
+    }
+
+    @Test
+    void runsWhoseLayoutChangesFinish() {
+        LongStream.range(0, 300).forEach(seed -> finishes(seed, 1 + (int) (seed % 4), 400, 6));
+    }
+
+    @Test
+    void aStepThatFailsWhereverItIsExecutedEndsTheRun() {
+        for (long seed = 0; seed < 100; seed++) {
+            int target = 1 + (int) (seed % 4);
+            SimulatedRun run = new SimulatedRun(seed, target).failingAt(seed % 11);
+            RunResult result = run.run(seed % 3 == 0 ? 600 : 0, 4, 20_000);
+            assertThat(result).as("seed %s: %s", seed, String.join("\n", run.log()))
+                    .isEqualTo(new RunResult.Failed(ErrorCode.DEVICE_FAILED, "no device"));
+            assertThat(run.latestCommitted).isEqualTo(seed % 11 - 1);
+        }
+    }
+
+    @Test
     @Tag("full")
     void manyMoreRunsFinish() {
         LongStream.range(1000, 11_000)
-                .forEach(seed -> finishes(seed, 1 + (int) (seed % 4), 300 + (int) (seed % 900), 4));
+                .forEach(seed -> finishes(seed, 1 + (int) (seed % 4), 300 + (int) (seed % 900),
+                        4 + (int) (seed % 3)));
     }
 
     @Test

@@ -1,5 +1,6 @@
 package castalia.protocol.run;
 
+import castalia.protocol.ErrorCode;
 import castalia.protocol.Samples;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
@@ -47,12 +48,12 @@ final class SimulatedRun {
             Comparator.comparingLong(Event::at).thenComparingLong(Event::number));
     private final Map<Incarnation, SimulatedWorker> workers = new LinkedHashMap<>();
     private final Map<String, Long> lastArrival = new HashMap<>();
-    private final RunMachine machine;
+    private RunMachine machine;
+    private LayoutWish wish = LayoutWish.USUAL;
     private final EnumMap<RunTimer, Long> timers = new EnumMap<>(RunTimer.class);
     private final List<String> log = new ArrayList<>();
     final TreeSet<Long> published = new TreeSet<>();
     private final Set<Long> committedSteps = new HashSet<>();
-    long stale;
     private long now;
     private long numbers;
     private long nextWorker = 1;
@@ -64,12 +65,17 @@ final class SimulatedRun {
     int failures;
     long latestCommitted = -1;
     int restartsFromDisk;
+    private long failingStep = -1;
 
     SimulatedRun(long seed, int target) {
         this.random = new Random(seed);
         this.target = target;
-        this.machine = new RunMachine(new RunSettings(RUN, "nv", "build", GRID, VIRTUAL_RANKS,
-                target, LayoutWish.USUAL, STEPS, new RunSettings.Patience(Duration.ofSeconds(5),
+        this.machine = machine();
+    }
+
+    private RunMachine machine() {
+        return new RunMachine(new RunSettings(RUN, "nv", "build", GRID, VIRTUAL_RANKS,
+                target, wish, STEPS, new RunSettings.Patience(Duration.ofSeconds(5),
                         Duration.ofMillis(200), Duration.ofSeconds(5), Duration.ofSeconds(1),
                         Duration.ofSeconds(5))));
     }
@@ -110,11 +116,20 @@ final class SimulatedRun {
         later(at - now, to, action);
     }
 
-    void frame(SimulatedWorker from, Member to, Fence fence, SimulatedWorker.Frame frame) {
+    void frame(SimulatedWorker from, Member to, Fence fence, SimulatedFrame frame) {
         SimulatedWorker receiver = workers.get(to.incarnation());
         if (receiver != null && !receiver.dead) {
             deliver(from.member.name() + ">" + to.name(), receiver,
                     () -> receiver.receive(from.member.incarnation(), fence, frame));
+        }
+    }
+
+    void answerStale(SimulatedWorker from, Incarnation to) {
+        SimulatedWorker sender = workers.get(to);
+        if (sender != null && !sender.dead) {
+            Fence newer = from.seen;
+            deliver(from.member.name() + ">" + sender.member.name(), sender,
+                    () -> sender.staleSeen(newer));
         }
     }
 
@@ -147,6 +162,35 @@ final class SimulatedRun {
         }
     }
 
+    boolean failsAt(long step) {
+        return step == failingStep;
+    }
+
+    /** A worker failed by itself. By chance it happens only where others can go on. */
+    void failed(SimulatedWorker worker) {
+        long sent = term;
+        log.add(now + " " + worker.member.name() + " fails");
+        deliver(worker.member.name() + ">c", null, () -> {
+            if (sent == term && (failingStep >= 0 || othersGoOn())) {
+                happened(new RunEvent.FromWorker(new WorkerMessage.Failed(worker.seen,
+                        worker.member.incarnation(), ErrorCode.DEVICE_FAILED, "no device")));
+            } else {
+                exits(worker, "killed after its failure");
+            }
+        });
+    }
+
+    private boolean othersGoOn() {
+        return state != null && state.workers().size() > 1
+                && state.failed().places().size() + 1 < Math.max(2, target);
+    }
+
+    /** From here on nobody can execute a step. */
+    SimulatedRun failingAt(long step) {
+        failingStep = step;
+        return this;
+    }
+
     private void suspect(SimulatedWorker by, Member about, boolean broken) {
         by.say(new WorkerMessage.Suspects(
                 by.seen, by.member.incarnation(), about.incarnation(), broken, "a frame"));
@@ -164,6 +208,7 @@ final class SimulatedRun {
         term++;
         timers.clear();
         log.add(now + " coordinator of term " + term);
+        machine = machine();
         RunMachine.Transition begun = machine.begin(term);
         state = begun.state();
         begun.effects().forEach(this::perform);
@@ -206,7 +251,7 @@ final class SimulatedRun {
             case RunEffect.Publish(ScalarState scalars, var entries, long parent) -> {
                 require(entries.size() == GRID.size() && parent < scalars.step(), "a publication");
                 entries.forEach(e -> require(e.digest().equals(
-                        SimulatedWorker.digest(e.chunk().index(), scalars.step())), "an entry"));
+                        SimulatedState.digest(e.chunk().index(), scalars.step())), "an entry"));
                 later(random(1, 60), null, () -> {
                     published.add(scalars.step());
                     if (sent == term) {
@@ -262,16 +307,34 @@ final class SimulatedRun {
                 newCoordinator();
             } else if (kind == 3) {
                 alive.forEach(w -> exits(w, "power lost"));
+            } else if (kind == 5) {
+                wish(new LayoutWish(random.nextInt(4), 1 << random.nextInt(2), random.nextInt(4),
+                        random.nextInt(3)));
             } else if (!alive.isEmpty()) {
                 SimulatedWorker victim = alive.get(random.nextInt(alive.size()));
                 if (kind == 0) {
                     exits(victim, "killed");
+                } else if (kind == 4) {
+                    victim.fail();
                 } else {
                     freeze(victim, random(10, 2000));
                 }
             }
             disturb(meanMillis, kinds);
         });
+    }
+
+    /** Another layout is asked for, and every later coordinator knows. */
+    private void wish(LayoutWish other) {
+        wish = other;
+        log.add(now + " " + other);
+        happened(new RunEvent.LayoutRequested(other));
+    }
+
+    /** Starts with a layout. */
+    SimulatedRun laidOut(LayoutWish first) {
+        wish = first;
+        return this;
     }
 
     private void freeze(SimulatedWorker victim, long millis) {
@@ -297,7 +360,8 @@ final class SimulatedRun {
      * Runs to the end.
      *
      * @param meanMillis mean time between failures
-     * @param kinds which failures: 1 kills, 2 freezes, 3 coordinators, 4 everybody at once
+     * @param kinds which failures: 1 kills, 2 freezes, 3 coordinators, 4 everybody at once,
+     *     5 devices
      * @param calmAfter when failures end
      */
     RunResult run(int meanMillis, int kinds, long calmAfter) {

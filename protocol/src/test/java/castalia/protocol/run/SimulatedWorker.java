@@ -1,63 +1,38 @@
 package castalia.protocol.run;
 
-import castalia.protocol.checkpoint.ChunkEntry;
 import castalia.protocol.control.Committed;
 import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.control.GenerationPlan;
-import castalia.protocol.control.GenerationPlan.Start;
-import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.Progress;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
-import castalia.protocol.layout.Chunk;
+import castalia.protocol.control.GenerationPlan.Start;
+import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
-import castalia.protocol.step.Verdict;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.BitSet;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Queue;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /**
  * A worker without arithmetic: it follows DESIGN's step, and its chunks know their version only.
  * Everything it is told arrives as an event of the {@link SimulatedRun}.
  */
 final class SimulatedWorker {
-
-    /** What ranks send each other. */
-    sealed interface Frame {
-        /** Virtual ranks of the sender, folded, for every chunk the receiver owns. */
-        record Partial(long step, int first, int count) implements Frame {}
-
-        /** Finished gradients, from owner to buddy. */
-        record Gradient(long step, int chunk) implements Frame {}
-
-        record Vote(long step) implements Frame {}
-
-        record Weights(long step) implements Frame {}
-
-        record Stored(long step) implements Frame {}
-
-        /** To a learner: a step that is stored and not known to be published. */
-        record Unpublished(ScalarState scalars) implements Frame {}
-
-        /** Base copy of a chunk. */
-        record State(int chunk, long version) implements Frame {}
-
-        /** The committed gradient of a chunk. */
-        record Update(int chunk, Committed committed) implements Frame {}
-    }
 
     private enum Doing { NOTHING, STORING, COMPUTING, REDUCING, VOTING, GATHERING }
 
@@ -68,34 +43,28 @@ final class SimulatedWorker {
     final Queue<Runnable> pending = new ArrayDeque<>();
     Fence seen = Fence.NONE;
 
-    private final Map<Integer, Long> versions = new TreeMap<>();
-    private final Set<Integer> gradients = new HashSet<>();
-    private final Map<Fence, List<Map.Entry<Incarnation, Frame>>> early = new HashMap<>();
-    private Optional<ScalarState> scalars = Optional.empty();
-    private Optional<Committed> committed = Optional.empty();
-    private long weights = -1;
+    private final SimulatedState state;
+    private final Map<Fence, List<Map.Entry<Incarnation, SimulatedFrame>>> early = new HashMap<>();
 
     private Optional<GenerationPlan> plan = Optional.empty();
     private boolean started;
     private Doing doing = Doing.NOTHING;
-    private Set<Incarnation> heard = new HashSet<>();
-    private final Map<Class<?>, Map<Long, Set<Incarnation>>> arrived = new HashMap<>();
-    private final Map<Long, BitSet> leaves = new HashMap<>();
-    private final Map<Long, Set<Integer>> finishedGradients = new HashMap<>();
+    private final SimulatedArrivals arrivals = new SimulatedArrivals();
     private Optional<CoordinatorMessage.Pause> pause = Optional.empty();
     private long storedVersion = -1;
     private long work;
 
     private final Map<Member, Set<Integer>> feeding = new HashMap<>();
     private final Map<Member, Set<Integer>> fed = new HashMap<>();
-    private Set<Integer> toLearn = Set.of();
-    private final List<Frame> lessons = new ArrayList<>();
-    private boolean caughtUp;
+    private final SimulatedLessons lessons;
     private final SortedMap<Long, ScalarState> unpublished = new TreeMap<>();
+    private final Set<Integer> moving = new HashSet<>();
     private String waited = "";
 
     SimulatedWorker(SimulatedRun run, long id, String node) {
         this.run = run;
+        this.state = new SimulatedState(run);
+        this.lessons = new SimulatedLessons(run, state.versions);
         this.member = new Member(new Incarnation(id), "w" + id, node, id,
                 new Endpoint("127.0.0.1", 1, Optional.empty()));
     }
@@ -105,7 +74,7 @@ final class SimulatedWorker {
     }
 
     private long version() {
-        return scalars.map(ScalarState::step).orElse(-1L);
+        return state.version();
     }
 
     void say(WorkerMessage message) {
@@ -125,7 +94,7 @@ final class SimulatedWorker {
         switch (message) {
             case CoordinatorMessage.Query(Fence fence) -> {
                 abandon(fence);
-                say(new WorkerMessage.Reported(report(fence)));
+                say(new WorkerMessage.Reported(state.report(fence, member.incarnation())));
             }
             case CoordinatorMessage.Install(GenerationPlan wanted) -> install(wanted);
             case CoordinatorMessage.Start(Fence fence) -> {
@@ -145,11 +114,7 @@ final class SimulatedWorker {
                     feeding.computeIfAbsent(learner, _ -> new HashSet<>()).addAll(chunks);
             case CoordinatorMessage.Learn(_, List<Integer> chunks) -> {
                 seen = message.fence();
-                toLearn = new HashSet<>(chunks);
-                caughtUp = false;
-                List<Frame> before = List.copyOf(lessons);
-                lessons.clear();
-                before.forEach(this::learn);
+                lessons.begin(chunks).forEach(this::learn);
             }
             case CoordinatorMessage.Saved(_, long step) -> unpublished.remove(step);
             case CoordinatorMessage.Dismiss _ -> run.exits(this, "dismissed");
@@ -166,69 +131,75 @@ final class SimulatedWorker {
         pause = Optional.empty();
         feeding.clear();
         fed.clear();
-        toLearn = Set.of();
-        lessons.clear();
+        lessons.end();
         storedVersion = -1;
-        arrived.clear();
-        leaves.clear();
-        finishedGradients.clear();
+        arrivals.clear();
+        moving.clear();
         early.keySet().removeIf(f -> fence.newerThan(f));
     }
 
-    private HolderReport report(Fence fence) {
-        List<HolderReport.Held> chunks = versions.entrySet().stream()
-                .map(e -> new HolderReport.Held(e.getKey(), e.getValue(),
-                        gradients.contains(e.getKey()), digest(e.getKey(), e.getValue())))
-                .toList();
-        return new HolderReport(
-                fence, member.incarnation(), scalars, chunks, weights, committed);
+    /** Another worker dropped a frame of this one, because it saw a newer fence. */
+    void staleSeen(Fence newer) {
+        if (newer.newerThan(seen)) {
+            abandon(newer);
+            say(registration());
+        }
     }
 
-    static StateDigest digest(int chunk, long version) {
-        return new StateDigest(chunk * 1_000_003L + version, version * 31 + chunk);
+    /** Its device fails: it does nothing any more and says so. */
+    void fail() {
+        abandon(seen);
+        run.failed(this);
     }
 
     private void install(GenerationPlan wanted) {
         abandon(wanted.fence());
         plan = Optional.of(wanted);
         int rank = wanted.rankOf(member.incarnation());
-        Set<Integer> held = new HashSet<>();
-        for (int c : wanted.placement().held(rank)) {
-            held.add(c);
-        }
-        versions.keySet().retainAll(held);
-        switch (wanted.start()) {
-            case Start.Initial() -> load(held, 0);
-            case Start.Checkpoint(long step) -> {
-                run.require(run.published.contains(step), "checkpoint of step " + step);
-                load(held, step);
-            }
-            case Start.Memory(ScalarState target, Optional<Committed> update, _) -> {
-                update.ifPresent(u -> versions.replaceAll((c, v) ->
-                        v == u.step() && gradients.contains(c) ? v + 1 : v));
-                for (int c : held) {
-                    run.require(versions.getOrDefault(c, -1L) == target.step(), member.name()
-                            + " lacks chunk " + c + " of version " + target.step());
+        state.rollForward(wanted.start());
+        if (wanted.start() instanceof Start.Memory(_, _, List<ReshardPlan.Move> moves)) {
+            for (ReshardPlan.Move move : moves) {
+                for (int c = move.first(); c < move.end(); c++) {
+                    if (move.from() == rank) {
+                        run.frame(this, wanted.members().get(move.to()), seen,
+                                new SimulatedFrame.Moved(c, state.versions.getOrDefault(c, -1L)));
+                    } else if (move.to() == rank) {
+                        moving.add(c);
+                    }
                 }
-                scalars = Optional.of(target);
             }
         }
-        gradients.clear();
-        if (wanted.gather()) {
-            weights = version();
-        }
-        run.require(weights == version(), "weights of version " + weights);
-        say(new WorkerMessage.Installed(wanted.fence(), member.incarnation()));
-        early.getOrDefault(wanted.fence(), List.of())
-                .forEach(e -> arrive(e.getKey(), wanted.fence(), e.getValue()));
-        early.remove(wanted.fence());
+        early.getOrDefault(wanted.fence(), List.of()).stream()
+                .filter(e -> e.getValue() instanceof SimulatedFrame.Moved)
+                .forEach(e -> moved((SimulatedFrame.Moved) e.getValue()));
+        installed();
     }
 
-    private void load(Set<Integer> held, long version) {
-        versions.clear();
-        held.forEach(c -> versions.put(c, version));
-        scalars = Optional.of(new ScalarState(version, version, 1, 0, -1, 1));
-        committed = Optional.empty();
+    private void moved(SimulatedFrame.Moved moved) {
+        run.require(moving.remove(moved.chunk()), "a move of chunk " + moved.chunk());
+        state.versions.put(moved.chunk(), moved.version());
+    }
+
+    /** When nothing is waited for any more. */
+    private void installed() {
+        GenerationPlan wanted = plan.orElseThrow();
+        if (!moving.isEmpty()) {
+            return;
+        }
+        int rank = wanted.rankOf(member.incarnation());
+        Set<Integer> held = IntStream.of(wanted.placement().held(rank))
+                .boxed().collect(Collectors.toSet());
+        state.install(wanted.start(),
+                new SimulatedState.Place(held, wanted.placement().slices(rank)), wanted.gather(),
+                member.name());
+        say(new WorkerMessage.Installed(wanted.fence(), member.incarnation()));
+        early.getOrDefault(wanted.fence(), List.of())
+                .forEach(e -> {
+                    if (!(e.getValue() instanceof SimulatedFrame.Moved)) {
+                        arrive(e.getKey(), wanted.fence(), e.getValue());
+                    }
+                });
+        early.remove(wanted.fence());
     }
 
     /** Between two steps. */
@@ -247,12 +218,12 @@ final class SimulatedWorker {
         if (due && version > plan.get().saved() && storedVersion != version) {
             doing = Doing.STORING;
             storedVersion = version;
-            broadcast(new Frame.Stored(version));
-            all(Frame.Stored.class, version, Doing.STORING, this::stored);
+            broadcast(new SimulatedFrame.Stored(version));
+            all(SimulatedFrame.Stored.class, version, Doing.STORING, this::stored);
             return;
         }
         if (pausing) {
-            if (learned(pause.get().step())) {
+            if (lessons.reached(pause.get().step())) {
                 say(new WorkerMessage.Paused(seen, member.incarnation(), version));
             }
             return;
@@ -266,63 +237,61 @@ final class SimulatedWorker {
         long mine = ++work;
         run.later(run.random(5, 40), this, () -> {
             if (work == mine && doing == Doing.COMPUTING) {
-                computed(version);
+                if (run.failsAt(version)) {
+                    fail();
+                } else {
+                    computed(version);
+                }
             }
         });
     }
 
     private void stored() {
-        unpublished.put(version(), scalars.orElseThrow());
+        unpublished.put(version(), state.scalars.orElseThrow());
         fed.keySet().forEach(learner ->
-                run.frame(this, learner, seen, new Frame.Unpublished(scalars.orElseThrow())));
+                run.frame(this, learner, seen, new SimulatedFrame.Unpublished(state.scalars.orElseThrow())));
         if (plan.orElseThrow().rankOf(member.incarnation()) == 0) {
-            sayStored(scalars.orElseThrow());
+            sayStored(state.scalars.orElseThrow());
         }
         boundary();
     }
 
     private void sayStored(ScalarState of) {
-        List<ChunkEntry> entries = new ArrayList<>();
-        for (Chunk chunk : SimulatedRun.GRID.chunks()) {
-            entries.add(new ChunkEntry(chunk, String.format("%064x", of.step()),
-                    100, digest(chunk.index(), of.step())));
-        }
-        int half = entries.size() / 2;
-        say(new WorkerMessage.Stored(seen, of, entries.subList(0, half), entries.size()));
-        say(new WorkerMessage.Stored(
-                seen, of, entries.subList(half, entries.size()), entries.size()));
+        SimulatedState.stored(seen, of).forEach(this::say);
     }
 
     private void computed(long step) {
         doing = Doing.REDUCING;
         GenerationPlan p = plan.orElseThrow();
-        var block = p.placement().block(p.rankOf(member.incarnation()));
-        gradients.clear();
-        for (Member other : p.members()) {
-            run.frame(this, other, seen, new Frame.Partial(step, block.first(), block.count()));
+        int rank = p.rankOf(member.incarnation());
+        var block = p.placement().block(rank);
+        state.gradients.clear();
+        if (p.placement().speaks(rank)) {
+            broadcast(new SimulatedFrame.Partial(step, block.first(), block.count()));
         }
+        proceed();
     }
 
-    private void broadcast(Frame frame) {
+    private void broadcast(SimulatedFrame frame) {
         plan.orElseThrow().members().forEach(other -> run.frame(this, other, seen, frame));
     }
 
     /** A frame of another worker, or of itself. */
-    void receive(Incarnation from, Fence fence, Frame frame) {
+    void receive(Incarnation from, Fence fence, SimulatedFrame frame) {
         if (silent()) {
             return;
         }
         if (seen.newerThan(fence)) {
-            run.stale++;
+            run.answerStale(this, from);
             return;
         }
-        if (frame instanceof Frame.Unpublished(ScalarState of)) {
+        if (frame instanceof SimulatedFrame.Unpublished(ScalarState of)) {
             unpublished.put(of.step(), of);
             return;
         }
-        if (frame instanceof Frame.State || frame instanceof Frame.Update) {
-            if (toLearn.isEmpty() || fence.newerThan(seen)) {
-                lessons.add(frame);
+        if (frame instanceof SimulatedFrame.State || frame instanceof SimulatedFrame.Update) {
+            if (!lessons.active() || fence.newerThan(seen)) {
+                lessons.keep(frame);
             } else {
                 learn(frame);
             }
@@ -335,42 +304,40 @@ final class SimulatedWorker {
         arrive(from, fence, frame);
     }
 
-    private void arrive(Incarnation from, Fence fence, Frame frame) {
+    private void arrive(Incarnation from, Fence fence, SimulatedFrame frame) {
         if (!fence.equals(seen)) {
             return;
         }
         switch (frame) {
-            case Frame.Partial(long step, int first, int count) -> {
-                BitSet set = leaves.computeIfAbsent(step, _ -> new BitSet());
-                run.require(set.get(first, first + count).isEmpty(),
-                        "virtual ranks from " + first + " came twice");
-                set.set(first, first + count);
-                reduced(step);
+            case SimulatedFrame.Moved moved -> {
+                moved(moved);
+                installed();
             }
-            case Frame.Gradient(long step, int chunk) -> {
-                finishedGradients.computeIfAbsent(step, _ -> new HashSet<>()).add(chunk);
-                reduced(step);
+            case SimulatedFrame.Partial partial -> {
+                run.require(arrivals.partial(partial),
+                        "virtual ranks from " + partial.first() + " came twice");
+                reduced(partial.step());
             }
-            case Frame.Vote(long step) -> heardFrom(Frame.Vote.class, step, from);
-            case Frame.Weights(long step) -> heardFrom(Frame.Weights.class, step, from);
-            case Frame.Stored(long step) -> heardFrom(Frame.Stored.class, step, from);
-            case Frame.State _, Frame.Update _, Frame.Unpublished _ -> throw new IllegalStateException("not here");
+            case SimulatedFrame.Gradient gradient -> {
+                arrivals.gradient(gradient);
+                reduced(gradient.step());
+            }
+            case SimulatedFrame.Vote(long step) -> arrivals.heard(SimulatedFrame.Vote.class, step, from);
+            case SimulatedFrame.Weights(long step) -> arrivals.heard(SimulatedFrame.Weights.class, step, from);
+            case SimulatedFrame.Stored(long step) -> arrivals.heard(SimulatedFrame.Stored.class, step, from);
+            case SimulatedFrame.State _, SimulatedFrame.Update _, SimulatedFrame.Unpublished _ ->
+                throw new IllegalStateException("not here");
         }
         proceed();
-    }
-
-    private void heardFrom(Class<?> kind, long step, Incarnation from) {
-        arrived.computeIfAbsent(kind, _ -> new HashMap<>())
-                .computeIfAbsent(step, _ -> new HashSet<>()).add(from);
     }
 
     private void proceed() {
         long version = version();
         switch (doing) {
-            case STORING -> all(Frame.Stored.class, version, Doing.STORING, this::stored);
+            case STORING -> all(SimulatedFrame.Stored.class, version, Doing.STORING, this::stored);
             case REDUCING -> reduced(version);
-            case VOTING -> all(Frame.Vote.class, version, Doing.VOTING, this::apply);
-            case GATHERING -> all(Frame.Weights.class, version, Doing.GATHERING, this::gathered);
+            case VOTING -> all(SimulatedFrame.Vote.class, version, Doing.VOTING, this::apply);
+            case GATHERING -> all(SimulatedFrame.Weights.class, version, Doing.GATHERING, this::gathered);
             case NOTHING, COMPUTING -> {
                 // What arrived is kept.
             }
@@ -378,9 +345,7 @@ final class SimulatedWorker {
     }
 
     private void all(Class<?> kind, long step, Doing when, Runnable then) {
-        Set<Incarnation> from = arrived.getOrDefault(kind, Map.of()).getOrDefault(step, Set.of());
-        if (doing == when && from.size() == plan.orElseThrow().members().size()) {
-            arrived.get(kind).remove(step);
+        if (doing == when && arrivals.takeAll(kind, step, plan.orElseThrow().members().size())) {
             doing = Doing.NOTHING;
             then.run();
         }
@@ -392,50 +357,41 @@ final class SimulatedWorker {
         }
         GenerationPlan p = plan.orElseThrow();
         int rank = p.rankOf(member.incarnation());
-        BitSet set = leaves.getOrDefault(step, new BitSet());
-        if (set.cardinality() == p.placement().virtualRanks()) {
-            leaves.put(step, new BitSet());
+        if (arrivals.takeSums(step, p.placement().virtualRanks())) {
             for (int c : p.placement().owned(rank)) {
-                gradients.add(c);
-                int buddy = p.placement().buddy(c);
-                if (buddy >= 0) {
-                    run.frame(this, p.members().get(buddy), seen, new Frame.Gradient(step, c));
+                state.gradients.add(c);
+                for (int holder : p.placement().holders(c)) {
+                    if (holder != rank) {
+                        run.frame(this, p.members().get(holder), seen,
+                                new SimulatedFrame.Gradient(step, c));
+                    }
                 }
             }
         }
-        gradients.addAll(finishedGradients.getOrDefault(step, Set.of()));
+        state.gradients.addAll(arrivals.gradients(step));
         for (int c : p.placement().held(rank)) {
-            if (!gradients.contains(c)) {
+            if (!state.gradients.contains(c)) {
                 return;
             }
         }
-        leaves.remove(step);
-        finishedGradients.remove(step);
+        arrivals.reduced(step);
         doing = Doing.VOTING;
-        broadcast(new Frame.Vote(step));
+        broadcast(new SimulatedFrame.Vote(step));
     }
 
     private void apply() {
         long step = version();
-        Committed update = new Committed(
-                step, new Verdict.Apply(1, 1, new StateDigest(step, step), 1));
-        run.committed(step);
-        committed = Optional.of(update);
         GenerationPlan p = plan.orElseThrow();
-        for (int c : p.placement().held(p.rankOf(member.incarnation()))) {
-            run.require(versions.get(c) == step && gradients.remove(c), "update of chunk " + c);
-            versions.put(c, step + 1);
-        }
+        run.committed(step);
+        Committed update = state.update(p.placement().held(p.rankOf(member.incarnation())));
         fed.forEach((learner, chunks) -> chunks.forEach(c ->
-                run.frame(this, learner, seen, new Frame.Update(c, update))));
-        scalars = scalars.map(ScalarState::applied);
-        weights = -1;
+                run.frame(this, learner, seen, new SimulatedFrame.Update(c, update))));
         doing = Doing.GATHERING;
-        broadcast(new Frame.Weights(step + 1));
+        broadcast(new SimulatedFrame.Weights(step + 1));
     }
 
     private void gathered() {
-        weights = version();
+        state.gathered();
         say(new WorkerMessage.Stepped(seen, member.incarnation(), new Progress(version() - 1, 1, 1, 1,
                 new StateDigest(0, 0), 1, new Progress.Totals(0, 0, 0, 0, 0),
                 new Progress.Nanos(0, 20_000_000, 20_000_000, 0, 0))));
@@ -444,36 +400,20 @@ final class SimulatedWorker {
 
     private void feed(long version) {
         feeding.keySet().forEach(learner -> unpublished.values().forEach(of ->
-                run.frame(this, learner, seen, new Frame.Unpublished(of))));
+                run.frame(this, learner, seen, new SimulatedFrame.Unpublished(of))));
         feeding.forEach((learner, chunks) -> chunks.forEach(c -> {
-            run.frame(this, learner, seen, new Frame.State(c, version));
+            run.frame(this, learner, seen, new SimulatedFrame.State(c, version));
             fed.computeIfAbsent(learner, _ -> new HashSet<>()).add(c);
         }));
         feeding.clear();
     }
 
-    private void learn(Frame frame) {
-        switch (frame) {
-            case Frame.State(int chunk, long version) -> {
-                if (toLearn.contains(chunk)) {
-                    versions.put(chunk, version);
-                    learnedTo(version);
-                }
-            }
-            case Frame.Update(int chunk, Committed update) -> {
-                if (toLearn.contains(chunk)) {
-                    run.require(versions.getOrDefault(chunk, -1L) == update.step(),
-                            "a learner's update of chunk " + chunk);
-                    versions.put(chunk, update.step() + 1);
-                    learnedTo(update.step() + 1);
-                }
-            }
-            case Frame.Partial _, Frame.Gradient _, Frame.Vote _, Frame.Weights _,
-                    Frame.Stored _, Frame.Unpublished _ ->
-                throw new IllegalStateException("not learnt");
+    private void learn(SimulatedFrame frame) {
+        OptionalLong reached = lessons.learn(frame);
+        if (reached.isPresent() && plan.isEmpty()) {
+            state.follow(Math.max(version(), reached.getAsLong()));
         }
-        if (!caughtUp && learned(-1)) {
-            caughtUp = true;
+        if (lessons.caughtUp()) {
             say(new WorkerMessage.CaughtUp(seen, member.incarnation(), version()));
         }
         if (doing == Doing.NOTHING) {
@@ -481,21 +421,8 @@ final class SimulatedWorker {
         }
     }
 
-    private void learnedTo(long version) {
-        if (plan.isEmpty()) {
-            long most = Math.max(version(), version);
-            scalars = Optional.of(new ScalarState(most, most, 1, 0, -1, 1));
-        }
-    }
-
-    /** Whether all chunks to learn are there, at {@code step} or later. */
-    private boolean learned(long step) {
-        return toLearn.stream().allMatch(c -> versions.getOrDefault(c, -2L) >= step
-                && versions.containsKey(c));
-    }
-
     private void learnerPause() {
-        if (pause.isPresent() && !toLearn.isEmpty() && learned(pause.get().step())) {
+        if (pause.isPresent() && lessons.active() && lessons.reached(pause.get().step())) {
             say(new WorkerMessage.Paused(seen, member.incarnation(), pause.get().step()));
             pause = Optional.empty();
         }
@@ -511,18 +438,13 @@ final class SimulatedWorker {
             return Optional.empty();
         }
         Class<?> kind = switch (doing) {
-            case STORING -> Frame.Stored.class;
-            case VOTING -> Frame.Vote.class;
-            case GATHERING -> Frame.Weights.class;
-            case REDUCING, NOTHING, COMPUTING -> Frame.Partial.class;
+            case STORING -> SimulatedFrame.Stored.class;
+            case VOTING -> SimulatedFrame.Vote.class;
+            case GATHERING -> SimulatedFrame.Weights.class;
+            case REDUCING, NOTHING, COMPUTING -> SimulatedFrame.Partial.class;
         };
-        Set<Incarnation> from =
-                arrived.getOrDefault(kind, Map.of()).getOrDefault(version(), Set.of());
+        Set<Incarnation> from = arrivals.from(kind, version());
         return plan.get().members().stream()
                 .filter(m -> !m.equals(member) && !from.contains(m.incarnation())).findFirst();
-    }
-
-    Map<Integer, Long> versions() {
-        return versions;
     }
 }

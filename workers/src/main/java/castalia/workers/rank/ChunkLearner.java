@@ -81,7 +81,7 @@ public final class ChunkLearner implements AutoCloseable {
         if (!found.equals(digest)) {
             rank.held().drop(chunk);
             learned.remove(chunk);
-            throw new CastaliaException(ErrorCode.DEVICE_FAILED, "chunk " + chunk
+            throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED, "chunk " + chunk
                     + " has the digest " + found.hex() + " where it is learnt and " + digest.hex()
                     + " at its owner: memory, processor or network of one of them is faulty");
         }

@@ -93,10 +93,11 @@ final class RankStep {
                     "step " + step + ": the gradient is not finite (loss " + skip.loss()
                             + "); the state before the step is unharmed. Lower the learning rate "
                             + "or resume from an earlier checkpoint");
-            case Verdict.Corrupt corrupt -> throw new CastaliaException(ErrorCode.DEVICE_FAILED,
+            case Verdict.Corrupt corrupt -> throw new CastaliaException(ErrorCode.NUMERIC_DIVERGED,
                     "step " + step + ": ranks " + corrupt.ranks() + " hold different "
                             + corrupt.what() + "s of chunk " + corrupt.chunk()
-                            + ": memory or processor of one of them is faulty");
+                            + ": memory or processor of one of them is faulty, nobody knows of "
+                            + "which. Resume from the newest checkpoint");
         };
     }
 

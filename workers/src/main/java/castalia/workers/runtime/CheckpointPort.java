@@ -48,4 +48,12 @@ public interface CheckpointPort {
         void read(int chunk, MemorySegment weights, MemorySegment first, MemorySegment second)
                 throws IOException;
     }
+
+    /**
+     * Most stored steps that may wait to be published before members wait at the next one: more than
+     * the 154 that a published run of Pythia stores in all.
+     */
+    default int mostUnpublished() {
+        return 256;
+    }
 }

@@ -46,6 +46,7 @@ final class RankLoop implements AutoCloseable {
     private VirtualRanks.@Nullable Block read;
     private Optional<CoordinatorMessage.Pause> learnerPause = Optional.empty();
     private long validated = -1;
+    private boolean waits;
 
     /** Allocates the rank; its device is made here. */
     RankLoop(WorkerParts parts) {
@@ -62,7 +63,7 @@ final class RankLoop implements AutoCloseable {
     /** Whether there is something to do without a message. */
     boolean stepping() {
         Membership now = member;
-        return now != null && now.stepping();
+        return now != null && now.stepping() && !waits;
     }
 
     /** Whether frames of others, or room for frames to others, are waited for. */
@@ -94,7 +95,10 @@ final class RankLoop implements AutoCloseable {
                 }
             }
             case CoordinatorMessage.Learn learn -> lessons.begin(learn);
-            case CoordinatorMessage.Saved(_, long step) -> stored.published(step);
+            case CoordinatorMessage.Saved(_, long step) -> {
+                stored.published(step);
+                waits = false;
+            }
             case CoordinatorMessage.FlipBit flip -> flip(flip);
             case CoordinatorMessage.Dismiss _ -> endGeneration();
         }
@@ -115,6 +119,7 @@ final class RankLoop implements AutoCloseable {
     /** Leaves the generation; what is held stays, and so do lessons. */
     void leave() {
         member = null;
+        waits = false;
         feeder.end();
         rank.leave();
     }
@@ -221,6 +226,11 @@ final class RankLoop implements AutoCloseable {
         Optional<CoordinatorMessage.Pause> pause = now.pauseAt(version);
         boolean due = parts.due().test(version) || last
                 || pause.filter(CoordinatorMessage.Pause::save).isPresent();
+        waits = due && now.lacks(version) && stored.full();
+        if (waits) {
+            feeder.boundary(rank);
+            return;
+        }
         if (due && now.lacks(version)) {
             store(now, version);
         }

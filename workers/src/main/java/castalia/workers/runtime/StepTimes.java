@@ -11,12 +11,16 @@ final class StepTimes {
     private static final Duration LEAST = Duration.ofMillis(1500);
     private static final Duration UNKNOWN = Duration.ofSeconds(60);
     private static final int MOST_DOUBLINGS = 6;
+    private static final int FIRST_STEP = 4;
 
     private final Deque<Long> last = new ArrayDeque<>();
     private int doublings;
+    private boolean first = true;
 
-    /** A step took so long. */
+    /** A step took so long: one of the suspicions that preceded it was false. */
     synchronized void took(long nanos) {
+        first = false;
+        doublings = Math.max(0, doublings - 1);
         last.addLast(nanos);
         if (last.size() > KEPT) {
             last.removeFirst();
@@ -28,18 +32,24 @@ final class StepTimes {
         doublings = Math.min(doublings + 1, MOST_DOUBLINGS);
     }
 
-    /** A generation begins: suspicions of former ones do not count. */
+    /**
+     * A generation begins. Suspicions of former ones still count, or steps that always take longer
+     * than the patience would end generation after generation.
+     */
     synchronized void newGeneration() {
-        doublings = 0;
+        first = true;
     }
 
-    /** Four times the median of the last steps. */
+    /**
+     * Four times the median of the last steps, and again four times that until the generation's
+     * first step is done, which is slow where a member's program has just begun.
+     */
     synchronized Duration patience() {
         Duration once = UNKNOWN;
         if (!last.isEmpty()) {
             long median = last.stream().sorted().skip(last.size() / 2).findFirst().orElseThrow();
             Duration four = Duration.ofNanos(4 * median);
-            once = four.compareTo(LEAST) > 0 ? four : LEAST;
+            once = (four.compareTo(LEAST) > 0 ? four : LEAST).multipliedBy(first ? FIRST_STEP : 1);
         }
         return once.multipliedBy(1L << doublings);
     }

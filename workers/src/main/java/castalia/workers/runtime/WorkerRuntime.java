@@ -111,17 +111,20 @@ public final class WorkerRuntime implements RankRuntime {
     }
 
     /**
-     * Another worker sent frames of a fence that this one was not told of: its generation is over.
-     * It stops and waits; whoever calls this lets it register again.
+     * Another worker answered that the fence of this one's frames is old, and named a newer one of
+     * which no coordinator told it: its generation is over. It stops, waits and registers again; a
+     * coordinator that knows it has asked it already, one that excluded it dismisses it.
      */
     public void staleSeen(Fence newer) {
         synchronized (gate) {
-            if (newer.newerThan(seen)) {
-                raise(newer);
-                nextTurn();
-                orders.add(new Order(null, turn));
+            if (closed || !newer.newerThan(seen)) {
+                return;
             }
+            raise(newer);
+            nextTurn();
+            orders.add(new Order(null, turn));
         }
+        parts.outbox().accept(registration());
     }
 
     private void run() {

@@ -98,7 +98,7 @@ class RankGroupTest {
             assertThat(group.digest()).isNotEqualTo(before);
             CastaliaException found = catchThrowableOfType(
                     CastaliaException.class, () -> step(group, 1));
-            assertThat(found.code()).isEqualTo(ErrorCode.DEVICE_FAILED);
+            assertThat(found.code()).isEqualTo(ErrorCode.NUMERIC_DIVERGED);
             assertThat(found)
                     .hasMessageContaining("step 4")
                     .hasMessageContaining("chunk " + chunk + ":")

@@ -240,6 +240,8 @@ final class Crew implements AutoCloseable {
     /** Checkpoints in memory, by step and chunk. */
     final class MemoryCheckpoints implements CheckpointPort {
 
+        int mostUnpublished = 256;
+
         private record Stored(
                 StateDigest digest, float[] weights, float[] first, float[] second) {}
 
@@ -264,6 +266,11 @@ final class Crew implements AutoCloseable {
                 @Override
                 public void settle() {}
             };
+        }
+
+        @Override
+        public int mostUnpublished() {
+            return mostUnpublished;
         }
 
         private float[] floats(MemorySegment from) {

@@ -299,6 +299,28 @@ class WorkerRuntimeTest {
     }
 
     @Test
+    void aWorkerThatIsFencedOffRegistersAgainOnceAndTakesPartInTheNextGeneration() {
+        try (Crew crew = crew(25, NEVER)) {
+            crew.fillMillis = 3;
+            List<Member> members = add(crew, 2);
+            start(crew, members);
+            crew.awaitStep(3);
+            Fence newer = crew.fence.next(1);
+            WorkerRuntime worker = crew.workers.get(members.get(1));
+            worker.staleSeen(newer);
+            worker.staleSeen(newer);
+            worker.staleSeen(crew.fence);
+            WorkerMessage.Registered again = crew.await(WorkerMessage.Registered.class);
+            assertThat(again.member()).isEqualTo(members.get(1));
+            assertThat(again.seen()).isEqualTo(newer);
+            crew.recover(members, -1);
+            assertThat(crew.fence).isEqualTo(newer);
+            assertThat(crew.finish(2)).isEqualTo(undisturbed(PLAN, 25));
+            assertThat(crew.heard(WorkerMessage.Registered.class)).hasSize(1);
+        }
+    }
+
+    @Test
     void aMissingChunkOrCheckpointIsToldInOneLine() {
         try (Crew crew = crew(3, NEVER)) {
             List<Member> members = add(crew, 1);

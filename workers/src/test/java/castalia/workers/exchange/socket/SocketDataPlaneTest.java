@@ -3,13 +3,10 @@ package castalia.workers.exchange.socket;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import castalia.protocol.CastaliaException;
 import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
-import castalia.protocol.identity.Member;
 import castalia.workers.exchange.AbandonedException;
-import castalia.workers.exchange.DataPlane.Parcel;
 import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.PeerLostException;
@@ -27,11 +24,9 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -41,7 +36,6 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(value = 1, unit = TimeUnit.MINUTES)
 class SocketDataPlaneTest {
@@ -50,10 +44,6 @@ class SocketDataPlaneTest {
     private static final Duration WAIT = Duration.ofSeconds(30);
 
     @TempDir Path folder;
-
-    private static FrameTag update(Fence fence, int chunk) {
-        return new FrameTag(Kind.UPDATE, fence.generation(), 5, 0, chunk, 0);
-    }
 
     private static Throwable ended(CompletableFuture<?> future) {
         return future.handle((_, error) -> error == null ? new Error("it ended well") : error)
@@ -294,119 +284,5 @@ class SocketDataPlaneTest {
             assertThat(caught.get()).isInstanceOf(PeerLostException.class)
                     .hasMessageContaining("interrupted");
         }
-    }
-
-    @ParameterizedTest
-    @EnumSource(Way.class)
-    void offeredFramesArriveInOrder(Way way) {
-        try (Planes planes = Planes.open(2, way, folder)) {
-            planes.all.get(0).raise(Planes.FIRST);
-            for (int i = 0; i < 300; i++) {
-                while (!planes.all.get(0).offer(Planes.FIRST, planes.members.get(1),
-                        update(Planes.FIRST, i), planes.memory(100, i), planes.memory(i, 7))) {
-                    Thread.onSpinWait();
-                }
-            }
-            for (int i = 0; i < 300; i++) {
-                try (Parcel parcel = Objects.requireNonNull(planes.all.get(1).poll(WAIT))) {
-                    assertThat(parcel.from()).isEqualTo(planes.members.get(0).incarnation());
-                    assertThat(parcel.tag()).isEqualTo(update(Planes.FIRST, i));
-                    assertThat(parcel.fence()).isEqualTo(Planes.FIRST);
-                    MemorySegment payload = parcel.payload();
-                    assertThat(payload.byteSize()).isEqualTo(100 + i);
-                    assertThat(payload.asSlice(0, 100).mismatch(planes.memory(100, i)))
-                            .isEqualTo(-1);
-                    assertThat(payload.asSlice(100).mismatch(planes.memory(i, 7))).isEqualTo(-1);
-                }
-            }
-            assertThat(planes.all.get(1).poll(Duration.ZERO)).isNull();
-        }
-    }
-
-    @Test
-    void aLearnerThatDoesNotTakeFillsBoundedMemoryAndHoldsUpNoMember() {
-        try (Planes planes = Planes.open(2, Way.UNIX, folder)) {
-            List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
-            MemorySegment payload = planes.memory(1 << 20, 1);
-            int chunk = 0;
-            for (; chunk < Planes.BOUNDS.feedBytes() >> 20; chunk++) {
-                assertThat(planes.all.get(0).offer(Planes.FIRST, planes.members.get(1),
-                        update(Planes.FIRST, chunk), payload)).isTrue();
-            }
-            Planes.until(() -> planes.all.get(1).counters().receivedBytes()
-                    == Planes.BOUNDS.feedBytes());
-            while (planes.all.get(0).offer(
-                    Planes.FIRST, planes.members.get(1), update(Planes.FIRST, chunk), payload)) {
-                chunk++;
-                assertThat(chunk).isLessThan(1000);
-            }
-            ranks.get(0).send(1, Planes.tag(Planes.FIRST, 1), payload);
-            assertThat(planes.received(ranks.get(1), 0, Planes.tag(Planes.FIRST, 1), 1 << 20))
-                    .hasSize(1 << 20);
-            assertThat(planes.all.get(1).counters().receivedBytes())
-                    .isEqualTo(Planes.BOUNDS.feedBytes() + (1 << 20));
-            try (Parcel first = Objects.requireNonNull(planes.all.get(1).poll(WAIT))) {
-                assertThat(first.tag()).isEqualTo(update(Planes.FIRST, 0));
-            }
-            planes.all.get(1).raise(Planes.SECOND);
-            assertThat(planes.all.get(1).poll(Duration.ZERO)).isNull();
-            Planes.until(() -> planes.all.get(1).counters().staleFrames() > 0);
-        }
-    }
-
-    @ParameterizedTest
-    @ValueSource(booleans = {true, false})
-    void nothingIsLeftAfterClosing(boolean waiting) throws Exception {
-        Planes planes = Planes.open(3, Way.UNIX, folder);
-        List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
-        ranks.get(0).send(1, Planes.tag(Planes.FIRST, 1), planes.memory(10, 1));
-        planes.received(ranks.get(1), 0, Planes.tag(Planes.FIRST, 1), 10);
-        planes.all.get(2).offer(Planes.FIRST, planes.members.get(0), update(Planes.FIRST, 1),
-                planes.memory(10, 1));
-        assertThat(planes.all.get(0).poll(WAIT)).isNotNull();
-        CompletableFuture<?> blocked = waiting ? CompletableFuture.runAsync(
-                () -> planes.received(ranks.get(2), 0, Planes.tag(Planes.FIRST, 9), 10)) : null;
-        try (var files = Files.list(folder)) {
-            assertThat(files).hasSize(3);
-        }
-        planes.close();
-        if (blocked != null) {
-            assertThat(ended(blocked)).isInstanceOf(AbandonedException.class);
-        }
-        for (Member member : planes.members) {
-            Planes.until(() -> Planes.threadsOf(member).isEmpty());
-        }
-        try (var files = Files.list(folder)) {
-            assertThat(files).isEmpty();
-        }
-        planes.all.get(0).close();
-    }
-
-    @Test
-    void aStaleSocketFileIsReplacedAndALongPathIsDoneWithout() throws Exception {
-        Incarnation life = new Incarnation(5);
-        SocketSettings settings = SocketSettings.of(Planes.RUN, life, "node", _ -> {});
-        Files.writeString(folder.resolve(life + ".sock"), "left over");
-        try (SocketDataPlane plane =
-                SocketDataPlane.open(settings.withSocketFolder(folder.toString()))) {
-            assertThat(plane.endpoint().socket()).hasValue(
-                    folder.resolve(life + ".sock").toString());
-        }
-        String deep = folder.resolve("x".repeat(90)).toString();
-        try (SocketDataPlane plane = SocketDataPlane.open(settings.withSocketFolder(deep))) {
-            assertThat(plane.endpoint().socket()).isEmpty();
-            assertThat(plane.endpoint().port()).isPositive();
-        }
-    }
-
-    @ParameterizedTest
-    @ValueSource(strings = {"0.0.0.0", "192.0.2.1", "no such host"})
-    void aHostItCannotListenAtIsNamed(String host) {
-        SocketSettings settings = SocketSettings.of(
-                Planes.RUN, new Incarnation(6), "node", _ -> {}).withHost(host);
-        assertThatThrownBy(() -> SocketDataPlane.open(settings))
-                .isInstanceOf(CastaliaException.class).hasMessageContaining(host);
-        assertThat(Planes.threadsOf(Planes.member(new Incarnation(6), 0,
-                new Endpoint("x", 1, Optional.empty())))).isEmpty();
     }
 }
