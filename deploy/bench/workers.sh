@@ -1,6 +1,7 @@
 #!/bin/bash
 # How much faster two one-thread workers train than one: three pairs, alternating, on an otherwise idle machine.
-# Prints tokens/s (median over steps 6 to 30) of each run and the ratio of the medians.
+# Prints tokens/s (median over steps 31 to 60, when the JVMs have compiled what they run) of each run and the ratio of
+# the medians.
 # usage: deploy/bench/workers.sh [FOLDER]    FOLDER: a new folder for the runs (default: one in .castalia/bench)
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -12,14 +13,14 @@ cat > "$folder/run.yml" <<'YAML'
   "pos-emb": "rotary", "rotary-pct": 0.25, "no-weight-tying": true, "gpt-j-residual": true,
   "optimizer": {"type": "Adam", "params": {"lr": 0.001, "betas": [0.9, 0.95], "eps": 1.0e-8}},
   "min_lr": 0.0001, "lr-decay-style": "cosine", "warmup": 0.01, "weight-decay": 0.1, "gradient_clipping": 1.0,
-  "train_micro_batch_size_per_gpu": 4, "train-iters": 30, "lr-decay-iters": 30, "checkpoint-factor": 1000,
+  "train_micro_batch_size_per_gpu": 4, "train-iters": 60, "lr-decay-iters": 60, "checkpoint-factor": 1000,
   "castalia": {"global-batch": 32, "virtual-ranks": 4, "vocabulary": 4096, "precision": "fp32", "synthetic-data": true}
 }
 YAML
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 rate() { # rate RUN: tokens/s of its steps
   sed -n 's/^{"step":\([0-9]*\),"loss".*"tokens_per_s":\([0-9.E]*\),.*/\1 \2/p' "$1/metrics.jsonl" |
-    awk '$1 >= 5 { print $2 }' | median
+    awk '$1 >= 30 { print $2 }' | median
 }
 for pair in 1 2 3; do
   for workers in 1 2; do

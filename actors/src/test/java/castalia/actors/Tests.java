@@ -12,6 +12,7 @@ import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.run.RunEffect;
 import castalia.protocol.run.RunEvent;
 import castalia.protocol.run.RunStorage;
@@ -141,6 +142,13 @@ public final class Tests {
         @Override
         public synchronized long newestTerm() {
             return newest;
+        }
+
+        public volatile Optional<LayoutWish> wish = Optional.empty();
+
+        @Override
+        public Optional<LayoutWish> wish() {
+            return wish;
         }
 
         @Override

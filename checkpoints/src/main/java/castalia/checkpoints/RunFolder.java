@@ -22,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  * chunks/ab/ab..ef.chunk                  content of checkpoints, named by SHA-256
  * terms/term-000000000001                 record: who coordinated, one per claim
  * generations/term-...-generation-...     record: a membership, for people
+ * layouts/layout-000000000001             record: a layout asked for; the newest counts
  * answers                                 record: known answers of who first trained here
  * metrics.jsonl                           one line per step; not written here
  * lock                                    held by the process that trains; says which
@@ -37,6 +38,7 @@ public final class RunFolder implements AutoCloseable {
     private static final String CHUNKS = "chunks";
     private static final String TERMS = "terms";
     private static final String GENERATIONS = "generations";
+    private static final String LAYOUTS = "layouts";
     private static final String ANSWERS = "answers";
     private static final int ANSWERS_BYTES = 1 << 18;
     private static final String METRICS = "metrics.jsonl";
@@ -115,7 +117,7 @@ public final class RunFolder implements AutoCloseable {
             FileOperations files, Path path, RunSpecification specification,
             @Nullable RunLock lock) throws IOException {
         createFolders(files, path.toAbsolutePath());
-        for (String name : new String[] {CATALOGUE, CHUNKS, TERMS, GENERATIONS}) {
+        for (String name : new String[] {CATALOGUE, CHUNKS, TERMS, GENERATIONS, LAYOUTS}) {
             files.createDirectory(path.resolve(name));
         }
         files.forceDirectory(path);
@@ -201,6 +203,11 @@ public final class RunFolder implements AutoCloseable {
     /** The claims of coordinators, durable and exclusive. */
     public TermLog terms() {
         return new TermLog(files, path.resolve(TERMS));
+    }
+
+    /** The layouts asked for, durable, in order. */
+    public LayoutLog layouts() {
+        return new LayoutLog(files, path.resolve(LAYOUTS));
     }
 
     /** Keeps the record of a generation as text; one that is there already stays. */

@@ -14,6 +14,8 @@ import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.layout.ReshardPlan;
+import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.Scaling;
 import castalia.protocol.step.StateDigest;
@@ -52,7 +54,7 @@ public final class ControlSamples {
                         new Held(2, 8, false, new StateDigest(Long.MIN_VALUE, 3)),
                         new Held(9, 8, false, new StateDigest(4, 5))))),
                 new WorkerMessage.Reported(new HolderReport(
-                        FENCE, WORKER, Optional.empty(), List.of(), -1, Optional.empty())),
+                        FENCE, WORKER, Optional.empty(), List.of(), -1, SliceBlock.NONE, Optional.empty())),
                 new WorkerMessage.Installed(FENCE, WORKER),
                 new WorkerMessage.Stepped(FENCE, WORKER, new Progress(
                         41, 5.5, Double.NaN, 1e-4, new StateDigest(5, 6), 32,
@@ -70,20 +72,22 @@ public final class ControlSamples {
                         Optional.of(new Scaling(4096, true, 3)),
                         new Progress.Totals(1, 2, 3, 4, 5), new Progress.Nanos(6, 7, 8, 9, 10))),
                 new WorkerMessage.Reported(new HolderReport(
-                        FENCE, WORKER, Optional.of(SCALARS), List.of(), 7, Optional.of(SKIPPED))));
+                        FENCE, WORKER, Optional.of(SCALARS), List.of(), 7,
+                        SliceBlock.NONE, Optional.of(SKIPPED))));
     }
 
     public static HolderReport report(List<Held> chunks) {
         return new HolderReport(
-                FENCE, WORKER, Optional.of(SCALARS), chunks, 7, Optional.of(COMMITTED));
+                FENCE, WORKER, Optional.of(SCALARS), chunks, 7, new SliceBlock(1, 1), Optional.of(COMMITTED));
     }
 
     public static List<CoordinatorMessage> coordinator() {
         return List.of(
                 new CoordinatorMessage.Query(FENCE),
                 install(new GenerationPlan.Start.Initial()),
-                install(new GenerationPlan.Start.Memory(SCALARS, Optional.empty())),
-                install(new GenerationPlan.Start.Memory(SCALARS, Optional.of(COMMITTED))),
+                install(new GenerationPlan.Start.Memory(SCALARS, Optional.empty(), List.of())),
+                install(new GenerationPlan.Start.Memory(SCALARS, Optional.of(COMMITTED),
+                        List.of(new ReshardPlan.Move(1, 2, 0, 2), new ReshardPlan.Move(3, 1, 1, 0)))),
                 install(new GenerationPlan.Start.Checkpoint(12)),
                 new CoordinatorMessage.Start(FENCE),
                 new CoordinatorMessage.Pause(FENCE, 42, true),
@@ -92,7 +96,8 @@ public final class ControlSamples {
                 new CoordinatorMessage.Dismiss(FENCE, "another build"),
                 new CoordinatorMessage.Saved(FENCE, 512),
                 new CoordinatorMessage.FlipBit(FENCE, 1L << 33, 31),
-                install(new GenerationPlan.Start.Memory(SCALARS, Optional.of(SKIPPED))));
+                install(new GenerationPlan.Start.Memory(
+                        SCALARS, Optional.of(SKIPPED), List.of())));
     }
 
     private static CoordinatorMessage install(GenerationPlan.Start start) {

@@ -19,6 +19,7 @@ import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.run.RunEffect;
 import castalia.protocol.run.RunEvent;
 import castalia.protocol.run.RunResult;
@@ -28,6 +29,7 @@ import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -57,8 +59,13 @@ public final class CoordinatorActor {
     /** From storage. */
     record Happened(RunEvent event) implements Command {}
 
-    /** The newest term in storage; 0 where it could not be read. */
-    record TermSeen(long newest) implements Command {}
+    /**
+     * What others wrote to storage.
+     *
+     * @param newestTerm 0 where it could not be read
+     * @param wish the layout asked for last
+     */
+    record Looked(long newestTerm, Optional<LayoutWish> wish) implements Command {}
 
     /** A generation's record was kept, or why not. */
     record Recorded(String failure) implements Command {}
@@ -86,6 +93,7 @@ public final class CoordinatorActor {
     private final Map<Incarnation, ActorRef<WorkerTraffic>> workers = new HashMap<>();
     private final Set<Incarnation> buried = new LinkedHashSet<>();
     private boolean ended;
+    private Optional<LayoutWish> wish = Optional.empty();
     private boolean leaves;
 
     private CoordinatorActor(ActorContext<Command> context, TimerScheduler<Command> timers,
@@ -126,9 +134,12 @@ public final class CoordinatorActor {
             case TimerElapsed(RunTimer timer, Fence fence) ->
                 happen(new RunEvent.TimerFired(timer, fence));
             case Look() -> storage.look();
-            case TermSeen(long newest) -> {
+            case Looked(long newest, Optional<LayoutWish> asked) -> {
                 if (newest > term) {
                     happen(new RunEvent.Deposed(newest));
+                } else if (asked.isPresent() && !asked.equals(wish)) {
+                    wish = asked;
+                    happen(new RunEvent.LayoutRequested(asked.get()));
                 }
             }
             case Settled() -> {

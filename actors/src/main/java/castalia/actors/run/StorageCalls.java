@@ -4,12 +4,13 @@ import akka.actor.typed.javadsl.ActorContext;
 import castalia.actors.run.CoordinatorActor.Command;
 import castalia.actors.run.CoordinatorActor.Happened;
 import castalia.actors.run.CoordinatorActor.Recorded;
-import castalia.actors.run.CoordinatorActor.TermSeen;
+import castalia.actors.run.CoordinatorActor.Looked;
 import castalia.actors.watch.Blocking;
 import castalia.protocol.run.RunEffect;
 import castalia.protocol.run.RunEvent;
 import castalia.protocol.run.RunStorage;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -30,7 +31,8 @@ final class StorageCalls {
     private final Blocking blocking;
     private final RunStorage storage;
     private CompletableFuture<?> last = CompletableFuture.completedFuture(null);
-    private CompletableFuture<Long> look = CompletableFuture.completedFuture(0L);
+    private CompletableFuture<Looked> look =
+            CompletableFuture.completedFuture(new Looked(0, Optional.empty()));
     private int failed;
 
     StorageCalls(ActorContext<Command> context, RunStorage storage) {
@@ -59,25 +61,25 @@ final class StorageCalls {
                 (done, failure) -> new Recorded(failure == null ? "" : words(failure)));
     }
 
-    /** Reads the newest term, unless the look before still lasts. */
+    /** Reads what others may have written, unless the look before still lasts. */
     void look() {
         if (!look.isDone()) {
             return;
         }
-        look = blocking.run(LOOK, storage::newestTerm);
+        look = blocking.run(LOOK, () -> new Looked(storage.newestTerm(), storage.wish()));
         context.pipeToSelf(look, this::seen);
     }
 
-    private Command seen(@Nullable Long newest, @Nullable Throwable failure) {
+    private Command seen(@Nullable Looked newest, @Nullable Throwable failure) {
         if (newest == null) {
             failed++;
             return failed < BLIND
-                    ? new TermSeen(0)
+                    ? new Looked(0, Optional.empty())
                     : new Happened(new RunEvent.StorageFailed(
-                            "the newest term cannot be read: " + words(failure)));
+                            "the newest term or layout cannot be read: " + words(failure)));
         }
         failed = 0;
-        return new TermSeen(newest);
+        return newest;
     }
 
     private void answer(Supplier<RunEvent> call) {

@@ -18,6 +18,7 @@ import castalia.protocol.control.Progress;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.StateDigest;
 import java.util.List;
 import java.util.Optional;
@@ -147,7 +148,7 @@ class WorkerActorTest {
 
     private static HolderReport report(long generation) {
         return new HolderReport(new Fence(1, generation), new Incarnation(1), Optional.empty(),
-                List.of(), -1, Optional.empty());
+                List.of(), -1, SliceBlock.NONE, Optional.empty());
     }
 
     @Test

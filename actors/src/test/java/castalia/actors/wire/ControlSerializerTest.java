@@ -23,6 +23,7 @@ import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.StateDigest;
 import java.util.Arrays;
 import java.util.List;
@@ -125,7 +126,7 @@ class ControlSerializerTest {
                 .toList();
         Traffic message = new CoordinatorTraffic.FromWorker(
                 new WorkerMessage.Reported(new HolderReport(FENCE, new Incarnation(1),
-                        Optional.empty(), held, -1, Optional.empty())),
+                        Optional.empty(), held, -1, SliceBlock.NONE, Optional.empty())),
                 KIT.createTestProbe(WorkerTraffic.class).getRef());
         assertThatThrownBy(() -> SERIALIZATION.serialize(message).get())
                 .isInstanceOf(RefusedMessageException.class)

@@ -86,7 +86,7 @@ final class ClusterConsole implements RunCluster.Listener {
     private void resharding(RunNews.Resharding news) {
         String from = switch (news.plan().start()) {
             case Start.Initial() -> "the first weights";
-            case Start.Memory(_, var update) -> update.isPresent()
+            case Start.Memory(_, var update, _) -> update.isPresent()
                     ? "memory, rolled forward" : "memory";
             case Start.Checkpoint(long at) -> "the checkpoint of step " + at;
         };

@@ -12,6 +12,7 @@ import castalia.protocol.checkpoint.Manifest;
 import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.run.RunStorage;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.step.ScalarState;
@@ -29,6 +30,7 @@ final class FolderRunStorage implements RunStorage {
     private static final Duration LOCK_PATIENCE = Duration.ofSeconds(10);
 
     private final RunFolder folder;
+    private volatile Optional<LayoutWish> seen = Optional.empty();
 
     /** @throws CastaliaException if the folder belongs to another run */
     FolderRunStorage(Path path, RunSpecification specification) {
@@ -49,6 +51,7 @@ final class FolderRunStorage implements RunStorage {
     public Optional<Long> claimTerm(Incarnation by, String label) {
         return Storage.attempt(() -> {
             lockPatiently(); // first: a leader that lives is not deposed by who could not lead
+            seen = folder.layouts().newest();
             return folder.terms().claim(label + " " + by);
         });
     }
@@ -81,6 +84,27 @@ final class FolderRunStorage implements RunStorage {
     @Override
     public long newestTerm() {
         return Storage.attempt(() -> folder.terms().newest());
+    }
+
+    @Override
+    public Optional<LayoutWish> wish() {
+        Optional<LayoutWish> newest = Storage.attempt(() -> folder.layouts().newest());
+        seen = newest;
+        return newest;
+    }
+
+    /** Asks for a layout, for now and later. */
+    void ask(LayoutWish wish) {
+        Storage.attempt(() -> {
+            folder.layouts().ask(wish);
+            return wish;
+        });
+        seen = Optional.of(wish);
+    }
+
+    /** The wish read last: with the term's claim or since. */
+    Optional<LayoutWish> seenWish() {
+        return seen;
     }
 
     @Override

@@ -18,9 +18,9 @@ import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.run.RunNews;
 import castalia.protocol.run.RunSettings;
-import castalia.protocol.run.RunStorage;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.wire.RunIdentity;
 import java.security.SecureRandom;
@@ -108,8 +108,8 @@ public final class RunCluster implements AutoCloseable {
      * @param storage the run's durable part; stays the caller's
      * @throws castalia.protocol.CastaliaException if a port is in use
      */
-    public static RunCluster begin(
-            TrainingJob training, Settings settings, RunStorage storage, Listener listener) {
+    static RunCluster begin(
+            TrainingJob training, Settings settings, FolderRunStorage storage, Listener listener) {
         ClusterProcess cluster = process(settings.node(), settings.listen(), List.of());
         cluster.join();
         return new RunCluster(cluster, true, training, settings, storage, listener);
@@ -117,7 +117,7 @@ public final class RunCluster implements AutoCloseable {
 
     /** Takes part in a run whose cluster this process joined. The process becomes the node's. */
     static RunCluster join(
-            ClusterProcess joined, TrainingJob training, Settings settings, RunStorage storage,
+            ClusterProcess joined, TrainingJob training, Settings settings, FolderRunStorage storage,
             Listener listener) {
         return new RunCluster(joined, false, training, settings, storage, listener);
     }
@@ -135,7 +135,7 @@ public final class RunCluster implements AutoCloseable {
 
     private RunCluster(
             ClusterProcess process, boolean leads, TrainingJob training, Settings settings,
-            RunStorage storage, Listener listener) {
+            FolderRunStorage storage, Listener listener) {
         try {
             this.cluster = opened(process);
             cluster.ended().thenAccept(_ -> end.complete(new RunParts.End.GaveUp(
@@ -155,10 +155,11 @@ public final class RunCluster implements AutoCloseable {
             RunSettings machine = new RunSettings(run, specification.numericVersion(), build,
                     ChunkGrid.of(FlatLayout.of(
                             specification.model(), specification.tensorSlices())),
-                    specification.virtualRanks(), settings.job().ranks(),
+                    specification.virtualRanks(), settings.job().ranks(), LayoutWish.USUAL,
                     specification.trainSteps(), RunSettings.Patience.USUAL);
             this.candidate = cluster.startCandidate(new RunParts(
-                    term -> new MachineLogic(machine, term), storage, build, settings.node(),
+                    term -> new MachineLogic(
+                            storage.seenWish().map(machine::with).orElse(machine), term), storage, build, settings.node(),
                     settings.job().text(), news, end::complete), incarnation());
             cluster.ended().thenAccept(_ -> end.complete(
                     new RunParts.End.GaveUp("this node is no member of its cluster any more")));

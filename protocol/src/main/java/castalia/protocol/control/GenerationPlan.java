@@ -4,6 +4,7 @@ import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Member;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.step.ScalarState;
 import java.util.List;
 import java.util.Optional;
@@ -37,8 +38,15 @@ public record GenerationPlan(
          *
          * @param scalars the state all go on from, after rolling forward
          * @param rollForward an update that holders at the version before must apply first
+         * @param moves what holders that lack a chunk are sent before anybody goes on
          */
-        record Memory(ScalarState scalars, Optional<Committed> rollForward) implements Start {}
+        record Memory(
+                ScalarState scalars, Optional<Committed> rollForward, List<ReshardPlan.Move> moves)
+                implements Start {
+            public Memory {
+                moves = List.copyOf(moves);
+            }
+        }
 
         /** The checkpoint of a completed step, read by every holder for itself. */
         record Checkpoint(long step) implements Start {}
@@ -49,6 +57,15 @@ public record GenerationPlan(
         if (members.size() != placement.ranks()) {
             throw new IllegalArgumentException(
                     members.size() + " members for " + placement.ranks() + " ranks");
+        }
+        if (start instanceof Start.Memory memory) {
+            for (ReshardPlan.Move move : memory.moves()) {
+                if (move.end() > placement.chunks() || move.from() >= placement.ranks()
+                        || move.to() >= placement.ranks()) {
+                    throw new IllegalArgumentException(move + " among " + placement.chunks()
+                            + " chunks and " + placement.ranks() + " ranks");
+                }
+            }
         }
     }
 

@@ -2,6 +2,7 @@ package castalia.protocol.control;
 
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import java.util.List;
@@ -16,6 +17,7 @@ import java.util.Optional;
  * @param scalars the scalar state its chunks are at; empty if it never held any state
  * @param chunks what it holds, ascending by chunk
  * @param weights version of its complete set of compute weights, or -1
+ * @param slices tensor slices of which it has those weights
  * @param committed the last step it knows to be committed
  */
 public record HolderReport(
@@ -24,6 +26,7 @@ public record HolderReport(
         Optional<ScalarState> scalars,
         List<Held> chunks,
         long weights,
+        SliceBlock slices,
         Optional<Committed> committed) {
 
     public HolderReport {

@@ -99,6 +99,12 @@ public final class Placement {
      * @throws IllegalArgumentException if the layout does not fit V and T
      */
     public static Placement of(ChunkGrid grid, int virtualRanks, ParallelLayout layout) {
+        return of(grid, virtualRanks, layout, layout.ranks());
+    }
+
+    /** As the other, with further ranks that hold nothing. */
+    public static Placement of(
+            ChunkGrid grid, int virtualRanks, ParallelLayout layout, int ranks) {
         int t = layout.tensorParallel();
         layout.require(virtualRanks, grid.layout().tensorSlices());
         int perRank = grid.layout().tensorSlices() / t;
@@ -127,8 +133,18 @@ public final class Placement {
                                 : NONE;
             }
         }
-        return of(layout, virtualRanks, grid.layout().tensorSlices(), layout.ranks(),
+        return of(layout, virtualRanks, grid.layout().tensorSlices(), ranks,
                 Holdings.of(grid, owners, buddies));
+    }
+
+    /**
+     * The same with fewer ranks.
+     *
+     * @throws IllegalArgumentException if one that is left out computes or holds something
+     */
+    public Placement of(int fewer) {
+        return new Placement(layout, virtualRanks(), tensorSlices, fewer,
+                new Holdings(owners, buddies, slices));
     }
 
     private static int group(Chunk chunk, int slicesPerRank, int t) {

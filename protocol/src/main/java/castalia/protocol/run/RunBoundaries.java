@@ -5,7 +5,6 @@ import castalia.protocol.control.Progress;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
-import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -13,21 +12,16 @@ import java.util.Set;
 /** Members that step, stop at a boundary, and come to the end. */
 final class RunBoundaries {
 
-    /** How many steps ahead of the newest known version members are told to stop, at least. */
-    private static final int AHEAD = 2;
-
-    /**
-     * How long they step on at least: all must have heard of the boundary before one is there, or
-     * they stop at different ones and wait for each other until one of them says so.
-     */
-    private static final Duration HEARD = Duration.ofMillis(200);
-
     private final RunSettings settings;
     private final RunPlanning planning;
     private final RunGathering gathering;
+    private final RunDraining draining;
 
-    RunBoundaries(RunSettings settings, RunPlanning planning, RunGathering gathering) {
+    RunBoundaries(
+            RunSettings settings, RunPlanning planning, RunGathering gathering,
+            RunDraining draining) {
         this.settings = settings;
+        this.draining = draining;
         this.planning = planning;
         this.gathering = gathering;
     }
@@ -66,7 +60,7 @@ final class RunBoundaries {
                     draft.end(new RunResult.Stopped(draft.saved(), lastHash(draft)));
             case RunPhase.Running(Set<Incarnation> finished)
                     when draft.stopRequested && finished.isEmpty() ->
-                    drain(draft, true, "stop requested");
+                    draining.begin(draft, true, "stop requested");
             default -> {
                 // Later, when members run.
             }
@@ -76,26 +70,6 @@ final class RunBoundaries {
     /** Ends a run that could not reach a boundary in time. */
     void stopAnyway(RunDraft draft) {
         draft.end(new RunResult.Stopped(draft.saved(), lastHash(draft)));
-    }
-
-    /** Lets members run to a boundary that none of them has passed, as far as known. */
-    void drain(RunDraft draft, boolean stopping, String cause) {
-        int ahead = Math.toIntExact(Math.clamp(
-                HEARD.toNanos() / Math.max(1, draft.stepNanos), AHEAD, HEARD.toMillis()));
-        long step = Math.min(draft.version + ahead, settings.steps());
-        List<Member> members = draft.liveMembers();
-        Set<Incarnation> waiting = new HashSet<>();
-        for (Member member : members) {
-            waiting.add(member.incarnation());
-        }
-        if (!stopping) {
-            waiting.addAll(draft.learning.chunks().keySet());
-        }
-        waiting.stream().sorted().forEach(worker ->
-                draft.send(worker, new CoordinatorMessage.Pause(draft.fence, step, stopping)));
-        draft.phase = new RunPhase.Draining(step, stopping, cause, waiting);
-        draft.startTimer(
-                RunTimer.PAUSING, RunGathering.atLeast(settings.patience().pausing(), draft, 2 * ahead + 2));
     }
 
     void paused(RunDraft draft, Incarnation worker, long step) {
@@ -136,7 +110,7 @@ final class RunBoundaries {
                 && draft.phase instanceof RunPhase.Running(Set<Incarnation> finished)
                 && finished.isEmpty()) {
             draft.cancelTimer(RunTimer.LEARNING);
-            drain(draft, false, "learned");
+            draining.begin(draft, false, "learned");
         }
     }
 

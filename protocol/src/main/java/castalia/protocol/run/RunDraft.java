@@ -6,6 +6,7 @@ import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.step.ScalarState;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -32,6 +33,8 @@ final class RunDraft {
     RunPhase phase;
     Fence fence;
     int target;
+    LayoutWish wish;
+    boolean reshape;
     Optional<GenerationPlan> plan;
     RunPhase.Learning learning;
     long version;
@@ -51,6 +54,8 @@ final class RunDraft {
         this.phase = state.phase();
         this.fence = state.fence();
         this.target = state.target();
+        this.wish = state.wish();
+        this.reshape = state.reshape();
         this.plan = state.plan();
         this.learning = state.learning();
         this.version = state.version();
@@ -65,8 +70,9 @@ final class RunDraft {
     }
 
     RunState state() {
-        return new RunState(phase, term, fence, target, workers, dismissed, plan, learning, version,
-                stepNanos, published, storing, publishing, failed, patient, digest, stopRequested);
+        return new RunState(phase, term, fence, target, wish, reshape, workers, dismissed, plan,
+                learning, version, stepNanos, published, storing, publishing, failed, patient,
+                digest, stopRequested);
     }
 
     void send(Incarnation to, CoordinatorMessage message) {

@@ -3,6 +3,7 @@ package castalia.protocol.run;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.LayoutWish;
 import java.util.Optional;
 
 /** What happens to a run, as its coordinator learns of it. */
@@ -16,6 +17,9 @@ public sealed interface RunEvent {
 
     /** So many ranks are wanted now. */
     record TargetChanged(int ranks) implements RunEvent {}
+
+    /** Another layout is wanted now; it fits the specification. */
+    record LayoutRequested(LayoutWish wish) implements RunEvent {}
 
     /** The answer to {@link RunEffect.FindCheckpoint}: the newest whole checkpoint, if any. */
     record CheckpointFound(Fence fence, Optional<RunStorage.Newest> newest) implements RunEvent {}

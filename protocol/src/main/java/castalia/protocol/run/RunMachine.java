@@ -8,6 +8,7 @@ import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutWish;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -31,6 +32,7 @@ import java.util.TreeMap;
  *             a worker waits and ranks are missing      Running     learn, feed
  *             a chunk has one holder and none waits     Running     learn, feed among members
  *             all learners caught up                    Draining    pause at a boundary ahead
+ *             another layout fits the wish better       Draining    pause at a boundary ahead
  *             stop requested                            Draining    pause there and store
  * any         STOPPING fires                            Ended       stopped where it was saved last
  * Draining    all paused, for a change, or PAUSING      Gathering   new fence; query everybody
@@ -56,9 +58,10 @@ public final class RunMachine {
 
     public RunMachine(RunSettings settings) {
         this.settings = settings;
-        this.planning = new RunPlanning(settings);
+        RunDraining draining = new RunDraining(settings);
+        this.planning = new RunPlanning(settings, draining);
         this.gathering = new RunGathering(settings, planning);
-        this.boundaries = new RunBoundaries(settings, planning, gathering);
+        this.boundaries = new RunBoundaries(settings, planning, gathering, draining);
     }
 
     /** A state and what is to be done to get there. */
@@ -71,7 +74,7 @@ public final class RunMachine {
     /** A coordinator that just won {@code term}. */
     public Transition begin(long term) {
         RunState state = new RunState(new RunPhase.Forming(), term, new Fence(term, 0),
-                settings.target(), Map.of(), Set.of(), Optional.empty(),
+                settings.target(), settings.wish(), false, Map.of(), Set.of(), Optional.empty(),
                 RunPhase.Learning.NONE, 0, 0, new TreeMap<>(), new TreeMap<>(), -1,
                 RunState.Failed.NONE, true, "", false);
         RunDraft draft = new RunDraft(state);
@@ -92,6 +95,14 @@ public final class RunMachine {
                 draft.target = ranks;
                 formed(draft);
                 planning.learn(draft);
+            }
+            case RunEvent.LayoutRequested(LayoutWish wish) -> {
+                // Who asks checks first; what cannot be must not end a run.
+                if (wish.fits(settings.virtualRanks(), settings.grid().layout().tensorSlices())) {
+                    draft.wish = wish;
+                    formed(draft);
+                    planning.learn(draft);
+                }
             }
             case RunEvent.CheckpointFound found -> gathering.found(draft, found);
             case RunEvent.Published(long step, String hash) -> boundaries.published(draft, step, hash);
@@ -208,7 +219,7 @@ public final class RunMachine {
 
     /** Begins when there are enough. */
     private void formed(RunDraft draft) {
-        int wanted = Math.min(draft.target, settings.virtualRanks());
+        int wanted = RunLayouts.wanted(draft, settings.virtualRanks());
         if (draft.phase instanceof RunPhase.Forming && wanted > 0
                 && draft.workers.size() >= wanted) {
             gathering.gather(draft, "start");

@@ -6,8 +6,10 @@ import castalia.protocol.control.GenerationPlan.Start;
 import castalia.protocol.control.HolderReport;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.layout.PlacementPlanner;
+import castalia.protocol.layout.ReshardPlan;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -25,56 +27,107 @@ import java.util.stream.Collectors;
 final class RunPlanning {
 
     private final RunSettings settings;
+    private final RunDraining draining;
 
-    RunPlanning(RunSettings settings) {
+    RunPlanning(RunSettings settings, RunDraining draining) {
         this.settings = settings;
+        this.draining = draining;
     }
 
     /**
      * Members are those who hold something of the version all go on from, members of the generation
-     * before first, in their order.
+     * before first. Chunks stay where they are, unless the wish has another layout.
      */
     void fromMemory(RunDraft draft, List<HolderReport> reports, RollForward.Memory memory) {
-        Set<Incarnation> useful =
-                memory.holders().stream().flatMap(List::stream).collect(Collectors.toSet());
         List<Member> excluded = gone(draft);
-        List<Member> members = new ArrayList<>();
-        for (Member member : draft.liveMembers()) {
-            members.add(member);
+        List<Member> useful = useful(draft, memory);
+        ParallelLayout layout = draft.reshape
+                ? RunLayouts.desired(draft, settings.virtualRanks())
+                : draft.wish.fit(useful.size(), settings.virtualRanks());
+        List<Member> members = RunLayouts.ordered(
+                draft.plan, draft.reshape ? joined(draft, useful, layout) : useful, layout);
+        List<List<Integer>> holders = holders(members, memory);
+        List<String> nodes = nodes(members);
+        Placement placement = draft.reshape
+                ? Placement.of(settings.grid(), settings.virtualRanks(), layout, members.size())
+                : PlacementPlanner.of(
+                        settings.grid(), settings.virtualRanks(), layout, holders, nodes);
+        ReshardPlan moves = ReshardPlan.of(settings.grid(), placement, holders, nodes);
+        int needed = needed(placement, moves);
+        if (needed < members.size()) {
+            members = members.subList(0, needed);
+            placement = placement.of(needed);
         }
+        long version = memory.scalars().step();
+        boolean gather =
+                RunLayouts.lacksWeights(members, placement, reports, version);
+        install(draft, members, placement,
+                new Start.Memory(memory.scalars(), memory.update(), moves.moves()), gather, excluded,
+                version);
+    }
+
+    /** Members that are left, and whoever else holds something. */
+    private List<Member> useful(RunDraft draft, RollForward.Memory memory) {
+        Set<Incarnation> holding =
+                memory.holders().stream().flatMap(List::stream).collect(Collectors.toSet());
+        List<Member> members = new ArrayList<>(draft.liveMembers());
+        int most = settings.virtualRanks() * draft.wish.tensorParallel();
         draft.workers.values().stream()
-                .filter(w -> useful.contains(w.incarnation()) && !members.contains(w))
-                .limit(Math.max(0, settings.virtualRanks() - members.size()))
+                .filter(w -> holding.contains(w.incarnation()) && !members.contains(w))
+                .limit(Math.max(0, most - members.size()))
                 .forEach(members::add);
+        return members;
+    }
+
+    /** With workers that wait, as many as the layout has room for. */
+    private static List<Member> joined(
+            RunDraft draft, List<Member> members, ParallelLayout layout) {
+        List<Member> all = new ArrayList<>(members);
+        draft.workers.values().stream()
+                .filter(w -> !members.contains(w))
+                .limit(Math.max(0, layout.ranks() - members.size()))
+                .forEach(all::add);
+        return all;
+    }
+
+    private static List<List<Integer>> holders(
+            List<Member> members, RollForward.Memory memory) {
         Map<Incarnation, Integer> ranks = new HashMap<>();
         for (int r = 0; r < members.size(); r++) {
             ranks.put(members.get(r).incarnation(), r);
         }
-        List<List<Integer>> holders = memory.holders().stream()
+        return memory.holders().stream()
                 .map(of -> of.stream().filter(ranks::containsKey).map(ranks::get).toList())
                 .toList();
-        Placement placement = PlacementPlanner.of(
-                settings.grid(), settings.virtualRanks(), holders, nodes(members));
-        long version = memory.scalars().step();
-        boolean gather = reports.stream().anyMatch(report ->
-                ranks.containsKey(report.worker()) && report.weights() != version);
-        install(draft, members, placement, new Start.Memory(memory.scalars(), memory.update()),
-                gather, excluded, version);
+    }
+
+    /** Ranks that compute, and up to the last that holds or sends something. */
+    private static int needed(Placement placement, ReshardPlan moves) {
+        int needed = placement.layout().ranks();
+        for (int r = needed; r < placement.ranks(); r++) {
+            int rank = r;
+            if (placement.held(rank).length > 0
+                    || moves.moves().stream().anyMatch(move -> move.from() == rank)) {
+                needed = rank + 1;
+            }
+        }
+        return needed;
     }
 
     /** Everything anew: the first workers, those of one node never next to each other if possible. */
     void anew(RunDraft draft, Start start) {
         List<Member> excluded = gone(draft);
-        int ranks = Math.min(
-                Math.min(Math.max(1, draft.target), settings.virtualRanks()), draft.workers.size());
-        if (ranks == 0) {
+        int workers = Math.min(
+                Math.max(1, RunLayouts.wanted(draft, settings.virtualRanks())),
+                draft.workers.size());
+        if (workers == 0) {
             draft.phase = new RunPhase.Forming();
             draft.startTimer(RunTimer.FORMING, settings.patience().forming());
             return;
         }
-        List<Member> members = alternating(draft, ranks);
-        Placement placement =
-                Placement.of(settings.grid(), settings.virtualRanks(), members.size());
+        ParallelLayout layout = draft.wish.fit(workers, settings.virtualRanks());
+        List<Member> members = alternating(draft, layout.ranks());
+        Placement placement = Placement.of(settings.grid(), settings.virtualRanks(), layout);
         install(draft, members, placement, start, true, excluded, draft.version);
     }
 
@@ -107,6 +160,7 @@ final class RunPlanning {
                 draft.fence, members, placement, start, gather, draft.saved());
         draft.plan = Optional.of(plan);
         draft.version = version;
+        draft.reshape = false;
         Set<Incarnation> waiting = new HashSet<>();
         for (Member member : members) {
             waiting.add(member.incarnation());
@@ -120,8 +174,8 @@ final class RunPlanning {
     }
 
     /**
-     * While members run: a waiting worker learns if ranks are missing; otherwise members learn the
-     * chunks that have one holder.
+     * While members run: a waiting worker learns if ranks are missing, or everybody takes the layout
+     * that the wish has for them; otherwise members learn the chunks that have too few holders.
      */
     void learn(RunDraft draft) {
         if (!(draft.phase instanceof RunPhase.Running(Set<Incarnation> finished))
@@ -130,9 +184,20 @@ final class RunPlanning {
             return;
         }
         GenerationPlan plan = draft.plan.orElseThrow();
+        ParallelLayout now = plan.placement().layout();
+        ParallelLayout desired = RunLayouts.desired(draft, settings.virtualRanks());
+        boolean grows = RunLayouts.growsByLearning(now, desired);
+        if (!now.equals(desired) && !grows) {
+            draft.reshape = true;
+            draining.begin(draft, false, "layout " + desired);
+            return;
+        }
+        if (plan.members().size() > now.ranks() && idle(plan)) {
+            draining.begin(draft, false, "members without chunks leave");
+            return;
+        }
         Map<Incarnation, List<Integer>> chunks = new TreeMap<>();
-        int wanted = Math.min(draft.target, settings.virtualRanks());
-        Optional<Member> spare = plan.members().size() >= wanted ? Optional.empty()
+        Optional<Member> spare = !grows ? Optional.empty()
                 : draft.workers.values().stream()
                         .filter(w -> plan.rankOf(w.incarnation()) < 0).findFirst();
         if (spare.isPresent()) {
@@ -151,6 +216,10 @@ final class RunPlanning {
         if (!chunks.isEmpty()) {
             begin(draft, plan, chunks);
         }
+    }
+
+    private static boolean idle(GenerationPlan plan) {
+        return plan.placement().held(plan.members().size() - 1).length == 0;
     }
 
     private void begin(

@@ -1,6 +1,7 @@
 package castalia.protocol.run;
 
 import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.LayoutWish;
 import java.time.Duration;
 
 /**
@@ -10,8 +11,9 @@ import java.time.Duration;
  * @param numericVersion numeric version of the specification
  * @param build fingerprint of the program
  * @param grid the chunk grid
- * @param virtualRanks V, the most ranks there can be
+ * @param virtualRanks V, the most replicas there can be
  * @param target ranks wanted at first
+ * @param wish layout wanted at first
  * @param steps steps of the run
  * @param patience how long each thing is waited for
  */
@@ -22,8 +24,16 @@ public record RunSettings(
         ChunkGrid grid,
         int virtualRanks,
         int target,
+        LayoutWish wish,
         long steps,
         Patience patience) {
+
+    /** The same with another layout wanted at first; one that does not fit the run is passed over. */
+    public RunSettings with(LayoutWish other) {
+        return !other.fits(virtualRanks, grid.layout().tensorSlices()) ? this
+                : new RunSettings(run, numericVersion, build, grid, virtualRanks, target, other, steps,
+                patience);
+    }
 
     /**
      * Deadlines.

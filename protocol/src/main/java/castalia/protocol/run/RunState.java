@@ -5,6 +5,7 @@ import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.step.ScalarState;
 import java.util.Collections;
 import java.util.HashSet;
@@ -22,6 +23,8 @@ import java.util.TreeMap;
  * @param term this coordinator's claim
  * @param fence newest generation begun
  * @param target ranks wanted
+ * @param wish layout wanted
+ * @param reshape whether the next generation places every chunk anew, as the wish has it
  * @param workers who offered themselves and is not gone, in order of arrival
  * @param dismissed who was told to go
  * @param plan the newest generation whose members took, or take, their places
@@ -41,6 +44,8 @@ public record RunState(
         long term,
         Fence fence,
         int target,
+        LayoutWish wish,
+        boolean reshape,
         Map<Incarnation, Member> workers,
         Set<Incarnation> dismissed,
         Optional<GenerationPlan> plan,

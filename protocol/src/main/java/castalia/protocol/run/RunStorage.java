@@ -3,6 +3,7 @@ package castalia.protocol.run;
 import castalia.protocol.checkpoint.ChunkEntry;
 import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.step.ScalarState;
 import java.util.List;
 import java.util.Optional;
@@ -22,6 +23,9 @@ public interface RunStorage extends AutoCloseable {
 
     /** The newest term claimed by anybody, 0 for none. */
     long newestTerm();
+
+    /** The layout that was asked for last, by anybody; empty if none was. */
+    Optional<LayoutWish> wish();
 
     /** The newest checkpoint that is whole, every byte checked. */
     Optional<Newest> newestCheckpoint();

@@ -34,12 +34,15 @@ public final class ControlCodec {
             MOST_BYTES,
             Map.of("entries", new Bounds.Repeated(STORED_ENTRIES, 54, 128)));
 
+    private static final int MOST_MOVES = 1 << 15;
+
     private static final Bounds COORDINATOR = new Bounds(
             "coordinator message",
             CoordinatorControl.getDescriptor(),
             FORMAT,
             MOST_BYTES,
-            Map.of("members", new Bounds.Repeated(MOST_MEMBERS, 12, 3200)));
+            Map.of("members", new Bounds.Repeated(MOST_MEMBERS, 12, 3200),
+                    "moves", new Bounds.Repeated(MOST_MOVES, 2, 32)));
 
     private ControlCodec() {}
 

@@ -12,6 +12,7 @@ import castalia.protocol.control.CoordinatorMessage.Saved;
 import castalia.protocol.control.CoordinatorMessage.Start;
 import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.wire.generated.ControlProtos.CoordinatorControl;
 import castalia.protocol.wire.generated.ControlProtos.DismissMessage;
@@ -130,6 +131,11 @@ final class CoordinatorMessages {
                         .setScalars(StateCodec.message(memory.scalars()));
                 memory.rollForward()
                         .ifPresent(last -> start.setRollForward(ControlParts.message(last)));
+                memory.moves().forEach(move -> start.addMoves(InstallMessage.Move.newBuilder()
+                        .setFirst(move.first())
+                        .setCount(move.count())
+                        .setFrom(move.from())
+                        .setTo(move.to())));
                 message.setMemory(start);
             }
             case GenerationPlan.Start.Checkpoint(long step) ->
@@ -173,7 +179,11 @@ final class CoordinatorMessages {
                         StateCodec.record(memory.getScalars()),
                         memory.hasRollForward()
                                 ? Optional.of(ControlParts.record(memory.getRollForward()))
-                                : Optional.empty());
+                                : Optional.empty(),
+                        memory.getMovesList().stream()
+                                .map(move -> new ReshardPlan.Move(move.getFirst(),
+                                        move.getCount(), move.getFrom(), move.getTo()))
+                                .toList());
             }
             case CHECKPOINT ->
                 new GenerationPlan.Start.Checkpoint(message.getCheckpoint().getStep());

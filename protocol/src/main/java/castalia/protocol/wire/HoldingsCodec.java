@@ -3,6 +3,7 @@ package castalia.protocol.wire;
 import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.HolderReport.Held;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.wire.generated.ControlProtos.ReportedMessage;
 import com.google.protobuf.ByteString;
@@ -32,7 +33,9 @@ final class HoldingsCodec {
                 .setWorker(report.worker().id())
                 .setRuns(runs(report.chunks()))
                 .setDigests(digests(report.chunks()))
-                .setWeights(report.weights());
+                .setWeights(report.weights())
+                .setFirstSlice(report.slices().first())
+                .setSlices(report.slices().count());
         report.scalars().ifPresent(scalars -> message.setScalars(StateCodec.message(scalars)));
         report.committed().ifPresent(last -> message.setCommitted(ControlParts.message(last)));
         return message.build();
@@ -47,6 +50,7 @@ final class HoldingsCodec {
                         : Optional.empty(),
                 held(message.getRuns(), message.getDigests()),
                 message.getWeights(),
+                new SliceBlock(message.getFirstSlice(), message.getSlices()),
                 message.hasCommitted()
                         ? Optional.of(ControlParts.record(message.getCommitted()))
                         : Optional.empty());

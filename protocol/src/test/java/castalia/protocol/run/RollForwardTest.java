@@ -8,6 +8,7 @@ import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.HolderReport.Held;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
@@ -38,12 +39,12 @@ class RollForwardTest {
     private static HolderReport report(
             Incarnation worker, long version, long known, Held... chunks) {
         return new HolderReport(new Fence(1, 9), worker, Optional.of(scalars(version)),
-                List.of(chunks), version,
+                List.of(chunks), version, SliceBlock.NONE,
                 known < 0 ? Optional.empty() : Optional.of(committed(known)));
     }
 
     private static HolderReport empty(Incarnation worker) {
-        return new HolderReport(new Fence(1, 9), worker, Optional.empty(), List.of(), -1,
+        return new HolderReport(new Fence(1, 9), worker, Optional.empty(), List.of(), -1, SliceBlock.NONE,
                 Optional.empty());
     }
 

@@ -11,6 +11,8 @@ import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import java.util.ArrayList;
@@ -24,7 +26,8 @@ import org.junit.jupiter.api.Test;
 class RunMachineTest {
 
     private static final RunMachine MACHINE = new RunMachine(new RunSettings(SimulatedRun.RUN,
-            "nv", "build", SimulatedRun.GRID, SimulatedRun.VIRTUAL_RANKS, 2, SimulatedRun.STEPS,
+            "nv", "build", SimulatedRun.GRID, SimulatedRun.VIRTUAL_RANKS, 2,
+            LayoutWish.USUAL, SimulatedRun.STEPS,
             RunSettings.Patience.USUAL));
     private static final Member A = member(1);
     private static final Member B = member(2);
@@ -89,7 +92,7 @@ class RunMachineTest {
 
     private WorkerMessage.Reported nothing(Member member) {
         return new WorkerMessage.Reported(new HolderReport(state.fence(), member.incarnation(),
-                Optional.empty(), List.of(), -1, Optional.empty()));
+                Optional.empty(), List.of(), -1, SliceBlock.NONE, Optional.empty()));
     }
 
     private static WorkerMessage.Stepped stepped(Fence fence, Member member) {
@@ -176,7 +179,7 @@ class RunMachineTest {
                 fence -> new WorkerMessage.CaughtUp(fence, B.incarnation(), 3),
                 fence -> new WorkerMessage.Finished(fence, B.incarnation(), 30, StateDigest.ZERO),
                 fence -> new WorkerMessage.Reported(new HolderReport(fence, B.incarnation(),
-                        Optional.empty(), List.of(), -1, Optional.empty())));
+                        Optional.empty(), List.of(), -1, SliceBlock.NONE, Optional.empty())));
         exclude();
         RunState before = state;
         for (Function<Fence, WorkerMessage> message : said) {

@@ -69,6 +69,11 @@ class RunSimulationTest {
     }
 
     @Test
+    void runsWhoseLayoutChangesFinish() {
+        LongStream.range(0, 300).forEach(seed -> finishes(seed, 1 + (int) (seed % 4), 400, 6));
+    }
+
+    @Test
     void aStepThatFailsWhereverItIsExecutedEndsTheRun() {
         for (long seed = 0; seed < 100; seed++) {
             int target = 1 + (int) (seed % 4);
@@ -85,7 +90,7 @@ class RunSimulationTest {
     void manyMoreRunsFinish() {
         LongStream.range(1000, 11_000)
                 .forEach(seed -> finishes(seed, 1 + (int) (seed % 4), 300 + (int) (seed % 900),
-                        4 + (int) (seed % 2)));
+                        4 + (int) (seed % 3)));
     }
 
     @Test

@@ -20,6 +20,9 @@ sealed interface SimulatedFrame {
     /** To a learner: a step that is stored and not known to be published. */
     record Unpublished(ScalarState scalars) implements SimulatedFrame {}
 
+    /** A chunk for a member that lacks it, when a generation begins. */
+    record Moved(int chunk, long version) implements SimulatedFrame {}
+
     /** Base copy of a chunk. */
     record State(int chunk, long version) implements SimulatedFrame {}
 

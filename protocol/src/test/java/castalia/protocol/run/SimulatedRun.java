@@ -8,6 +8,7 @@ import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.step.ScalarState;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -47,7 +48,8 @@ final class SimulatedRun {
             Comparator.comparingLong(Event::at).thenComparingLong(Event::number));
     private final Map<Incarnation, SimulatedWorker> workers = new LinkedHashMap<>();
     private final Map<String, Long> lastArrival = new HashMap<>();
-    private final RunMachine machine;
+    private RunMachine machine;
+    private LayoutWish wish = LayoutWish.USUAL;
     private final EnumMap<RunTimer, Long> timers = new EnumMap<>(RunTimer.class);
     private final List<String> log = new ArrayList<>();
     final TreeSet<Long> published = new TreeSet<>();
@@ -68,8 +70,12 @@ final class SimulatedRun {
     SimulatedRun(long seed, int target) {
         this.random = new Random(seed);
         this.target = target;
-        this.machine = new RunMachine(new RunSettings(RUN, "nv", "build", GRID, VIRTUAL_RANKS,
-                target, STEPS, new RunSettings.Patience(Duration.ofSeconds(5),
+        this.machine = machine();
+    }
+
+    private RunMachine machine() {
+        return new RunMachine(new RunSettings(RUN, "nv", "build", GRID, VIRTUAL_RANKS,
+                target, wish, STEPS, new RunSettings.Patience(Duration.ofSeconds(5),
                         Duration.ofMillis(200), Duration.ofSeconds(5), Duration.ofSeconds(1),
                         Duration.ofSeconds(5))));
     }
@@ -202,6 +208,7 @@ final class SimulatedRun {
         term++;
         timers.clear();
         log.add(now + " coordinator of term " + term);
+        machine = machine();
         RunMachine.Transition begun = machine.begin(term);
         state = begun.state();
         begun.effects().forEach(this::perform);
@@ -300,6 +307,9 @@ final class SimulatedRun {
                 newCoordinator();
             } else if (kind == 3) {
                 alive.forEach(w -> exits(w, "power lost"));
+            } else if (kind == 5) {
+                wish(new LayoutWish(random.nextInt(4), 1 << random.nextInt(2), random.nextInt(4),
+                        random.nextInt(3)));
             } else if (!alive.isEmpty()) {
                 SimulatedWorker victim = alive.get(random.nextInt(alive.size()));
                 if (kind == 0) {
@@ -312,6 +322,19 @@ final class SimulatedRun {
             }
             disturb(meanMillis, kinds);
         });
+    }
+
+    /** Another layout is asked for, and every later coordinator knows. */
+    private void wish(LayoutWish other) {
+        wish = other;
+        log.add(now + " " + other);
+        happened(new RunEvent.LayoutRequested(other));
+    }
+
+    /** Starts with a layout. */
+    SimulatedRun laidOut(LayoutWish first) {
+        wish = first;
+        return this;
     }
 
     private void freeze(SimulatedWorker victim, long millis) {

@@ -7,6 +7,7 @@ import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
@@ -27,6 +28,7 @@ final class SimulatedState {
     Optional<ScalarState> scalars = Optional.empty();
     private Optional<Committed> committed = Optional.empty();
     private long weights = -1;
+    private SliceBlock slices = SliceBlock.NONE;
 
     SimulatedState(SimulatedRun run) {
         this.run = run;
@@ -57,11 +59,20 @@ final class SimulatedState {
                 .map(e -> new HolderReport.Held(e.getKey(), e.getValue(),
                         gradients.contains(e.getKey()), digest(e.getKey(), e.getValue())))
                 .toList();
-        return new HolderReport(fence, self, scalars, chunks, weights, committed);
+        return new HolderReport(fence, self, scalars, chunks, weights, slices, committed);
     }
 
-    /** Begins a generation with these chunks. */
-    void install(Start start, Set<Integer> held, boolean gather, String name) {
+    /** Finishes the update that a generation begins with. */
+    void rollForward(Start start) {
+        if (start instanceof Start.Memory(_, Optional<Committed> update, _)) {
+            update.ifPresent(u -> versions.replaceAll((c, v) ->
+                    v == u.step() && gradients.contains(c) ? v + 1 : v));
+        }
+    }
+
+    /** Takes the place a generation gives it, when every chunk is here. */
+    void install(Start start, Place place, boolean gather, String name) {
+        Set<Integer> held = place.held();
         versions.keySet().retainAll(held);
         switch (start) {
             case Start.Initial() -> load(held, 0);
@@ -69,9 +80,7 @@ final class SimulatedState {
                 run.require(run.published.contains(step), "checkpoint of step " + step);
                 load(held, step);
             }
-            case Start.Memory(ScalarState target, Optional<Committed> update) -> {
-                update.ifPresent(u -> versions.replaceAll((c, v) ->
-                        v == u.step() && gradients.contains(c) ? v + 1 : v));
+            case Start.Memory(ScalarState target, _, _) -> {
                 for (int c : held) {
                     run.require(versions.getOrDefault(c, -1L) == target.step(), name
                             + " lacks chunk " + c + " of version " + target.step());
@@ -83,8 +92,15 @@ final class SimulatedState {
         if (gather) {
             gathered();
         }
-        run.require(weights == version(), "weights of version " + weights);
+        if (place.slices().count() > 0 && !gather) {
+            run.require(weights == version() && slices.equals(place.slices()),
+                    name + " has weights of version " + weights + " of " + slices);
+        }
+        slices = place.slices();
     }
+
+    /** What a member of a generation holds and computes. */
+    record Place(Set<Integer> held, SliceBlock slices) {}
 
     private void load(Set<Integer> held, long version) {
         versions.clear();

@@ -9,6 +9,8 @@ import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.control.GenerationPlan.Start;
+import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import java.util.ArrayDeque;
@@ -56,6 +58,7 @@ final class SimulatedWorker {
     private final Map<Member, Set<Integer>> fed = new HashMap<>();
     private final SimulatedLessons lessons;
     private final SortedMap<Long, ScalarState> unpublished = new TreeMap<>();
+    private final Set<Integer> moving = new HashSet<>();
     private String waited = "";
 
     SimulatedWorker(SimulatedRun run, long id, String node) {
@@ -131,6 +134,7 @@ final class SimulatedWorker {
         lessons.end();
         storedVersion = -1;
         arrivals.clear();
+        moving.clear();
         early.keySet().removeIf(f -> fence.newerThan(f));
     }
 
@@ -151,12 +155,50 @@ final class SimulatedWorker {
     private void install(GenerationPlan wanted) {
         abandon(wanted.fence());
         plan = Optional.of(wanted);
-        Set<Integer> held = IntStream.of(wanted.placement().held(wanted.rankOf(member.incarnation())))
+        int rank = wanted.rankOf(member.incarnation());
+        state.rollForward(wanted.start());
+        if (wanted.start() instanceof Start.Memory(_, _, List<ReshardPlan.Move> moves)) {
+            for (ReshardPlan.Move move : moves) {
+                for (int c = move.first(); c < move.end(); c++) {
+                    if (move.from() == rank) {
+                        run.frame(this, wanted.members().get(move.to()), seen,
+                                new SimulatedFrame.Moved(c, state.versions.getOrDefault(c, -1L)));
+                    } else if (move.to() == rank) {
+                        moving.add(c);
+                    }
+                }
+            }
+        }
+        early.getOrDefault(wanted.fence(), List.of()).stream()
+                .filter(e -> e.getValue() instanceof SimulatedFrame.Moved)
+                .forEach(e -> moved((SimulatedFrame.Moved) e.getValue()));
+        installed();
+    }
+
+    private void moved(SimulatedFrame.Moved moved) {
+        run.require(moving.remove(moved.chunk()), "a move of chunk " + moved.chunk());
+        state.versions.put(moved.chunk(), moved.version());
+    }
+
+    /** When nothing is waited for any more. */
+    private void installed() {
+        GenerationPlan wanted = plan.orElseThrow();
+        if (!moving.isEmpty()) {
+            return;
+        }
+        int rank = wanted.rankOf(member.incarnation());
+        Set<Integer> held = IntStream.of(wanted.placement().held(rank))
                 .boxed().collect(Collectors.toSet());
-        state.install(wanted.start(), held, wanted.gather(), member.name());
+        state.install(wanted.start(),
+                new SimulatedState.Place(held, wanted.placement().slices(rank)), wanted.gather(),
+                member.name());
         say(new WorkerMessage.Installed(wanted.fence(), member.incarnation()));
         early.getOrDefault(wanted.fence(), List.of())
-                .forEach(e -> arrive(e.getKey(), wanted.fence(), e.getValue()));
+                .forEach(e -> {
+                    if (!(e.getValue() instanceof SimulatedFrame.Moved)) {
+                        arrive(e.getKey(), wanted.fence(), e.getValue());
+                    }
+                });
         early.remove(wanted.fence());
     }
 
@@ -221,9 +263,13 @@ final class SimulatedWorker {
     private void computed(long step) {
         doing = Doing.REDUCING;
         GenerationPlan p = plan.orElseThrow();
-        var block = p.placement().block(p.rankOf(member.incarnation()));
+        int rank = p.rankOf(member.incarnation());
+        var block = p.placement().block(rank);
         state.gradients.clear();
-        broadcast(new SimulatedFrame.Partial(step, block.first(), block.count()));
+        if (p.placement().speaks(rank)) {
+            broadcast(new SimulatedFrame.Partial(step, block.first(), block.count()));
+        }
+        proceed();
     }
 
     private void broadcast(SimulatedFrame frame) {
@@ -263,6 +309,10 @@ final class SimulatedWorker {
             return;
         }
         switch (frame) {
+            case SimulatedFrame.Moved moved -> {
+                moved(moved);
+                installed();
+            }
             case SimulatedFrame.Partial partial -> {
                 run.require(arrivals.partial(partial),
                         "virtual ranks from " + partial.first() + " came twice");
@@ -310,9 +360,11 @@ final class SimulatedWorker {
         if (arrivals.takeSums(step, p.placement().virtualRanks())) {
             for (int c : p.placement().owned(rank)) {
                 state.gradients.add(c);
-                int buddy = p.placement().buddy(c);
-                if (buddy >= 0) {
-                    run.frame(this, p.members().get(buddy), seen, new SimulatedFrame.Gradient(step, c));
+                for (int holder : p.placement().holders(c)) {
+                    if (holder != rank) {
+                        run.frame(this, p.members().get(holder), seen,
+                                new SimulatedFrame.Gradient(step, c));
+                    }
                 }
             }
         }

@@ -88,7 +88,7 @@ class ControlCodecTest {
                 .toList();
         CoordinatorMessage install = new CoordinatorMessage.Install(new GenerationPlan(
                 FENCE, members, Placement.of(LARGEST, 64, 64),
-                new GenerationPlan.Start.Memory(SCALARS, Optional.empty()), true, 1L << 40));
+                new GenerationPlan.Start.Memory(SCALARS, Optional.empty(), List.of()), true, 1L << 40));
         byte[] bytes = ControlCodec.encode(install);
         assertThat(bytes).hasSizeLessThan(200 << 10);
         assertThat(ControlCodec.decodeCoordinator(bytes)).isEqualTo(install);

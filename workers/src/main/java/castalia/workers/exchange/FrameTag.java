@@ -28,6 +28,10 @@ public record FrameTag(Kind kind, long generation, long step, int attempt, int c
         /** A chunk's state, from owner to learner. */
         STATE,
         /** A chunk's committed gradient with its update's scalars, from owner to learner. */
-        UPDATE
+        UPDATE,
+        /** A chunk's state, to a rank that holds it from this generation on. */
+        MOVE,
+        /** Everybody got what was moved so far. */
+        MOVED
     }
 }

@@ -218,6 +218,7 @@ final class RankState {
         }
         return new HolderReport(fence, worker,
                 everSet ? Optional.of(scalars) : Optional.empty(), chunks, weightsVersion,
+                compute.space().slices(),
                 Optional.ofNullable(committed));
     }
 }

@@ -12,6 +12,7 @@ import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
@@ -27,6 +28,7 @@ import castalia.workers.state.HeldChunks;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.List;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -262,6 +264,18 @@ public final class TrainingRank implements AutoCloseable {
             held().loaded(chunk, scalars.step());
         }
         gather();
+    }
+
+    /**
+     * To be called on all ranks: sends and receives chunks that are to be held where they are not
+     * yet, as they are at {@code scalars}.
+     *
+     * @throws CastaliaException if a chunk arrives with another digest than it was sent with
+     */
+    public void carry(ScalarState scalars, List<ReshardPlan.Move> moves) {
+        if (!moves.isEmpty()) {
+            new ChunkCarrier(this, links(), grid, scalars.step()).carry(moves);
+        }
     }
 
     /**

@@ -5,12 +5,14 @@ import castalia.protocol.ErrorCode;
 import castalia.protocol.control.GenerationPlan.Start;
 import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.workers.rank.StateTransfer;
 import castalia.workers.rank.TrainingRank;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.List;
 
 /** Brings the chunks of an installed rank to where its generation starts. */
 final class Installer {
@@ -34,7 +36,8 @@ final class Installer {
         switch (start) {
             case Start.Initial() -> StateTransfer.initialise(rank, parts.initial());
             case Start.Checkpoint(long step) -> load(rank, step);
-            case Start.Memory(ScalarState scalars, _) -> {
+            case Start.Memory(ScalarState scalars, _, List<ReshardPlan.Move> moves) -> {
+                rank.carry(scalars, moves);
                 rank.resume(scalars);
                 if (gather) {
                     rank.gather();

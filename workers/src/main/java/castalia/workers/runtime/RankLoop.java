@@ -137,7 +137,7 @@ final class RankLoop implements AutoCloseable {
             throw new IllegalArgumentException(
                     "this worker is no member of generation " + plan.fence());
         }
-        if (plan.start() instanceof GenerationPlan.Start.Memory(var scalars, var update)) {
+        if (plan.start() instanceof GenerationPlan.Start.Memory(var scalars, var update, _)) {
             update.ifPresent(committed -> rank.rollForward(committed, scalars));
         }
         times.newGeneration();

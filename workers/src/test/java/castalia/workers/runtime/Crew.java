@@ -192,7 +192,7 @@ final class Crew implements AutoCloseable {
         long version = memory.scalars().step();
         boolean gather = reports.stream().anyMatch(r -> r.weights() != version);
         begin(members, Placement.of(settings.grid(), settings.plan().virtualRanks(), members.size(), owners,
-                buddies), new Start.Memory(memory.scalars(), memory.update()), gather, saved);
+                buddies), new Start.Memory(memory.scalars(), memory.update(), List.of()), gather, saved);
         return memory.scalars();
     }
 

@@ -328,7 +328,7 @@ class WorkerRuntimeTest {
             Placement placement = Placement.of(crew.grid, 4, 1);
             crew.send(members.getFirst(), new CoordinatorMessage.Install(
                     new GenerationPlan(crew.fence, members, placement,
-                            new Start.Memory(ScalarState.initial().applied(), Optional.empty()),
+                            new Start.Memory(ScalarState.initial().applied(), Optional.empty(), List.of()),
                             true, -1)));
             WorkerMessage.Failed missing = crew.await(WorkerMessage.Failed.class);
             assertThat(missing.message()).contains("chunk 0 is at version -1")

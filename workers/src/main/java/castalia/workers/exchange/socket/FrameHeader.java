@@ -151,6 +151,8 @@ sealed interface FrameHeader {
             case STORED -> 5;
             case STATE -> 6;
             case UPDATE -> 7;
+            case MOVE -> 8;
+            case MOVED -> 9;
         };
     }
 
