@@ -29,7 +29,8 @@ class RunFolderTest {
         }
         assertThat(Fixtures.files(path)).extracting(p -> p.getFileName().toString())
                 .containsExactly(
-                        "catalogue", "chunks", "generations", "lock", "specification", "terms");
+                        "catalogue", "chunks", "generations", "layouts", "lock", "specification",
+                        "terms");
     }
 
     @Test

@@ -147,21 +147,21 @@ final class NeoxKeys {
     }
 
     private static void fixedKeys() {
-        fixed("0", "dropout is not implemented; the published models have none",
+        fixed("0", "dropout is not offered; the published models have none",
                 "hidden-dropout attention-dropout");
-        fixed("layernorm", "other norms are not implemented", "norm");
+        fixed("layernorm", "other norms are not offered", "norm");
         fixed("0 1", "layers are not divided into pipeline stages", "pipe-parallel-size");
         fixed("column", "the head is cut by vocabulary rows", "output-layer-parallelism");
         fixed("HFTokenizer", "tokenizers are Hugging Face tokenizer.json files", "tokenizer-type");
         fixed("mmap infer", "token files are memory-mapped .bin and .idx", "data-impl");
         fixed("linear", "milestones are multiples of checkpoint-factor", "checkpoint-scale");
-        fixed("false", "this variant of the model is not implemented", """
+        fixed("false", "this variant of the model is not offered", """
                 gpt-j-tied apply-query-key-layer-scaling use-mup coord-check use-qk-layernorm
                 sequence-parallel te-columnparallel te-rowparallel te-layernorm-mlp te-mha
                 use-flashattn-swiglu onnx-safe deepscale""");
-        fixed("true", "this variant of the model is not implemented",
+        fixed("true", "this variant of the model is not offered",
                 "use-bias-in-norms use-bias-in-attn-linear use-bias-in-mlp");
-        fixed("1", "this variant of the model is not implemented",
+        fixed("1", "this variant of the model is not offered",
                 "mlp-multiple-of moe-num-experts");
         fixed("false", "cross-entropy is computed in fp32", "fp16-lm-cross-entropy");
         fixed("false", "every token counts in the loss", "eod-mask-loss");
@@ -171,12 +171,12 @@ final class NeoxKeys {
         fixed("false", "AdamW keeps fp32 moments", "use-bnb-optimizer sparse-gradients");
         fixed("true", "training is what this file is for", "do-train");
         fixed("true", "this setting describes GPT-NeoX's engine", "deepspeed");
-        fixed("normal", "other objectives are not implemented", "train-impl");
-        fixed("gpt2", "other data sets are not implemented", "dataset-impl");
+        fixed("normal", "other objectives are not offered", "train-impl");
+        fixed("gpt2", "other data sets are not offered", "dataset-impl");
         fixed("packed", "sequences are packed", "pack-impl");
         fixed("true", "sequences are packed", "allow-chopped");
-        fixed("0", "this term of the loss is not implemented", "z-loss");
-        fixed("0", "this term of the loss is not implemented", "curriculum-seqlen");
+        fixed("0", "this term of the loss is not offered", "z-loss");
+        fixed("0", "this term of the loss is not offered", "curriculum-seqlen");
     }
 
     private static void refusedKeys() {

@@ -88,7 +88,7 @@ public final class RunData implements AutoCloseable {
     private static String only(String key, List<DataSource.Weighted> paths) {
         if (paths.size() != 1) {
             throw new CastaliaException(ErrorCode.UNSUPPORTED, key + " names " + paths.size()
-                    + " data sets; this version trains on one (blending is not there yet)");
+                    + " data sets; this version trains on one");
         }
         return paths.getFirst().path();
     }

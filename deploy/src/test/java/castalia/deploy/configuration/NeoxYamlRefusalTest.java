@@ -98,11 +98,11 @@ class NeoxYamlRefusalTest {
     @CsvSource(delimiter = '|', value = {
         "pipe-parallel-size: 2 | must be 0 or 1, not 2: layers are not divided into pipeline"
                 + " stages",
-        "hidden-dropout: 0.1 | must be 0, not 0.1: dropout is not implemented; the published models"
+        "hidden-dropout: 0.1 | must be 0, not 0.1: dropout is not offered; the published models"
                 + " have none",
-        "norm: rmsnorm | must be layernorm, not 'rmsnorm': other norms are not implemented",
+        "norm: rmsnorm | must be layernorm, not 'rmsnorm': other norms are not offered",
         "activation: silu | must be gelu, not 'silu'",
-        "use-mup: true | must be false, not true: this variant of the model is not implemented",
+        "use-mup: true | must be false, not true: this variant of the model is not offered",
         "checkpoint-scale: log | must be linear, not 'log': milestones are multiples of"
                 + " checkpoint-factor",
         "keep-last-n-checkpoints: 3 | is a key of GPT-NeoX that is not supported; remove it",

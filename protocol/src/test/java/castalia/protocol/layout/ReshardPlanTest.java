@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 class ReshardPlanTest {
@@ -55,6 +56,7 @@ class ReshardPlanTest {
     }
 
     @Test
+    @Tag("default")
     void everyLayoutBecomesEveryOther() {
         List<ParallelLayout> layouts = layouts();
         assertThat(layouts).hasSize(96);
