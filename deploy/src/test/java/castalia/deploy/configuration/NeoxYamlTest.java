@@ -147,8 +147,7 @@ class NeoxYamlTest {
         "consecutive_hysteresis: true | fp16: consecutive_hysteresis: is not supported: an overflow"
                 + " uses up hysteresis until the scale grows, as in the published runs; set it to"
                 + " false",
-        "scale_window: 3 | fp16: scale_window: is not a key of this block; did you mean"
-                + " loss-scale-window?",
+        "loss-scal: 3 | fp16: loss-scal: is not a key of this block; did you mean loss-scale?",
     })
     void wrongLossScalingIsRefusedByName(String entry, String message) {
         String power = entry.contains("power") ? "" : "initial_scale_power: 12, ";

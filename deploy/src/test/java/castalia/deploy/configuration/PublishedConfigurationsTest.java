@@ -132,7 +132,7 @@ class PublishedConfigurationsTest {
             assertThat(plan.model()).as(name).isEqualTo(preset.shape());
             assertThat(plan.schedule()).as(name).isEqualTo(new LearningRateSchedule.NeoxV1(
                     preset.peakRate(), preset.lowestRate(), 1430, 143_000));
-            boolean brain = name.equals("pythia-1b of GPT-NeoX");
+            boolean brain = name.equals("pythia-1b.yml of GPT-NeoX");
             assertThat(plan.precision()).as(name)
                     .isEqualTo(brain ? Precision.BF16 : Precision.FP16);
             assertThat(plan.lossScaler()).as(name).isEqualTo(

@@ -80,6 +80,7 @@ class TrainCommandTest {
         assertThat(diff.out()).contains("EQUAL");
     }
 
+    @Tag("default")
     @Test
     void lossScaleAndSkippedStepsAreInTheMetricsOfFp16Alone() throws IOException {
         Path run = folder.resolve("half");
@@ -99,6 +100,7 @@ class TrainCommandTest {
     }
 
     /** A checkpoint written right after a skipped step is of that step. */
+    @Tag("default")
     @Test
     void anFp16RunStoppedAfterASkippedStepEndsWithTheSameState() throws IOException {
         Path config = config("fp16", 1, 12);

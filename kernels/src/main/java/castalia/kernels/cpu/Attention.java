@@ -72,7 +72,7 @@ final class Attention {
     /** The products of a shape, by block of queries and block of keys. */
     static final class Plan {
         final DType type;
-        
+
         /** Whether probabilities and score gradients are rounded before their products. */
         final boolean rounded;
 

@@ -76,6 +76,18 @@ class RollForwardTest {
     }
 
     @Test
+    void aSkippedStepIsRolledForwardAsAnyOther() {
+        Committed skip = new Committed(5, new Verdict.Skip(2, new StateDigest(5, 5)));
+        ScalarState after = new ScalarState(6, 5, 2048, 6, 5, 1);
+        RollForward result = RollForward.of(List.of(
+                new HolderReport(new Fence(1, 9), A, Optional.of(after),
+                        List.of(held(0, 6, false)), 6, Optional.of(skip)),
+                report(B, 5, 4, held(0, 5, true), held(1, 5, true))), 2);
+        assertThat(result).isEqualTo(new RollForward.Memory(
+                after, Optional.of(skip), List.of(List.of(A, B), List.of(B))));
+    }
+
+    @Test
     void theUpdateMayBeKnownToSomebodyElse() {
         RollForward result = RollForward.of(List.of(
                 report(A, 6, 5, held(0, 6, false)), report(B, 5, -1, held(1, 5, true))), 2);

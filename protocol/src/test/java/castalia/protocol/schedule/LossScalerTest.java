@@ -64,6 +64,20 @@ class LossScalerTest {
     }
 
     @Test
+    void aFixedScaleStaysThroughOverflowsAndUpdates() {
+        LossScaler scaler = new LossScaler.Fixed(128);
+        ScalarState state = updated(scaler.after(scaler.initial(), true));
+        for (int i = 0; i < 2000; i++) {
+            state = updated(scaler.after(state, i % 3 == 0));
+        }
+        assertThat(state.lossScale()).isEqualTo(128);
+        assertThat(state.step()).isEqualTo(2001);
+        assertThat(state.appliedUpdates()).isEqualTo(1333);
+        assertThatThrownBy(() -> new LossScaler.Fixed(0))
+                .hasMessage("loss_scale 0.0 must be finite and exceed 0");
+    }
+
+    @Test
     void withoutScalingASkippedStepIsANewVersionWithTheSameUpdates() {
         LossScaler scaler = new LossScaler.None();
         ScalarState state = updated(scaler.after(scaler.initial(), false));

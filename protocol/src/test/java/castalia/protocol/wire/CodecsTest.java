@@ -7,6 +7,8 @@ import castalia.protocol.ControlSamples;
 import castalia.protocol.Fixtures;
 import castalia.protocol.Samples;
 import castalia.protocol.checkpoint.Manifest;
+import castalia.protocol.schedule.LossScaler;
+import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.wire.generated.CheckpointProtos.ManifestMessage;
 import castalia.protocol.wire.generated.SpecificationProtos.RunSpecificationMessage;
 import com.google.protobuf.ByteString;
@@ -78,6 +80,15 @@ class CodecsTest {
         assertThat(Codecs.decodeManifest(Codecs.encode(Samples.manifest())))
                 .isEqualTo(Samples.manifest());
         assertThat(Codecs.decodeVote(Codecs.encode(Samples.vote()))).isEqualTo(Samples.vote());
+    }
+
+    @Test
+    void aFixedLossScaleIsPartOfTheIdentity() throws MalformedMessageException {
+        RunSpecification dynamic = Samples.other();
+        RunSpecification fixed = dynamic.plan().toBuilder().lossScaler(new LossScaler.Fixed(128))
+                .build().specification(dynamic.data(), dynamic.numericVersion());
+        assertThat(Codecs.decodeSpecification(Codecs.encode(fixed))).isEqualTo(fixed);
+        assertThat(RunIdentity.of(fixed)).isNotEqualTo(RunIdentity.of(dynamic));
     }
 
     @Test

@@ -47,7 +47,7 @@ class GeneratorTest {
     }
 
     private static TrainingPlan plan(int tensorSlices, Precision precision) {
-        return TinyRun.plan(SHAPE).tensorSlices(tensorSlices).precision(precision).build();
+        return TinyRun.in(TinyRun.plan(SHAPE).tensorSlices(tensorSlices).build(), precision);
     }
 
     private static int[] generate(Generator generator, int[] prompt, int count) {
@@ -55,7 +55,7 @@ class GeneratorTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"1, FP32", "2, FP32", "1, BF16", "2, BF16"})
+    @CsvSource({"1, FP32", "2, FP32", "1, BF16", "2, BF16", "1, FP16"})
     void thePromptIsContinuedTheSameWayEveryTime(int tensorSlices, Precision precision) {
         TrainingPlan plan = plan(tensorSlices, precision);
         int[] first = with(plan, generator -> generate(generator, PROMPT, 18));

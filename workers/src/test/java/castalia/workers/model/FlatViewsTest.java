@@ -21,7 +21,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 class FlatViewsTest {
 
     @ParameterizedTest
-    @CsvSource({"1, F32", "2, F32", "2, BF16"})
+    @CsvSource({"1, F32", "2, F32", "2, BF16", "2, F16"})
     void everySliceAndEveryChunkIsTheRangeTheLayoutSays(int tensorSlices, DType type) {
         ChunkGrid grid = ChunkGrid.of(FlatLayout.of(TinyRun.shape(), tensorSlices));
         try (Device device = new ReferenceDevice();

@@ -35,7 +35,7 @@ class ModelPlanTest {
     @ParameterizedTest
     @CsvSource({
         "true, 1, 1, 7, F32", "true, 2, 3, 100, F32", "false, 1, 3, 100, F32",
-        "false, 2, 1, 7, BF16", "true, 1, 3, 100, BF16"
+        "false, 2, 1, 7, BF16", "true, 1, 3, 100, BF16", "true, 2, 1, 7, F16"
     })
     void everyProductOfAPassIsInTheList(
             boolean parallel, int tensorSlices, int batch, int sequence, DType type) {

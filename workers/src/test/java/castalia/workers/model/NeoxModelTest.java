@@ -214,7 +214,7 @@ class NeoxModelTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"1, NONE, F32", "2, BLOCK, F32", "1, BLOCK, BF16"})
+    @CsvSource({"1, NONE, F32", "2, BLOCK, F32", "1, BLOCK, BF16", "1, NONE, F16"})
     void aPassAllocatesNextToNothingOnTheHeap(
             int tensorSlices, Recomputation recomputation, DType type) {
         ModelPlan plan = new ModelPlan(

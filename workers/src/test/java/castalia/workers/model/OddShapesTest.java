@@ -30,6 +30,9 @@ class OddShapesTest {
     /** A bf16 step is 2^-8 of a value; some differ by one, layers carry it on; 0.018 measured. */
     private static final double BF16 = 0.03;
 
+    /** An F16 step is 2^-11 of a value. */
+    private static final double F16 = 0.005;
+
     /** Shapes: layers, hidden, heads, intermediate, vocabulary, rotary; T; batch and sequence. */
     enum Odd {
         ODD_HEADS(2, 15, 3, 37, 53, 4, true, Gelu.ERF, 1, 2, 17),
@@ -66,6 +69,12 @@ class OddShapesTest {
     @EnumSource
     void logitsAndGradientsOfTheCpuAreTheReferences(Odd odd) {
         compare(odd, DType.F32, FP32);
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"ODD_HEADS", "ODD_DIMENSION_SLICED", "SEQUENTIAL_SLICED", "TWO_SWEEPS"})
+    void logitsAndGradientsInF16AreTheReferencesToAFewRoundings(Odd odd) {
+        compare(odd, DType.F16, F16);
     }
 
     @ParameterizedTest

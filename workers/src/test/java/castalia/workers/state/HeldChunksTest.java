@@ -129,6 +129,22 @@ class HeldChunksTest {
     }
 
     @Test
+    void aSkippedStepIsANewVersionOfTheSameTensors() {
+        HeldChunks held = held(Placement.of(GRID, 1, 1), 0);
+        device.kernels().fill(held.weight(1), 3, GRID.chunk(1).length());
+        held.loaded(1, 4);
+        StateDigest before = held.digest(1);
+        held.finish(1, held.gradientBuffer(1));
+        held.skip(1);
+        assertThat(held.version(1)).isEqualTo(5);
+        assertThat(held.digest(1)).isEqualTo(before);
+        assertThat(held.finished(1)).isFalse();
+        held.invalidate(1);
+        assertThatThrownBy(() -> held.skip(1))
+                .isInstanceOf(IllegalStateException.class).hasMessageContaining("was not set");
+    }
+
+    @Test
     void whatIsLoadedBecomesTheComputeWeights() {
         HeldChunks held = held(Placement.of(GRID, 1, 1), 0);
         FlatViews compute = compute(DType.F32);
