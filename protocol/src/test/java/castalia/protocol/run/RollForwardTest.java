@@ -81,7 +81,7 @@ class RollForwardTest {
         ScalarState after = new ScalarState(6, 5, 2048, 6, 5, 1);
         RollForward result = RollForward.of(List.of(
                 new HolderReport(new Fence(1, 9), A, Optional.of(after),
-                        List.of(held(0, 6, false)), 6, Optional.of(skip)),
+                        List.of(held(0, 6, false)), 6, SliceBlock.NONE, Optional.of(skip)),
                 report(B, 5, 4, held(0, 5, true), held(1, 5, true))), 2);
         assertThat(result).isEqualTo(new RollForward.Memory(
                 after, Optional.of(skip), List.of(List.of(A, B), List.of(B))));

@@ -146,7 +146,8 @@ final class Lessons implements AutoCloseable {
                             from.asSlice(WorkerFrames.UPDATE_HEADER, bytes));
                 }
             }
-            case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS, STORED, MOVE, MOVED -> throw new
+            case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS, STORED, MOVE, MOVED,
+                    SLICE -> throw new
                     IllegalStateException(parcel.tag() + " was offered to a learner");
         }
     }

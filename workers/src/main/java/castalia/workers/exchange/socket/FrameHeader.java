@@ -151,8 +151,9 @@ sealed interface FrameHeader {
             case STORED -> 5;
             case STATE -> 6;
             case UPDATE -> 7;
-            case MOVE -> 8;
-            case MOVED -> 9;
+            case SLICE -> 8;
+            case MOVE -> 9;
+            case MOVED -> 10;
         };
     }
 
