@@ -11,7 +11,7 @@ import castalia.protocol.step.StateDigest;
  * @param gradientNorm global norm before clipping
  * @param learningRate what the update used
  * @param stateBefore digest of the state before the update
- * @param sequences sequences this rank computed
+ * @param sequences sequences this rank computed; those of a replica count once, where it speaks for it
  * @param times where this rank's time went
  */
 public record StepReport(

@@ -54,8 +54,7 @@ public final class TrainingRank implements AutoCloseable {
     private final ChunkGrid grid;
     private final Device device;
     private final Kernels kernels;
-    private final Arena arena;
-    private final NeoxModel model;
+    private final RankModel model;
     private final RankState state;
     private final FoldBuffers buffers;
     private final java.lang.foreign.Arena host = java.lang.foreign.Arena.ofShared();
@@ -76,23 +75,19 @@ public final class TrainingRank implements AutoCloseable {
         opened.push(host::close);
         try {
             this.kernels = device.kernels();
-            this.arena = device.arena();
-            opened.push(arena::close);
             DType type = computeType(plan.precision());
-            FlatViews compute = new FlatViews(grid, arena.allocate(type, grid.layout().elements()));
-            ModelPlan modelPlan = new ModelPlan(grid.layout(), plan.microBatch(), plan.sequence(),
-                    type, settings.recomputation());
-            this.model = new NeoxModel(modelPlan, grid, device, compute, true);
+            this.model = new RankModel(new ModelPlan(grid.layout(), plan.microBatch(),
+                    plan.sequence(), type, settings.recomputation()), grid, device);
             opened.push(model::close);
             HeldChunks held = new HeldChunks(grid, kernels, device::arena);
             opened.push(held::close);
-            this.state = new RankState(held, compute,
+            this.state = new RankState(held, model.weights(),
                     new UpdateRule(plan.optimizer(), settings.learningRate()));
             this.buffers = new FoldBuffers(grid, device::arena);
             opened.push(buffers::close);
             opened.push(this::leave);
             this.work = new BatchWork(plan, model, host);
-            this.step = new RankStep(plan, model, kernels, state, work);
+            this.step = new RankStep(plan, kernels, state, work);
         } catch (RuntimeException | Error e) {
             closeAfter(e);
             throw e;
@@ -117,6 +112,9 @@ public final class TrainingRank implements AutoCloseable {
         try {
             leave();
             held().forgetGradients();
+            if (model.place(placement, transport.rank())) {
+                state.weightsIncomplete();
+            }
         } catch (RuntimeException | Error e) {
             transport.close();
             throw e;
@@ -197,9 +195,9 @@ public final class TrainingRank implements AutoCloseable {
         return state.held();
     }
 
-    /** The weights in the compute type, all of them. */
+    /** The weights that it computes with, in the compute type. */
     public FlatViews compute() {
-        return state.compute();
+        return model.weights().views();
     }
 
     /** The plan of a micro-batch. */
@@ -235,8 +233,7 @@ public final class TrainingRank implements AutoCloseable {
     /** Bytes of device memory this rank uses. */
     public long allocatedBytes() {
         GenerationLinks now = links;
-        return arena.allocatedBytes() + model.allocatedBytes() + held().allocatedBytes()
-                + buffers.allocatedBytes() + (now == null ? 0 : now.allocatedBytes());
+        return model.allocatedBytes() + held().allocatedBytes() + buffers.allocatedBytes() + (now == null ? 0 : now.allocatedBytes());
     }
 
     /** Payload bytes sent so far in this generation. */
@@ -361,15 +358,16 @@ public final class TrainingRank implements AutoCloseable {
      * Sums the losses of one batch of {@code source} per hosted virtual rank, without gradients.
      *
      * @param batch number of the batch, as a step number
-     * @return V sums, zero for virtual ranks that are not hosted here
+     * @return V sums, zero for virtual ranks that this rank does not speak for
      */
     public double[] losses(BatchSource source, long batch) {
-        return work.losses(source, batch, block(), links()::requireCurrent);
+        double[] sums = work.losses(source, batch, block(), links()::requireCurrent);
+        return links().speaks() ? sums : new double[sums.length];
     }
 
     /** See {@link NeoxModel#logits}. */
     public void logits(MemorySegment out, MemorySegment tokens, int firstRow, int rows) {
-        model.logits(out, tokens, firstRow, rows);
+        model.model().logits(out, tokens, firstRow, rows);
     }
 
     private void closeAfter(Throwable failure) {
