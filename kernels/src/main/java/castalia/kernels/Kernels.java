@@ -46,6 +46,14 @@ public interface Kernels {
             int vocabulary);
 
     /**
+     * Copies, bit for bit, row r of {@code x (R, C)} to row r of {@code out (R, C)} where {@code
+     * tokens[r]} lies in [first, first + V); other rows stay as they are. Puts together what
+     * several devices looked up in their vocabulary slices.
+     */
+    void selectRows(Buffer out, Buffer x, Buffer tokens, int first, int rows, int columns,
+            int vocabulary);
+
+    /**
      * Adds each row of {@code dOut (R, C)} to its token's row of {@code dWeight (V, C)}, in
      * ascending order of rows. Not accumulating, {@code dWeight} is zeroed first.
      */
@@ -122,7 +130,7 @@ public interface Kernels {
 
     /**
      * {@code out = round(tree(partials))}: the sum of T partials F32, rounded once to the type of
-     * {@code out}.
+     * {@code out}, which may be one of the partials.
      */
     void sumPartials(Buffer out, Buffer[] partials, long count);
 

@@ -33,6 +33,7 @@ final class ContractSensitivityTest {
     private static final List<Watched> WATCHED = List.of(
             new Watched("matmul", false, "productsOfEveryLayoutAreRight", 1),
             new Watched("embedding", true, "embeddingsAreLookedUpInTheirSlice", 0),
+            new Watched("selectRows", true, "rowsOfASliceAreCopiedBitForBit", 0),
             new Watched("embeddingBackward", true, "embeddingGradientsAddRowsInOrder", 0),
             new Watched("layerNorm", false, "layerNormsAreRight", 0, 1, 2),
             new Watched("layerNormDouble", false, "layerNormsAreRight", 0, 1, 2, 3),

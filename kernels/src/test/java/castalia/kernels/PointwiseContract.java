@@ -119,6 +119,14 @@ interface PointwiseContract extends KernelSubject {
                                 count));
                         trial.same(out);
                     }
+                    try (Trial trial = Trial.bitwise(this, "in place, %s of %s", slices, count)) {
+                        List<Operand> partials = partials(trial, slices, count);
+                        Operand sum = trial.inout("sum", DType.F32, Values.normal(9, count, 1));
+                        partials.set(slices / 2, sum);
+                        trial.run((kernels, b) -> kernels.sumPartials(b.of(sum), b.of(partials),
+                                count));
+                        trial.same(sum);
+                    }
                 }
             }
         }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.kernels.Trial.Operand;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
@@ -257,6 +258,28 @@ interface ProductContract extends KernelSubject {
                         });
                         trial.same(whole);
                         trial.same(first);
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    default void rowsOfASliceAreCopiedBitForBit() {
+        for (DType type : computeTypes()) {
+            for (int columns : new int[] {1, 3, 20, 67, 131}) {
+                for (int rows : new int[] {1, 7, 129, 600}) {
+                    try (Trial trial = Trial.bitwise(this, "%s, %s x %s", type, rows, columns)) {
+                        byte[] bits = new byte[rows * columns * type.bytes()];
+                        new Random(rows).nextBytes(bits); // NaNs and negative zeros among them
+                        Operand x = trial.raw("x", type, bits, false);
+                        Operand tokens = trial.input("tokens", DType.I32,
+                                Values.integers(2, rows, 0, 30));
+                        Operand out = trial.inout("out", type,
+                                Values.normal(3, (long) rows * columns, 1));
+                        trial.run((kernels, b) -> kernels.selectRows(
+                                b.of(out), b.of(x), b.of(tokens), 9, rows, columns, 11));
+                        trial.same(out);
                     }
                 }
             }

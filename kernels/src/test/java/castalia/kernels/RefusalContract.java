@@ -54,6 +54,8 @@ interface RefusalContract extends KernelSubject {
                 (k, b) -> k.matmul(backward, b[0], b[1], b[2], null), C * V, R * C, R * V));
         list.add(new Operation("embedding",
                 (k, b) -> k.embedding(b[0], b[1], b[2], 0, R, C, V), n, -R, V * C));
+        list.add(new Operation("selectRows",
+                (k, b) -> k.selectRows(b[0], b[1], b[2], 0, R, C, V), n, n, -R));
         list.add(new Operation("embeddingBackward",
                 (k, b) -> k.embeddingBackward(b[0], b[1], b[2], 0, R, C, V, false), V * C, n, -R));
         list.add(new Operation("layerNorm",

@@ -23,6 +23,7 @@ final class CpuKernels implements Kernels {
     private final LayerNorm.Backward layerNormBackward;
     private final GroupFold.Columns columnSums;
     private final Tokens.Lookup lookup = new Tokens.Lookup();
+    private final Tokens.Selection selection = new Tokens.Selection();
     private final Tokens.Gradient tokenGradient;
     private final Rotary rotary = new Rotary();
     private final Elementwise geluErf;
@@ -94,6 +95,18 @@ final class CpuKernels implements Kernels {
         Check.typed(name, "weight", weight, out.type(), matrix(name, vocabulary, columns));
         Check.apart(name, "out", out, "weight", weight);
         lookup.run(pool, out, tokens, weight, first, rows, columns, vocabulary);
+    }
+
+    @Override
+    public void selectRows(Buffer out, Buffer x, Buffer tokens, int first, int rows, int columns,
+            int vocabulary) {
+        device.enter();
+        String name = "selectRows";
+        Check.numbers(name, "out", out, matrix(name, rows, columns));
+        Check.typed(name, "x", x, out.type(), (long) rows * columns);
+        Check.typed(name, "tokens", tokens, DType.I32, rows);
+        Check.apart(name, "out", out, "x", x);
+        selection.run(pool, out, x, tokens, first, rows, columns, vocabulary);
     }
 
     @Override

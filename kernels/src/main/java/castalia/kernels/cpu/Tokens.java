@@ -74,6 +74,44 @@ final class Tokens {
         }
     }
 
+    /** Copies the rows whose tokens lie in a range. */
+    static final class Selection extends WorkerPool.Task {
+        private static final long BLOCK_BYTES = 1L << 16;
+
+        private long out;
+        private long from;
+        private long tokens;
+        private long rowBytes;
+        private long rowsPerBlock;
+        private int first;
+        private int rows;
+        private int vocabulary;
+
+        void run(WorkerPool pool, Buffer to, Buffer x, Buffer ids, int firstToken, int rowCount,
+                int columns, int size) {
+            out = to.segment().address();
+            from = x.segment().address();
+            tokens = ids.segment().address();
+            rowBytes = (long) columns * x.type().bytes();
+            rowsPerBlock = Math.max(1, BLOCK_BYTES / rowBytes);
+            first = firstToken;
+            rows = rowCount;
+            vocabulary = size;
+            pool.run(this, Math.toIntExact((rows + rowsPerBlock - 1) / rowsPerBlock));
+        }
+
+        @Override
+        void block(int block, int thread) {
+            long end = Math.min(rows, (block + 1) * rowsPerBlock);
+            for (long row = block * rowsPerBlock; row < end; row++) {
+                long token = (long) Memory.i32(tokens + 4 * row) - first;
+                if (token >= 0 && token < vocabulary) {
+                    Memory.copy(out + row * rowBytes, from + row * rowBytes, rowBytes);
+                }
+            }
+        }
+    }
+
     /** Adds rows of the gradient to their tokens' rows; a block is a strip of columns. */
     static final class Gradient extends WorkerPool.Task {
         private static final int STRIP = 64;

@@ -9,6 +9,7 @@ import static castalia.kernels.reference.Elements.tokens;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
+import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
 /** Matrix products, sums over rows, and the table of tokens. */
@@ -101,6 +102,22 @@ final class Products {
             for (int c = 0; c < columns; c++) {
                 double value = get(weight, row * columns + c) + 0.0; // -0 + 0 is +0
                 Elements.set(out, (long) r * columns + c, value);
+            }
+        }
+    }
+
+    /** out (R, C): rows of x (R, C) whose token belongs to this slice, bit by bit. */
+    static void selectRows(Buffer out, Buffer x, Buffer tokens, int first, int rows, int columns,
+            int vocabulary) {
+        numbers("out", out, (long) rows * columns);
+        numbers("x", x, (long) rows * columns);
+        tokens("tokens", tokens, rows);
+        typed("x", x, out.type());
+        long bytes = (long) columns * x.type().bytes();
+        for (int r = 0; r < rows; r++) {
+            long row = (long) token(tokens, r) - first;
+            if (row >= 0 && row < vocabulary) {
+                MemorySegment.copy(x.segment(), r * bytes, out.segment(), r * bytes, bytes);
             }
         }
     }

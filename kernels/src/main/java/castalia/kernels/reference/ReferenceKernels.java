@@ -41,6 +41,12 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
+    public void selectRows(Buffer out, Buffer x, Buffer tokens, int first, int rows, int columns,
+            int vocabulary) {
+        Products.selectRows(out, x, tokens, first, rows, columns, vocabulary);
+    }
+
+    @Override
     public void embeddingBackward(Buffer dWeight, Buffer dOut, Buffer tokens, int first, int rows,
             int columns, int vocabulary, boolean accumulate) {
         Products.embeddingBackward(dWeight, dOut, tokens, first, rows, columns, vocabulary,

@@ -128,6 +128,10 @@ final class Operations {
         Buffer weight = typed((long) VOCABULARY * COLUMNS);
         Buffer out = typed((long) ROWS * COLUMNS);
         add("embedding", () -> kernels.embedding(out, ids, weight, 3, ROWS, COLUMNS, 300));
+        Buffer chosen = buffer(DType.I32, ROWS);
+        Buffer rows = typed((long) ROWS * COLUMNS);
+        Buffer some = typed((long) ROWS * COLUMNS);
+        add("selectRows", () -> kernels.selectRows(some, rows, chosen, 3, ROWS, COLUMNS, 300));
         Buffer labels = buffer(DType.I32, ROWS);
         Buffer dOut = typed((long) ROWS * COLUMNS);
         Buffer dWeight = f32((long) VOCABULARY * COLUMNS);

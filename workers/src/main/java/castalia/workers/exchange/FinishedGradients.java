@@ -63,14 +63,12 @@ final class FinishedGradients {
     }
 
     /**
-     * Those of some chunks that may be sent while this rank and its replica still compute, or the
-     * others: what the owner is not ready to take must not stand before frames that a pass waits for.
+     * Whether gradients are sent while a pass still runs. Not where the ranks of a replica exchange
+     * tensor slices in it: what an owner is not ready to take must not stand before, or be waited for
+     * with, what the pass itself needs.
      */
-    static int[] early(int[] sent, Placement placement, int rank, boolean early) {
-        return Arrays.stream(sent)
-                .filter(c -> early == (placement.replica(placement.owner(c))
-                        != placement.replica(rank)))
-                .toArray();
+    static boolean early(Placement placement) {
+        return placement.layout().tensorParallel() == 1;
     }
 
     /** The chunks this rank owns, in that order. */

@@ -6,10 +6,10 @@ package castalia.workers.exchange;
  *
  * @param kind what the frame carries
  * @param generation membership and placement it belongs to
- * @param step step it belongs to
+ * @param step step it belongs to; for slices the number of the pass in the generation
  * @param attempt how often the step was begun before
- * @param chunk chunk of the grid; 0 for votes
- * @param part first leaf of the tree node for partial sums, else 0
+ * @param chunk chunk of the grid; 0 for votes; for slices the number of the exchange in the pass
+ * @param part first leaf of the tree node for partial sums; for slices the number of the piece; else 0
  */
 public record FrameTag(Kind kind, long generation, long step, int attempt, int chunk, int part) {
 
@@ -28,6 +28,8 @@ public record FrameTag(Kind kind, long generation, long step, int attempt, int c
         /** A chunk's state, from owner to learner. */
         STATE,
         /** A chunk's committed gradient with its update's scalars, from owner to learner. */
-        UPDATE
+        UPDATE,
+        /** A block of rows, or row statistics, between the ranks of a replica. */
+        SLICE
     }
 }

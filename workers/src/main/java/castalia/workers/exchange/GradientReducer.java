@@ -66,8 +66,8 @@ public final class GradientReducer {
         this.tree = term(ReductionTree.root(virtualRanks), virtualRanks);
         this.finished = new FinishedGradients(grid, placement, transport, held);
         int[] sent = FinishedGradients.sent(grid, placement, transport.rank());
-        this.early = FinishedGradients.early(sent, placement, transport.rank(), true);
-        this.late = FinishedGradients.early(sent, placement, transport.rank(), false);
+        this.early = FinishedGradients.early(placement) ? sent : new int[0];
+        this.late = FinishedGradients.early(placement) ? new int[0] : sent;
         int most = 0;
         for (int chunk : finished.owned()) {
             most = Math.max(most, received(tree, chunk));

@@ -48,8 +48,8 @@ public final class LeafReducer {
         this.leaves = placement.virtualRanks();
         this.finished = new FinishedGradients(grid, placement, transport, held);
         int[] sent = FinishedGradients.sent(grid, placement, transport.rank());
-        this.early = FinishedGradients.early(sent, placement, transport.rank(), true);
-        this.late = FinishedGradients.early(sent, placement, transport.rank(), false);
+        this.early = FinishedGradients.early(placement) ? sent : new int[0];
+        this.late = FinishedGradients.early(placement) ? new int[0] : sent;
         long shard = Arrays.stream(finished.owned())
                 .mapToLong(c -> grid.chunk(c).length()).sum();
         this.stack = new Buffer[buffers(leaves)][grid.size()];

@@ -3,10 +3,10 @@ package castalia.workers.model;
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
-import java.util.function.IntFunction;
 
 /**
- * What a block's forward pass leaves for its backward pass, without the block's input.
+ * What a block's forward pass leaves for its backward pass, without the block's input. "Per slice"
+ * means per slice computed here.
  *
  * @param mean1 row means of the first layer norm (R)
  * @param rstd1 reciprocal deviations (R)
@@ -30,14 +30,14 @@ record BlockActivations(
         Buffer rstd2,
         Buffer ln1,
         Buffer ln2,
-        Buffer middle,
+        RowBlocks middle,
         Buffer[] qkv,
         Buffer[] attention,
         Buffer[] lse,
         Buffer[] up,
         Buffer[] gelu) {
 
-    static BlockActivations allocate(ModelPlan plan, Arena arena) {
+    static BlockActivations allocate(ModelPlan plan, SliceJoin join, Arena arena) {
         long rows = plan.rows();
         DType type = plan.compute();
         boolean parallel = plan.shape().parallelResidual();
@@ -52,19 +52,11 @@ record BlockActivations(
                 parallel ? rstd : arena.allocate(DType.F32, rows),
                 ln1,
                 ln2,
-                parallel ? ln2 : arena.allocate(type, rows * plan.hidden()),
-                perSlice(plan, _ -> arena.allocate(type, rows * 3 * plan.sliceHidden())),
-                perSlice(plan, _ -> arena.allocate(type, rows * plan.sliceHidden())),
-                perSlice(plan, _ -> arena.allocate(DType.F32, rows * plan.sliceHeads())),
-                perSlice(plan, _ -> arena.allocate(type, rows * plan.sliceIntermediate())),
-                perSlice(plan, _ -> arena.allocate(type, rows * plan.sliceIntermediate())));
-    }
-
-    static Buffer[] perSlice(ModelPlan plan, IntFunction<Buffer> make) {
-        Buffer[] all = new Buffer[plan.slices()];
-        for (int s = 0; s < all.length; s++) {
-            all[s] = make.apply(s);
-        }
-        return all;
+                join.blocks(parallel ? ln2 : arena.allocate(type, rows * plan.hidden())),
+                join.perSlice(_ -> arena.allocate(type, rows * 3 * plan.sliceHidden())),
+                join.perSlice(_ -> arena.allocate(type, rows * plan.sliceHidden())),
+                join.perSlice(_ -> arena.allocate(DType.F32, rows * plan.sliceHeads())),
+                join.perSlice(_ -> arena.allocate(type, rows * plan.sliceIntermediate())),
+                join.perSlice(_ -> arena.allocate(type, rows * plan.sliceIntermediate())));
     }
 }

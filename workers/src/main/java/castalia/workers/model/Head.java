@@ -10,20 +10,23 @@ import castalia.protocol.model.Parameter.Role;
 /**
  * Output layer and cross-entropy in one sweep: for each chunk of rows the logits, the loss, the
  * logits' gradient, and from it the gradients of input and weight. Logits of a micro-batch never
- * exist as a whole. Vocabulary slices are joined per row by the canonical tree.
+ * exist as a whole. Vocabulary slices are joined per row by the canonical tree; ranks that share them
+ * give each other their row statistics, so that all join the same numbers.
  */
 final class Head {
 
     private final ModelPlan plan;
     private final Kernels kernels;
+    private final SliceJoin join;
     private final FlatViews weights;
     private final int layer;
     private final Sweep[] sweeps;
-    private final Buffer[] logits;
-    private final Buffer[] dLogits;
-    private final Buffer[] partial;
+    private final Partials dInput;
 
-    /** Products and views of one chunk of rows. */
+    /**
+     * Products and views of one chunk of rows: logits, gradients and partials per slice computed
+     * here, statistics and factors per slice of the layout, targets per rank.
+     */
     @SuppressWarnings("ArrayRecordComponent") // one buffer per slice; never compared
     private record Sweep(
             int rows,
@@ -35,52 +38,91 @@ final class Head {
             Buffer[] exponentials,
             Buffer[] dLogits,
             Buffer[] partial,
+            Buffer folded,
+            RowBlocks statistics,
             Buffer[] max,
             Buffer[] sum,
+            Buffer[] targets,
             Buffer[] factor,
             Buffer target) {}
+
+    /** Working memory of all sweeps. */
+    @SuppressWarnings("ArrayRecordComponent") // one buffer per slice; never compared
+    private record Memory(
+            Buffer[] logits, Buffer[] dLogits, Buffer[] partial, Buffer statistics,
+            Buffer[] factor, Buffer target) {}
 
     /**
      * Allocates working memory for {@link ModelPlan#HEAD_ROWS} rows.
      *
+     * @param dInput where input gradients of all rows are summed if ranks share the slices
      * @param backward whether gradients will be asked for
      */
-    Head(ModelPlan plan, Kernels kernels, Arena arena, FlatViews weights, boolean backward) {
+    Head(ModelPlan plan, Kernels kernels, SliceJoin join, Arena arena, FlatViews weights,
+            Partials dInput, boolean backward) {
         this.plan = plan;
         this.kernels = kernels;
+        this.join = join;
         this.weights = weights;
+        this.dInput = dInput;
         this.layer = plan.shape().layers() + 1;
         int most = Math.min(ModelPlan.HEAD_ROWS, plan.rows());
         long wide = (long) most * plan.sliceVocabulary();
         long narrow = (long) most * plan.hidden();
-        this.logits = BlockActivations.perSlice(plan, _ -> arena.allocate(DType.F32, wide));
+        Buffer[] logits = join.perSlice(_ -> arena.allocate(DType.F32, wide));
         boolean inPlace = plan.compute() == DType.F32 || !backward;
-        this.dLogits = inPlace
+        Buffer[] dLogits = inPlace
                 ? logits
-                : BlockActivations.perSlice(plan, _ -> arena.allocate(plan.compute(), wide));
-        this.partial = backward && plan.slices() > 1
-                ? BlockActivations.perSlice(plan, _ -> arena.allocate(DType.F32, narrow))
+                : join.perSlice(_ -> arena.allocate(plan.compute(), wide));
+        // A single slice of several writes its input gradient where it is folded.
+        boolean apart = backward && plan.slices() > 1 && (join.alone() || join.count() > 1);
+        Buffer[] partial = apart
+                ? join.perSlice(_ -> arena.allocate(DType.F32, narrow))
                 : new Buffer[0];
-        Buffer[] max = statistics(arena, most);
-        Buffer[] sum = statistics(arena, most);
-        Buffer[] factor = statistics(arena, most);
-        Buffer target = arena.allocate(DType.F32, most);
+        Buffer[] factor = new Buffer[plan.slices()];
+        for (int s = 0; s < factor.length; s++) {
+            factor[s] = arena.allocate(DType.F32, most);
+        }
+        Memory memory = new Memory(logits, dLogits, partial,
+                arena.allocate(DType.F32, (long) join.ranks() * statistics() * most), factor,
+                arena.allocate(DType.F32, join.alone() ? 0 : most));
         int[] rows = plan.sweeps();
         this.sweeps = new Sweep[rows.length];
         for (int i = 0; i < rows.length; i++) {
-            int n = rows[i];
-            long v = (long) n * plan.sliceVocabulary();
-            MatmulShape weight = plan.headWeight(n);
-            sweeps[i] = new Sweep(
-                    n, (long) i * ModelPlan.HEAD_ROWS, plan.logits(n), plan.headInput(n), weight,
-                    weight.accumulating(), first(logits, v), first(dLogits, v),
-                    first(partial, (long) n * plan.hidden()), first(max, n), first(sum, n),
-                    first(factor, n), target.slice(0, n));
+            sweeps[i] = sweep(memory, (long) i * ModelPlan.HEAD_ROWS, rows[i], backward);
         }
     }
 
-    private Buffer[] statistics(Arena arena, int rows) {
-        return BlockActivations.perSlice(plan, _ -> arena.allocate(DType.F32, rows));
+    /** Numbers per row that a rank finds out: maximum and sum of each slice, and the target. */
+    private int statistics() {
+        return 2 * join.count() + 1;
+    }
+
+    private Sweep sweep(Memory memory, long first, int n, boolean backward) {
+        long v = (long) n * plan.sliceVocabulary();
+        long narrow = (long) n * plan.hidden();
+        MatmulShape weight = plan.headWeight(n);
+        RowBlocks statistics = RowBlocks.of(
+                memory.statistics.slice(0, (long) join.ranks() * statistics() * n),
+                join.ranks(), statistics() * n, join.ranks(), join.position());
+        Buffer[] max = new Buffer[plan.slices()];
+        Buffer[] sum = new Buffer[plan.slices()];
+        Buffer[] targets = new Buffer[join.ranks()];
+        for (int p = 0; p < targets.length; p++) {
+            Buffer of = statistics.parts()[p];
+            for (int i = 0; i < join.count(); i++) {
+                max[p * join.count() + i] = of.slice(2L * i * n, n);
+                sum[p * join.count() + i] = of.slice((2L * i + 1) * n, n);
+            }
+            targets[p] = of.slice(2L * join.count() * n, n);
+        }
+        return new Sweep(
+                n, first, plan.logits(n), plan.headInput(n), weight, weight.accumulating(),
+                first(memory.logits, v), first(memory.dLogits, v), first(memory.partial, narrow),
+                backward ? dInput.folded().whole().slice(first * plan.hidden(), narrow)
+                        : memory.target.slice(0, 0),
+                statistics, max, sum, targets, first(memory.factor, n),
+                join.alone() ? targets[0] : memory.target.slice(0, n));
     }
 
     private static Buffer[] first(Buffer[] buffers, long count) {
@@ -118,51 +160,76 @@ final class Head {
     /**
      * Sums the losses of a micro-batch and leaves the gradients.
      *
-     * @param dx per sweep, where its rows of the input's gradient go
+     * @param dx where the input's gradient goes
+     * @param dxRows per sweep, its rows of {@code dx}
      * @param scale what the gradient of each token's loss is multiplied with
      * @param accumulate whether the weight's gradient is added to
      */
     double lossAndGradient(
-            Buffer[] dx, FlatViews gradients, Buffer[] x, Buffer[] labels, float scale,
-            boolean accumulate) {
+            RowBlocks dx, Buffer[] dxRows, FlatViews gradients, Buffer[] x, Buffer[] labels,
+            float scale, boolean accumulate) {
         double loss = 0;
         for (int i = 0; i < sweeps.length; i++) {
             Sweep sweep = sweeps[i];
             loss += forward(sweep, x[i], labels[i]);
             MatmulShape weightProduct = accumulate || i > 0 ? sweep.weightAdded : sweep.weight;
-            for (int s = 0; s < plan.slices(); s++) {
-                kernels.softmaxGradient(sweep.dLogits[s], sweep.exponentials[s], sweep.factor[s],
+            for (int k = 0; k < join.count(); k++) {
+                int s = join.slice(k);
+                kernels.softmaxGradient(sweep.dLogits[k], sweep.exponentials[k], sweep.factor[s],
                         labels[i], scale, s * plan.sliceVocabulary(), sweep.rows,
                         plan.sliceVocabulary());
                 kernels.matmul(weightProduct, gradients.slice(Role.HEAD, layer, s),
-                        sweep.dLogits[s], x[i], null);
-                kernels.matmul(sweep.input, plan.slices() == 1 ? dx[i] : sweep.partial[s],
-                        sweep.dLogits[s], weights.slice(Role.HEAD, layer, s), null);
+                        sweep.dLogits[k], x[i], null);
+                kernels.matmul(sweep.input, inputGradient(sweep, dxRows[i], k), sweep.dLogits[k],
+                        weights.slice(Role.HEAD, layer, s), null);
             }
-            if (plan.slices() > 1) {
-                kernels.sumPartials(dx[i], sweep.partial, dx[i].elements());
+            if (sweep.partial.length > 0) {
+                Buffer sum = join.alone() ? dxRows[i] : sweep.folded;
+                kernels.sumPartials(sum, sweep.partial, sum.elements());
             }
+        }
+        if (!join.alone()) {
+            join.giveFolded(dInput);
+            join.sum(dx, dInput);
+            join.take(dx);
         }
         return loss;
     }
 
+    private Buffer inputGradient(Sweep sweep, Buffer dxRows, int k) {
+        return sweep.partial.length > 0 ? sweep.partial[k]
+                : join.alone() ? dxRows : sweep.folded;
+    }
+
     private double forward(Sweep sweep, Buffer x, Buffer labels) {
-        for (int s = 0; s < plan.slices(); s++) {
-            kernels.matmul(sweep.logits, sweep.exponentials[s], x,
+        join.settle(); // the statistics of the sweep before
+        for (int k = 0; k < join.count(); k++) {
+            int s = join.slice(k);
+            kernels.matmul(sweep.logits, sweep.exponentials[k], x,
                     weights.slice(Role.HEAD, layer, s), null);
-            kernels.softmaxPartial(sweep.exponentials[s], sweep.max[s], sweep.sum[s], sweep.target,
-                    labels, s * plan.sliceVocabulary(), sweep.rows, plan.sliceVocabulary());
+            kernels.softmaxPartial(sweep.exponentials[k], sweep.max[s], sweep.sum[s],
+                    sweep.targets[join.position()], labels, s * plan.sliceVocabulary(), sweep.rows,
+                    plan.sliceVocabulary());
+        }
+        if (!join.alone()) {
+            join.gather(sweep.statistics);
+            int share = join.count() * plan.sliceVocabulary();
+            for (int p = 0; p < join.ranks(); p++) {
+                kernels.selectRows(sweep.target, sweep.targets[p], labels, p * share, sweep.rows, 1,
+                        share);
+            }
         }
         return kernels.softmaxJoin(sweep.factor, sweep.max, sweep.sum, sweep.target, sweep.rows);
     }
 
     /**
-     * The logits of sweep {@code i}: per slice a view (rows, V/T) F32, valid until the next call.
+     * The logits of sweep {@code i}: per slice computed here a view (rows, V/T) F32, valid until the
+     * next call.
      */
     Buffer[] logits(int i, Buffer x) {
-        for (int s = 0; s < plan.slices(); s++) {
-            kernels.matmul(sweeps[i].logits, sweeps[i].exponentials[s], x,
-                    weights.slice(Role.HEAD, layer, s), null);
+        for (int k = 0; k < join.count(); k++) {
+            kernels.matmul(sweeps[i].logits, sweeps[i].exponentials[k], x,
+                    weights.slice(Role.HEAD, layer, join.slice(k)), null);
         }
         return sweeps[i].exponentials;
     }

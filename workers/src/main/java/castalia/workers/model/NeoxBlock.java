@@ -7,7 +7,7 @@ import castalia.protocol.model.Gelu;
 import castalia.protocol.model.Parameter.Role;
 
 /**
- * One transformer block, forward and backward, over T tensor slices.
+ * One transformer block, forward and backward, over the tensor slices computed here.
  *
  * <p>Parallel residual: {@code out = x + attention(ln1 x) + mlp(ln2 x)}. Sequential:
  * {@code middle = x + attention(ln1 x)}, {@code out = middle + mlp(ln2 middle)}. Each slice's
@@ -20,6 +20,7 @@ final class NeoxBlock {
     private final int layer;
     private final ModelPlan plan;
     private final Kernels kernels;
+    private final SliceJoin join;
     private final Scratch scratch;
     private final FlatViews weights;
 
@@ -48,10 +49,12 @@ final class NeoxBlock {
         }
     }
 
-    NeoxBlock(int layer, ModelPlan plan, Kernels kernels, Scratch scratch, FlatViews weights) {
+    NeoxBlock(int layer, ModelPlan plan, Kernels kernels, SliceJoin join, Scratch scratch,
+            FlatViews weights) {
         this.layer = layer;
         this.plan = plan;
         this.kernels = kernels;
+        this.join = join;
         this.scratch = scratch;
         this.weights = weights;
         this.qkv = plan.qkv();
@@ -70,50 +73,70 @@ final class NeoxBlock {
     }
 
     /** Computes {@code out (R, C)} from {@code x (R, C)} and leaves activations. */
-    void forward(Buffer out, Buffer x, BlockActivations a) {
-        int rows = plan.rows();
-        int copies = plan.shape().publishedModelParallel();
+    void forward(RowBlocks out, RowBlocks x, BlockActivations a) {
+        forward(x, a, false);
         if (plan.shape().parallelResidual()) {
-            kernels.layerNormDouble(a.ln1(), a.ln2(), a.mean1(), a.rstd1(), x,
+            join.residual(out, x, scratch.partial(), weight(Role.DENSE_BIAS),
+                    weight(Role.DOWN_BIAS));
+        } else {
+            join.residual(out, a.middle(), scratch.partial(), weight(Role.DOWN_BIAS), null);
+        }
+    }
+
+    /** Leaves the activations of {@link #forward} once more, and computes nothing else. */
+    void recompute(RowBlocks x, BlockActivations a) {
+        forward(x, a, true);
+    }
+
+    private void forward(RowBlocks x, BlockActivations a, boolean activationsOnly) {
+        int rows = plan.rows();
+        if (plan.shape().parallelResidual()) {
+            kernels.layerNormDouble(a.ln1(), a.ln2(), a.mean1(), a.rstd1(), x.whole(),
                     weight(Role.LN1_WEIGHT), weight(Role.LN1_BIAS), weight(Role.LN2_WEIGHT),
                     weight(Role.LN2_BIAS), epsilon(), rows, plan.hidden());
-            for (int s = 0; s < plan.slices(); s++) {
-                attention(a, s);
-                feedForward(a, s, downAdded);
+            for (int i = 0; i < join.count(); i++) {
+                attention(a, i, activationsOnly);
+                feedForward(a, i, downAdded, activationsOnly);
             }
-            kernels.residual(out, x, scratch.partial(), weight(Role.DENSE_BIAS),
-                    weight(Role.DOWN_BIAS), copies, rows, plan.hidden());
             return;
         }
-        kernels.layerNorm(a.ln1(), a.mean1(), a.rstd1(), x, weight(Role.LN1_WEIGHT),
+        kernels.layerNorm(a.ln1(), a.mean1(), a.rstd1(), x.whole(), weight(Role.LN1_WEIGHT),
                 weight(Role.LN1_BIAS), epsilon(), rows, plan.hidden());
-        for (int s = 0; s < plan.slices(); s++) {
-            attention(a, s);
+        for (int i = 0; i < join.count(); i++) {
+            attention(a, i, false);
         }
-        kernels.residual(a.middle(), x, scratch.partial(), weight(Role.DENSE_BIAS), null, copies,
-                rows, plan.hidden());
-        kernels.layerNorm(a.ln2(), a.mean2(), a.rstd2(), a.middle(), weight(Role.LN2_WEIGHT),
-                weight(Role.LN2_BIAS), epsilon(), rows, plan.hidden());
-        for (int s = 0; s < plan.slices(); s++) {
-            feedForward(a, s, down);
+        join.residual(a.middle(), x, scratch.partial(), weight(Role.DENSE_BIAS), null);
+        kernels.layerNorm(a.ln2(), a.mean2(), a.rstd2(), a.middle().whole(),
+                weight(Role.LN2_WEIGHT), weight(Role.LN2_BIAS), epsilon(), rows, plan.hidden());
+        for (int i = 0; i < join.count(); i++) {
+            feedForward(a, i, down, activationsOnly);
         }
-        kernels.residual(out, a.middle(), scratch.partial(), weight(Role.DOWN_BIAS), null, copies,
-                rows, plan.hidden());
     }
 
-    private void attention(BlockActivations a, int s) {
-        kernels.matmul(qkv, a.qkv()[s], a.ln1(), weight(Role.QKV_WEIGHT, s),
+    private void attention(BlockActivations a, int i, boolean activationsOnly) {
+        int s = join.slice(i);
+        kernels.matmul(qkv, a.qkv()[i], a.ln1(), weight(Role.QKV_WEIGHT, s),
                 weight(Role.QKV_BIAS, s));
-        rotate(a.qkv()[s], false);
-        kernels.attention(a.attention()[s], a.lse()[s], a.qkv()[s], plan.batch(), plan.sequence(),
+        rotate(a.qkv()[i], false);
+        kernels.attention(a.attention()[i], a.lse()[i], a.qkv()[i], plan.batch(), plan.sequence(),
                 plan.sliceHeads(), plan.shape().headDimension());
-        product(dense, scratch.partial()[s], a.attention()[s], weight(Role.DENSE_WEIGHT, s));
+        if (!activationsOnly) {
+            join.settle();
+            product(dense, scratch.partial().slices()[i], a.attention()[i],
+                    weight(Role.DENSE_WEIGHT, s));
+        }
     }
 
-    private void feedForward(BlockActivations a, int s, MatmulShape product) {
-        kernels.matmul(up, a.up()[s], a.ln2(), weight(Role.UP_WEIGHT, s), weight(Role.UP_BIAS, s));
-        kernels.gelu(a.gelu()[s], a.up()[s], tanh(), sliceElements());
-        product(product, scratch.partial()[s], a.gelu()[s], weight(Role.DOWN_WEIGHT, s));
+    private void feedForward(
+            BlockActivations a, int i, MatmulShape product, boolean activationsOnly) {
+        int s = join.slice(i);
+        kernels.matmul(up, a.up()[i], a.ln2(), weight(Role.UP_WEIGHT, s), weight(Role.UP_BIAS, s));
+        kernels.gelu(a.gelu()[i], a.up()[i], tanh(), sliceElements());
+        if (!activationsOnly) {
+            join.settle();
+            product(product, scratch.partial().slices()[i], a.gelu()[i],
+                    weight(Role.DOWN_WEIGHT, s));
+        }
     }
 
     private void rotate(Buffer qkvSlice, boolean inverse) {
@@ -132,23 +155,34 @@ final class NeoxBlock {
             Buffer dx, Buffer x, BlockActivations a, FlatViews gradients, boolean accumulate) {
         int rows = plan.rows();
         int columns = plan.hidden();
+        Buffer dLn1 = scratch.dLn1().whole();
+        Buffer dLn2 = scratch.dLn2().whole();
+        feedForwardBackward(dx, a, gradients, accumulate);
+        join.give(scratch.dInput2());
         if (plan.shape().parallelResidual()) {
-            feedForwardBackward(dx, a, gradients, accumulate);
             attentionBackward(dx, a, gradients, accumulate);
+            join.give(scratch.dInput1());
+            join.sum(scratch.dLn2(), scratch.dInput2());
+            join.sum(scratch.dLn1(), scratch.dInput1());
+            join.take(scratch.dLn2());
+            join.take(scratch.dLn1());
             kernels.layerNormDoubleBackward(dx, gradient(gradients, Role.LN1_WEIGHT),
                     gradient(gradients, Role.LN1_BIAS), gradient(gradients, Role.LN2_WEIGHT),
-                    gradient(gradients, Role.LN2_BIAS), dx, scratch.dLn1(), scratch.dLn2(), x,
-                    a.mean1(), a.rstd1(), weight(Role.LN1_WEIGHT), weight(Role.LN2_WEIGHT), rows,
-                    columns, accumulate);
+                    gradient(gradients, Role.LN2_BIAS), dx, dLn1, dLn2, x, a.mean1(), a.rstd1(),
+                    weight(Role.LN1_WEIGHT), weight(Role.LN2_WEIGHT), rows, columns, accumulate);
             return;
         }
-        feedForwardBackward(dx, a, gradients, accumulate);
+        join.sum(scratch.dLn2(), scratch.dInput2());
+        join.take(scratch.dLn2());
         kernels.layerNormBackward(dx, gradient(gradients, Role.LN2_WEIGHT),
-                gradient(gradients, Role.LN2_BIAS), dx, scratch.dLn2(), a.middle(), a.mean2(),
+                gradient(gradients, Role.LN2_BIAS), dx, dLn2, a.middle().whole(), a.mean2(),
                 a.rstd2(), weight(Role.LN2_WEIGHT), rows, columns, accumulate);
         attentionBackward(dx, a, gradients, accumulate);
+        join.give(scratch.dInput1());
+        join.sum(scratch.dLn1(), scratch.dInput1());
+        join.take(scratch.dLn1());
         kernels.layerNormBackward(dx, gradient(gradients, Role.LN1_WEIGHT),
-                gradient(gradients, Role.LN1_BIAS), dx, scratch.dLn1(), x, a.mean1(), a.rstd1(),
+                gradient(gradients, Role.LN1_BIAS), dx, dLn1, x, a.mean1(), a.rstd1(),
                 weight(Role.LN1_WEIGHT), rows, columns, accumulate);
     }
 
@@ -157,18 +191,19 @@ final class NeoxBlock {
         kernels.biasGradient(gradient(gradients, Role.DOWN_BIAS), dOut, plan.rows(), plan.hidden(),
                 accumulate);
         Buffer dUp = scratch.dUp();
-        for (int s = 0; s < plan.slices(); s++) {
+        for (int i = 0; i < join.count(); i++) {
+            int s = join.slice(i);
             product(downWeight.of(accumulate), gradients.slice(Role.DOWN_WEIGHT, layer, s), dOut,
-                    a.gelu()[s]);
+                    a.gelu()[i]);
             product(downInput, dUp, dOut, weight(Role.DOWN_WEIGHT, s));
-            kernels.geluBackward(dUp, dUp, a.up()[s], tanh(), sliceElements());
+            kernels.geluBackward(dUp, dUp, a.up()[i], tanh(), sliceElements());
             kernels.biasGradient(gradients.slice(Role.UP_BIAS, layer, s), dUp, plan.rows(),
                     plan.sliceIntermediate(), accumulate);
             product(upWeight.of(accumulate), gradients.slice(Role.UP_WEIGHT, layer, s), dUp,
                     a.ln2());
-            product(upInput, scratch.dInput2()[s], dUp, weight(Role.UP_WEIGHT, s));
+            join.settle(); // what the block above gave away, both input gradients
+            product(upInput, scratch.dInput2().slices()[i], dUp, weight(Role.UP_WEIGHT, s));
         }
-        join(scratch.dLn2(), scratch.dInput2());
     }
 
     private void attentionBackward(
@@ -176,26 +211,20 @@ final class NeoxBlock {
         kernels.biasGradient(gradient(gradients, Role.DENSE_BIAS), dOut, plan.rows(), plan.hidden(),
                 accumulate);
         Buffer dQkv = scratch.dQkv();
-        for (int s = 0; s < plan.slices(); s++) {
+        for (int i = 0; i < join.count(); i++) {
+            int s = join.slice(i);
             product(denseWeight.of(accumulate), gradients.slice(Role.DENSE_WEIGHT, layer, s), dOut,
-                    a.attention()[s]);
+                    a.attention()[i]);
             product(denseInput, scratch.dAttention(), dOut, weight(Role.DENSE_WEIGHT, s));
-            kernels.attentionBackward(dQkv, scratch.dAttention(), a.attention()[s], a.lse()[s],
-                    a.qkv()[s], plan.batch(), plan.sequence(), plan.sliceHeads(),
+            kernels.attentionBackward(dQkv, scratch.dAttention(), a.attention()[i], a.lse()[i],
+                    a.qkv()[i], plan.batch(), plan.sequence(), plan.sliceHeads(),
                     plan.shape().headDimension());
             rotate(dQkv, true);
             kernels.biasGradient(gradients.slice(Role.QKV_BIAS, layer, s), dQkv, plan.rows(),
                     3 * plan.sliceHidden(), accumulate);
             product(qkvWeight.of(accumulate), gradients.slice(Role.QKV_WEIGHT, layer, s), dQkv,
                     a.ln1());
-            product(qkvInput, scratch.dInput1()[s], dQkv, weight(Role.QKV_WEIGHT, s));
-        }
-        join(scratch.dLn1(), scratch.dInput1());
-    }
-
-    private void join(Buffer sum, Buffer[] partials) {
-        if (partials.length > 1) {
-            kernels.sumPartials(sum, partials, sum.elements());
+            product(qkvInput, scratch.dInput1().slices()[i], dQkv, weight(Role.QKV_WEIGHT, s));
         }
     }
 

@@ -18,6 +18,11 @@ import org.jspecify.annotations.Nullable;
  * working memory is allocated here once; a pass allocates nothing.
  *
  * <p>Forward: embedding, L blocks, final layer norm, head. Not safe for use by two threads.
+ *
+ * <p>It computes the tensor slices that the weights cover. Where those are some of all, the ranks that
+ * have the others call the same methods with the same tokens in the same order, and {@link #connect}
+ * ties them. What is no slice's (losses, residual stream, gradients of vectors every slice uses) is
+ * then the same on all of them, bit for bit that of a model of all slices.
  */
 public final class NeoxModel implements AutoCloseable {
 
@@ -29,12 +34,14 @@ public final class NeoxModel implements AutoCloseable {
     private final boolean backward;
     private final NeoxBlock[] blocks;
     private final BlockActivations[] activations;
-    private final Buffer[] x;
+    private final SliceJoin join;
+    private final Scratch scratch;
+    private final RowBlocks[] x;
     private final Buffer mean;
     private final Buffer rstd;
-    private final Buffer normed;
+    private final RowBlocks normed;
     private final Buffer dx;
-    private final Buffer dNormed;
+    private final RowBlocks dNormed;
     private final Head head;
     private final Buffer[] normedRows;
     private final Buffer[] dNormedRows;
@@ -48,7 +55,8 @@ public final class NeoxModel implements AutoCloseable {
     /**
      * Allocates working memory on {@code device}.
      *
-     * @param weights the flat weights in the compute type; read at every pass, owned by the caller
+     * @param weights the flat weights in the compute type, of an equal part of the tensor slices by
+     *     a power of two; read at every pass, owned by the caller
      * @param backward whether gradients will be asked for
      */
     public NeoxModel(
@@ -69,30 +77,32 @@ public final class NeoxModel implements AutoCloseable {
             long full = (long) plan.rows() * plan.hidden();
             DType type = plan.compute();
             boolean keepAll = backward && plan.recomputation() == Recomputation.NONE;
-            Scratch scratch = Scratch.allocate(plan, arena,
+            this.join = new SliceJoin(plan, weights.space().slices(), kernels, arena);
+            this.scratch = Scratch.allocate(plan, join, arena,
                     RotaryTable.allocate(shape, plan.sequence(), device, arena), backward);
             this.blocks = new NeoxBlock[layers];
             this.activations = new BlockActivations[layers];
-            this.x = new Buffer[layers + 1];
+            this.x = new RowBlocks[layers + 1];
             for (int b = 0; b <= layers; b++) {
-                x[b] = backward || b < 2 ? arena.allocate(type, full) : x[b - 2];
+                x[b] = backward || b < 2 ? join.blocks(arena.allocate(type, full)) : x[b - 2];
             }
             for (int b = 0; b < layers; b++) {
-                blocks[b] = new NeoxBlock(b + 1, plan, kernels, scratch, weights);
+                blocks[b] = new NeoxBlock(b + 1, plan, kernels, join, scratch, weights);
                 activations[b] = keepAll || b == 0
-                        ? BlockActivations.allocate(plan, arena)
+                        ? BlockActivations.allocate(plan, join, arena)
                         : activations[0];
             }
             this.mean = arena.allocate(DType.F32, plan.rows());
             this.rstd = arena.allocate(DType.F32, plan.rows());
-            this.normed = arena.allocate(type, full);
+            this.normed = join.blocks(arena.allocate(type, full));
             this.dx = arena.allocate(type, backward ? full : 0);
-            this.dNormed = arena.allocate(type, backward ? full : 0);
-            this.head = new Head(plan, kernels, arena, weights, backward);
+            this.dNormed = backward ? join.blocks(arena.allocate(type, full)) : normed;
+            this.head = new Head(
+                    plan, kernels, join, arena, weights, scratch.dInput1(), backward);
             this.tokens = arena.allocate(DType.I32, plan.rows());
             this.labels = arena.allocate(DType.I32, plan.rows());
-            this.normedRows = rowsOf(normed, plan.hidden());
-            this.dNormedRows = backward ? rowsOf(dNormed, plan.hidden()) : new Buffer[0];
+            this.normedRows = rowsOf(normed.whole(), plan.hidden());
+            this.dNormedRows = backward ? rowsOf(dNormed.whole(), plan.hidden()) : new Buffer[0];
             this.labelRows = rowsOf(labels, 1);
             kernels.prepare(backward ? plan.products() : plan.forwardProducts());
         } catch (RuntimeException | Error e) {
@@ -111,6 +121,16 @@ public final class NeoxModel implements AutoCloseable {
 
     public ModelPlan plan() {
         return plan;
+    }
+
+    /**
+     * Ties it to the other ranks of its replica, until another exchange replaces this one. To be
+     * called between passes, and before the first where other ranks have some of the slices.
+     *
+     * @throws IllegalArgumentException if the exchange is for other slices than the weights'
+     */
+    public void connect(SliceExchange exchange) {
+        join.connect(exchange);
     }
 
     /** Bytes of working memory. */
@@ -143,7 +163,8 @@ public final class NeoxModel implements AutoCloseable {
     /**
      * Sums the losses over the tokens of a micro-batch, and writes or adds every gradient.
      *
-     * @param gradients where gradients go, F32
+     * @param gradients where gradients go, F32, of the slices computed here at least; others are not
+     *     touched
      * @param inputs token ids (B, S), 32-bit, host memory
      * @param targets the token after each, likewise
      * @param scale what the gradient of each token's loss is multiplied with
@@ -161,23 +182,26 @@ public final class NeoxModel implements AutoCloseable {
         long middle = System.nanoTime();
         int layers = plan.shape().layers();
         double loss = head.lossAndGradient(
-                dNormedRows, gradients, normedRows, labelRows, scale, accumulate);
+                dNormed, dNormedRows, gradients, normedRows, labelRows, scale, accumulate);
         kernels.layerNormBackward(dx, finalNorm(gradients, Role.FINAL_LN_WEIGHT),
-                finalNorm(gradients, Role.FINAL_LN_BIAS), null, dNormed, x[layers], mean, rstd,
+                finalNorm(gradients, Role.FINAL_LN_BIAS), null, dNormed.whole(), x[layers].whole(),
+                mean, rstd,
                 finalNorm(weights, Role.FINAL_LN_WEIGHT), plan.rows(), plan.hidden(), accumulate);
         layerDone.accept(layers + 1);
         for (int b = layers - 1; b >= 0; b--) {
             if (plan.recomputation() == Recomputation.BLOCK && b < layers - 1) {
-                blocks[b].forward(x[b + 1], x[b], activations[b]);
+                blocks[b].recompute(x[b], activations[b]);
             }
-            blocks[b].backward(dx, x[b], activations[b], gradients, accumulate);
+            blocks[b].backward(dx, x[b].whole(), activations[b], gradients, accumulate);
             layerDone.accept(b + 1);
         }
-        for (int s = 0; s < plan.slices(); s++) {
+        for (int i = 0; i < join.count(); i++) {
+            int s = join.slice(i);
             kernels.embeddingBackward(gradients.slice(Role.EMBEDDING, 0, s), dx, tokens,
                     s * plan.sliceVocabulary(), plan.rows(), plan.hidden(), plan.sliceVocabulary(),
                     accumulate);
         }
+        join.settle();
         layerDone.accept(0);
         forwardNanos += middle - start;
         backwardNanos += System.nanoTime() - middle;
@@ -187,11 +211,16 @@ public final class NeoxModel implements AutoCloseable {
     /** Sums the losses over the tokens of a micro-batch; no gradients. */
     public double loss(MemorySegment inputs, MemorySegment targets) {
         forward(inputs, targets);
-        return head.loss(normedRows, labelRows);
+        double loss = head.loss(normedRows, labelRows);
+        join.settle();
+        return loss;
     }
 
     /**
-     * Computes the logits of some rows of a micro-batch, in F32.
+     * Computes the logits of some rows of a micro-batch, in F32: the columns of the vocabulary
+     * slices computed here. The other columns of {@code out} stay as they are; so ranks of one process
+     * that share the slices may fill one {@code out} together, and others put their columns together
+     * afterwards: those of slice s are [s V/T, (s + 1) V/T).
      *
      * @param out (rows, vocabulary) row-major, host memory
      * @param firstRow first row, counted over the micro-batch's tokens
@@ -203,6 +232,7 @@ public final class NeoxModel implements AutoCloseable {
                     + " of a micro-batch of " + plan.rows());
         }
         forward(inputs, null);
+        join.settle();
         int vocabulary = plan.shape().vocabulary();
         int part = plan.sliceVocabulary();
         for (int i = 0; i < head.sweeps(); i++) {
@@ -212,12 +242,13 @@ public final class NeoxModel implements AutoCloseable {
                 continue;
             }
             Buffer[] logits = head.logits(i, normedRows[i]);
-            for (int s = 0; s < plan.slices(); s++) {
+            for (int k = 0; k < join.count(); k++) {
                 int from = Math.max(sweepFirst, firstRow);
                 int to = Math.min(sweepEnd, firstRow + rows);
                 for (int row = from; row < to; row++) {
-                    Buffer one = logits[s].slice((long) (row - sweepFirst) * part, part);
-                    long at = ((long) (row - firstRow) * vocabulary + (long) s * part)
+                    Buffer one = logits[k].slice((long) (row - sweepFirst) * part, part);
+                    long at = ((long) (row - firstRow) * vocabulary
+                            + (long) join.slice(k) * part)
                             * Float.BYTES;
                     device.download(out.asSlice(at, (long) part * Float.BYTES), one);
                 }
@@ -232,15 +263,21 @@ public final class NeoxModel implements AutoCloseable {
             checkTokens(targets);
             device.upload(labels, targets);
         }
-        for (int s = 0; s < plan.slices(); s++) {
-            kernels.embedding(x[0], tokens, weights.slice(Role.EMBEDDING, 0, s),
+        join.begin();
+        RowBlocks found = join.alone() ? x[0] : normed;
+        for (int i = 0; i < join.count(); i++) {
+            int s = join.slice(i);
+            kernels.embedding(found.whole(), tokens, weights.slice(Role.EMBEDDING, 0, s),
                     s * plan.sliceVocabulary(), plan.rows(), plan.hidden(),
                     plan.sliceVocabulary());
+        }
+        if (!join.alone()) {
+            join.tokens(x[0], found, tokens, scratch.received());
         }
         for (int b = 0; b < blocks.length; b++) {
             blocks[b].forward(x[b + 1], x[b], activations[b]);
         }
-        kernels.layerNorm(normed, mean, rstd, x[blocks.length],
+        kernels.layerNorm(normed.whole(), mean, rstd, x[blocks.length].whole(),
                 finalNorm(weights, Role.FINAL_LN_WEIGHT), finalNorm(weights, Role.FINAL_LN_BIAS),
                 (float) plan.shape().layerNormEpsilon(), plan.rows(), plan.hidden());
     }

@@ -7,6 +7,8 @@ import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.layout.SliceBlock;
+import castalia.workers.exchange.TensorExchange;
+import castalia.workers.exchange.Transport;
 import castalia.workers.model.ModelPlan;
 import castalia.workers.model.NeoxModel;
 import org.jspecify.annotations.Nullable;
@@ -60,6 +62,14 @@ final class RankModel implements AutoCloseable {
             model = new NeoxModel(plan, grid, device, weights.views(), true);
         }
         return true;
+    }
+
+    /** Gives the model a generation's exchange with the other ranks of its replica. */
+    void connect(long generation, Placement placement, Transport transport) {
+        NeoxModel now = model;
+        if (now != null && placement.layout().tensorParallel() > 1) {
+            now.connect(new TensorExchange(generation, placement, transport));
+        }
     }
 
     ModelPlan plan() {

@@ -121,6 +121,7 @@ public final class TrainingRank implements AutoCloseable {
         }
         links = new GenerationLinks(generation, placement, transport, abandoned,
                 new GenerationLinks.Parts(grid, held(), buffers, kernels, device::arena));
+        model.connect(generation, placement, transport);
     }
 
     /** Leaves the generation, if there is one: its transport is closed; what is held stays. */

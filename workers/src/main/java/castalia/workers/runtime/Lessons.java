@@ -139,7 +139,7 @@ final class Lessons implements AutoCloseable {
                             from.asSlice(WorkerFrames.UPDATE_HEADER, bytes));
                 }
             }
-            case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS, STORED -> throw new
+            case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS, STORED, SLICE -> throw new
                     IllegalStateException(parcel.tag() + " was offered to a learner");
         }
     }

@@ -102,6 +102,10 @@ public final class TinyModel implements AutoCloseable {
         return model;
     }
 
+    FlatViews weights() {
+        return weights;
+    }
+
     FlatViews gradients() {
         return gradients;
     }

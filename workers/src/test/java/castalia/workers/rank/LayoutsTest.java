@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.model.Gelu;
+import castalia.protocol.model.ModelShape;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
@@ -66,6 +68,48 @@ class LayoutsTest {
         TrainingPlan plan = plan(Precision.BF16);
         assertThat(together(plan, new ParallelLayout(dataParallel, 1, zero, buddies)))
                 .isEqualTo(alone(plan, STEPS));
+    }
+
+    /** Four tensor slices, eight heads. */
+    private static TrainingPlan sliced(Precision precision) {
+        return TinyRun.plan(new ModelShape(2, 32, 8, 64, 104, 20, 4, 10000, 1e-5, true, Gelu.ERF, 1))
+                .tensorSlices(4).virtualRanks(5).globalBatch(5).precision(precision).build();
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "1, 2, 1, 0, FP32", "1, 4, 0, 0, FP32", "2, 2, 0, 1, FP32", "2, 2, 1, 2, FP32",
+        "2, 2, 2, 1, FP32", "3, 2, 1, 1, FP32", "2, 4, 2, 0, FP32", "3, 2, 2, 2, BF16",
+        "2, 4, 1, 1, BF16"
+    })
+    void norDoTensorSlicesOfSeveralRanks(
+            int dataParallel, int tensorParallel, int zero, int buddies, Precision precision) {
+        TrainingPlan plan = sliced(precision);
+        assertThat(together(plan,
+                new ParallelLayout(dataParallel, tensorParallel, zero, buddies)))
+                .isEqualTo(alone(plan, STEPS));
+    }
+
+    @Test
+    void tensorParallelRanksComeAndGo() {
+        TrainingPlan plan = sliced(Precision.FP32);
+        try (Workers workers = new Workers(plan, 4)) {
+            workers.begin(4, (_, transport) -> transport);
+            workers.onAll(rank -> rank.loaded(ScalarState.initial()));
+            workers.step();
+            List<ParallelLayout> layouts = List.of(
+                    new ParallelLayout(1, 4, 1, 1), new ParallelLayout(2, 2, 2, 1),
+                    new ParallelLayout(1, 2, 1, 1), new ParallelLayout(2, 1, 0, 0),
+                    new ParallelLayout(2, 2, 0, 0));
+            for (int i = 0; i < layouts.size(); i++) {
+                ParallelLayout layout = layouts.get(i);
+                workers.reshape(i % 2 == 0 ? heldElsewhere(workers, plan, layout)
+                        : Placement.of(workers.grid(), plan.virtualRanks(), layout));
+                workers.step();
+                assertThat(workers.digest()).as("after a step in %s", layout)
+                        .isEqualTo(alone(plan, 2 + i));
+            }
+        }
     }
 
     @Test

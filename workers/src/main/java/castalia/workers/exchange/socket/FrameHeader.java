@@ -151,6 +151,7 @@ sealed interface FrameHeader {
             case STORED -> 5;
             case STATE -> 6;
             case UPDATE -> 7;
+            case SLICE -> 8;
         };
     }
 
