@@ -104,8 +104,7 @@ public final class Wiring {
     public static List<BatchReader> readers(RankGroup group, BatchSource source, int ranks) {
         List<BatchReader> readers = new ArrayList<>();
         for (int r = 0; r < ranks; r++) {
-            var block = group.rank(r).block();
-            readers.add(new BatchReader(source, block.first(), block.count(), DATA_DEADLINE));
+            readers.add(new BatchReader(source, group.rank(r).block(), DATA_DEADLINE));
         }
         return readers;
     }

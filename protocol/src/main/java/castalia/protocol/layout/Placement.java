@@ -12,7 +12,9 @@ import java.util.stream.IntStream;
  * computes, and the owner and the other holders of every chunk. It never changes a bit of the result.
  *
  * <p>Ranks are numbered replica by replica: rank {@code d * t + j} computes the d-th block of virtual
- * ranks on the j-th block of tensor slices. Ranks from {@code D * t} on hold chunks only.
+ * ranks on the j-th block of tensor slices. Ranks from {@code D * t} on hold chunks only. Where owners
+ * fold every virtual rank's gradient (ZeRO 2 and 3), replicas take virtual ranks in turn: owners then
+ * fold them in ascending order while all replicas compute.
  */
 public final class Placement {
 
@@ -24,6 +26,7 @@ public final class Placement {
     private final ParallelLayout layout;
     private final int tensorSlices;
     private final int ranks;
+    private final int virtualRanks;
     private final List<Block> blocks;
     private final int[] owners;
     private final int[][] buddies;
@@ -53,7 +56,10 @@ public final class Placement {
         this.layout = layout;
         this.tensorSlices = tensorSlices;
         this.ranks = ranks;
-        this.blocks = VirtualRanks.blocks(virtualRanks, layout.dataParallel());
+        this.virtualRanks = virtualRanks;
+        this.blocks = layout.zero() < 2
+                ? VirtualRanks.blocks(virtualRanks, layout.dataParallel())
+                : VirtualRanks.inTurn(virtualRanks, layout.dataParallel());
         this.owners = held.owners().clone();
         this.buddies = Arrays.stream(held.buddies()).map(int[]::clone).toArray(int[][]::new);
         this.slices = held.slices().clone();
@@ -187,7 +193,7 @@ public final class Placement {
 
     /** Number of virtual ranks V. */
     public int virtualRanks() {
-        return blocks.getLast().end();
+        return virtualRanks;
     }
 
     /** Number of tensor slices T. */

@@ -64,6 +64,9 @@ public final class ReductionTree {
         if (block.end() > leaves) {
             throw new IllegalArgumentException(block + " does not lie in " + leaves + " leaves");
         }
+        if (block.stride() > 1 && block.count() > 1) {
+            throw new IllegalArgumentException(block + " is not contiguous");
+        }
         List<Node> cover = new ArrayList<>();
         collect(root(leaves), block, cover);
         return List.copyOf(cover);

@@ -1,5 +1,6 @@
 package castalia.workers.data;
 
+import castalia.protocol.step.VirtualRanks.Block;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
@@ -42,7 +43,7 @@ public final class BatchReader implements BatchSource, AutoCloseable {
     }
 
     private final BatchSource source;
-    private final int firstVirtualRank;
+    private final Block block;
     private final int units;
     private final long deadlineNanos;
     private final Arena arena = Arena.ofShared();
@@ -56,25 +57,22 @@ public final class BatchReader implements BatchSource, AutoCloseable {
     /**
      * Starts the reading thread.
      *
-     * @param firstVirtualRank the first of the virtual ranks the rank hosts
-     * @param virtualRanks how many it hosts, a contiguous block
+     * @param block the virtual ranks the rank hosts, at least one
      * @param deadline the longest wait for a step that is being read, and for the thread's end
      */
-    public BatchReader(
-            BatchSource source, int firstVirtualRank, int virtualRanks, Duration deadline) {
+    public BatchReader(BatchSource source, Block block, Duration deadline) {
         BatchShape shape = source.shape();
-        if (firstVirtualRank < 0 || virtualRanks < 1
-                || virtualRanks > shape.virtualRanks() - firstVirtualRank) {
-            throw new IllegalArgumentException("virtual ranks from " + firstVirtualRank + ", "
-                    + virtualRanks + " of them, of " + shape.virtualRanks());
+        if (block.count() < 1 || block.end() > shape.virtualRanks()) {
+            throw new IllegalArgumentException("virtual ranks from " + block.first() + ", "
+                    + block.count() + " of them, of " + shape.virtualRanks());
         }
         this.source = source;
-        this.firstVirtualRank = firstVirtualRank;
-        this.units = virtualRanks * shape.microBatches();
+        this.block = block;
+        this.units = block.count() * shape.microBatches();
         this.deadlineNanos = deadline.toNanos();
         this.first = new Slot(units, 4L * shape.tokens(), arena);
         this.second = new Slot(units, 4L * shape.tokens(), arena);
-        this.thread = new Thread(this::readAhead, "batch-reader-" + firstVirtualRank);
+        this.thread = new Thread(this::readAhead, "batch-reader-" + block.first());
         thread.setDaemon(true);
         thread.start();
     }
@@ -129,11 +127,12 @@ public final class BatchReader implements BatchSource, AutoCloseable {
 
     private int unit(int virtualRank, int microBatch) {
         int perRank = shape().microBatches();
-        int unit = (virtualRank - firstVirtualRank) * perRank + microBatch;
-        if (virtualRank < firstVirtualRank || microBatch < 0 || microBatch >= perRank
-                || unit >= units) {
+        int ahead = virtualRank - block.first();
+        int unit = ahead / block.stride() * perRank + microBatch;
+        if (ahead < 0 || ahead % block.stride() != 0 || microBatch < 0
+                || microBatch >= perRank || unit >= units) {
             throw new IndexOutOfBoundsException("virtual rank " + virtualRank + ", micro-batch "
-                    + microBatch + " is not hosted: the block starts at " + firstVirtualRank
+                    + microBatch + " is not hosted: the block starts at " + block.first()
                     + " and has " + units + " micro-batches");
         }
         return unit;
@@ -245,7 +244,7 @@ public final class BatchReader implements BatchSource, AutoCloseable {
                     return false;
                 }
             }
-            source.fill(slot.step, firstVirtualRank + unit / perRank, unit % perRank,
+            source.fill(slot.step, block.at(unit / perRank), unit % perRank,
                     slot.inputs[unit], slot.labels[unit]);
         }
         return true;

@@ -12,34 +12,33 @@ import castalia.protocol.step.ReductionTree.Node;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.model.FlatViews;
 import castalia.workers.state.HeldChunks;
+import java.util.Arrays;
 import java.util.List;
 
 /**
- * Finishes the sum of gradients over virtual ranks. Every rank sends its folded subtrees of a chunk
- * to the chunk's owner; the owner finishes the canonical tree and forwards the result to the buddy.
- * No ring: its order would depend on the number of ranks.
+ * Finishes the sum of gradients over virtual ranks for ZeRO 0 and 1. Of every replica one rank sends
+ * the replica's folded subtrees of a chunk to the chunk's owner; the owner finishes the canonical tree
+ * and forwards the result to the other holders. No ring: its order would depend on the number of
+ * ranks.
  */
 public final class GradientReducer {
 
-    private final ChunkGrid grid;
     private final Placement placement;
     private final Transport transport;
     private final HeldChunks held;
     private final Kernels kernels;
     private final List<Node> cover;
     private final Term tree;
+    private final FinishedGradients finished;
     private final Buffer[][] scratch;
-    private final int[] owned;
-    private final int[] buddied;
+    private final int[] early;
+    private final int[] late;
     private int scratchUsed;
 
     /** How the owner comes by the sum of a node. */
     private sealed interface Term {
-        /** Folded by this rank, at a position of its cover. */
-        record Mine(int position) implements Term {}
-
-        /** Folded by another rank. */
-        record Theirs(int rank, int first) implements Term {}
+        /** Folded by a replica, at a position of its cover. */
+        record Folded(int replica, int position, int first) implements Term {}
 
         record Sum(Term left, Term right) implements Term {}
     }
@@ -59,119 +58,134 @@ public final class GradientReducer {
             HeldChunks held,
             Kernels kernels,
             Arena arena) {
-        this.grid = grid;
         this.placement = placement;
         this.transport = transport;
         this.held = held;
         this.kernels = kernels;
-        int rank = transport.rank();
-        this.cover = ReductionTree.cover(virtualRanks, placement.block(rank));
+        this.cover = ReductionTree.cover(virtualRanks, placement.block(transport.rank()));
         this.tree = term(ReductionTree.root(virtualRanks), virtualRanks);
-        this.owned = placement.owned(rank);
-        this.buddied = placement.buddied(rank);
+        this.finished = new FinishedGradients(grid, placement, transport, held);
+        int[] sent = FinishedGradients.sent(grid, placement, transport.rank());
+        this.early = FinishedGradients.early(placement) ? sent : new int[0];
+        this.late = FinishedGradients.early(placement) ? new int[0] : sent;
+        int most = 0;
+        for (int chunk : finished.owned()) {
+            most = Math.max(most, received(tree, chunk));
+            if (isMine(leftmost(tree), chunk)) {
+                held.releaseGradient(chunk);
+            } else {
+                held.gradientBuffer(chunk);
+            }
+        }
         int longest = grid.chunks().stream().mapToInt(Chunk::length).max().orElse(0);
-        this.scratch = new Buffer[received(tree)][grid.size()];
+        this.scratch = new Buffer[most][grid.size()];
         for (Buffer[] views : scratch) {
             Buffer whole = arena.allocate(DType.F32, longest);
-            for (Chunk chunk : grid.chunks()) {
-                views[chunk.index()] = whole.slice(0, chunk.length());
+            for (int chunk : finished.owned()) {
+                views[chunk] = whole.slice(0, grid.chunk(chunk).length());
             }
         }
-        for (int chunk : buddied) {
-            held.gradientBuffer(chunk);
-        }
-        boolean kept = leftmost(tree) instanceof Term.Theirs;
-        for (int chunk : owned) {
-            if (kept) {
-                held.gradientBuffer(chunk);
-            } else {
-                held.releaseGradient(chunk);
-            }
-        }
+    }
+
+    private boolean isMine(Term.Folded term, int chunk) {
+        return placement.source(term.replica(), chunk) == transport.rank();
     }
 
     /** The term in whose memory the whole sum is formed. */
-    private static Term leftmost(Term term) {
-        return term instanceof Term.Sum(Term left, Term _) ? leftmost(left) : term;
+    private static Term.Folded leftmost(Term term) {
+        return switch (term) {
+            case Term.Folded folded -> folded;
+            case Term.Sum(Term left, Term _) -> leftmost(left);
+        };
     }
 
     private Term term(Node node, int virtualRanks) {
-        int mine = cover.indexOf(node);
-        if (mine >= 0) {
-            return new Term.Mine(mine);
-        }
-        for (int rank = 0; rank < placement.ranks(); rank++) {
-            if (ReductionTree.cover(virtualRanks, placement.block(rank)).contains(node)) {
-                return new Term.Theirs(rank, node.first());
+        for (int d = 0; d < placement.layout().dataParallel(); d++) {
+            int position =
+                    ReductionTree.cover(virtualRanks, placement.blockOf(d)).indexOf(node);
+            if (position >= 0) {
+                return new Term.Folded(d, position, node.first());
             }
         }
         return new Term.Sum(term(node.left(), virtualRanks), term(node.right(), virtualRanks));
     }
 
-    /** Most received parts that are held at once while a tree is summed left to right. */
-    private static int received(Term term) {
+    /** Most received parts that are held at once while a chunk's tree is summed left to right. */
+    private int received(Term term, int chunk) {
         return switch (term) {
-            case Term.Mine _ -> 0;
-            case Term.Theirs _ -> 1;
-            case Term.Sum(Term left, Term right) -> Math.max(
-                    received(left), (left instanceof Term.Mine ? 0 : 1) + received(right));
+            case Term.Folded folded -> isMine(folded, chunk) ? 0 : 1;
+            case Term.Sum(Term left, Term right) -> Math.max(received(left, chunk),
+                    (isMine(leftmost(left), chunk) ? 0 : 1) + received(right, chunk));
         };
     }
 
-    /** The nodes this rank must fold by itself, in the order {@link #reduce} expects them. */
+    /** The nodes this rank must fold by itself, in the order {@link #finish} expects them. */
     public List<Node> cover() {
         return cover;
     }
 
     /**
-     * Reduces every chunk and tells the held chunks where their finished gradients lie: in their own
-     * memory, or in {@code folded} until that is written again. When this ends early, those that
-     * were told are right nevertheless.
+     * The chunks whose folded gradients this rank may send while it still computes, in the order in
+     * which it does: that in which a backward pass finishes them.
+     */
+    public int[] early() {
+        return early.clone();
+    }
+
+    /**
+     * Starts sending this rank's folded gradients of one of {@link #early}; they stay untouched until
+     * the transport is drained.
+     */
+    public void send(long generation, long step, int chunk, FlatViews[] folded) {
+        for (int i = 0; i < folded.length; i++) {
+            transport.send(placement.owner(chunk),
+                    partial(generation, step, chunk, cover.get(i).first()),
+                    folded[i].chunk(chunk).segment());
+        }
+    }
+
+    /** Sends all of {@link #early} and finishes. */
+    public void reduce(long generation, long step, FlatViews[] folded) {
+        for (int chunk : early) {
+            send(generation, step, chunk, folded);
+        }
+        finish(generation, step, folded);
+    }
+
+    /**
+     * When all of {@link #early} were sent: finishes the sums of the chunks owned, passes them on, and
+     * tells the held chunks where their finished gradients lie: in their own memory, or in {@code
+     * folded} until that is written again. When this ends early, those that were told are right
+     * nevertheless.
      *
      * @param folded the gradients of the nodes of {@link #cover}; owned chunks of them are summed
      *     into, and all stay untouched until the transport is drained
      */
-    public void reduce(long generation, long step, FlatViews[] folded) {
-        scratchUsed = 0;
-        int rank = transport.rank();
-        for (Chunk chunk : grid.chunks()) {
-            int owner = placement.owner(chunk.index());
-            if (owner != rank) {
-                for (int i = 0; i < folded.length; i++) {
-                    transport.send(owner, partial(generation, step, chunk.index(),
-                            cover.get(i).first()), folded[i].chunk(chunk.index()).segment());
-                }
-            }
+    public void finish(long generation, long step, FlatViews[] folded) {
+        for (int chunk : late) {
+            send(generation, step, chunk, folded);
         }
-        for (int chunk : owned) {
+        for (int chunk : finished.owned()) {
+            scratchUsed = 0;
             Buffer sum = evaluate(tree, generation, step, chunk, folded);
-            if (scratchUsed > 0) {
+            if (!isMine(leftmost(tree), chunk)) {
                 Buffer kept = held.gradientBuffer(chunk);
                 kernels.cast(kept, sum, sum.elements());
                 sum = kept;
-                scratchUsed = 0;
             }
-            held.finish(chunk, sum);
-            int buddy = placement.buddy(chunk);
-            if (buddy != Placement.NONE) {
-                transport.send(buddy, finished(generation, step, chunk), sum.segment());
-            }
+            finished.send(generation, step, chunk, sum);
         }
-        for (int chunk : buddied) {
-            Buffer into = held.gradientBuffer(chunk);
-            transport.receive(
-                    placement.owner(chunk), finished(generation, step, chunk), into.segment());
-            held.finish(chunk, into);
-        }
+        finished.receive(generation, step);
     }
 
     private Buffer evaluate(
             Term term, long generation, long step, int chunk, FlatViews[] folded) {
         return switch (term) {
-            case Term.Mine(int position) -> folded[position].chunk(chunk);
-            case Term.Theirs(int rank, int first) -> {
+            case Term.Folded of when isMine(of, chunk) -> folded[of.position()].chunk(chunk);
+            case Term.Folded of -> {
                 Buffer into = scratch[scratchUsed++][chunk];
-                transport.receive(rank, partial(generation, step, chunk, first), into.segment());
+                transport.receive(placement.source(of.replica(), chunk),
+                        partial(generation, step, chunk, of.first()), into.segment());
                 yield into;
             }
             case Term.Sum(Term left, Term right) -> {
@@ -187,9 +201,5 @@ public final class GradientReducer {
 
     private static FrameTag partial(long generation, long step, int chunk, int first) {
         return new FrameTag(Kind.PARTIAL_GRADIENT, generation, step, 0, chunk, first);
-    }
-
-    private static FrameTag finished(long generation, long step, int chunk) {
-        return new FrameTag(Kind.FINISHED_GRADIENT, generation, step, 0, chunk, 0);
     }
 }

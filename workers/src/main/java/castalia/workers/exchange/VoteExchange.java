@@ -15,7 +15,8 @@ import java.util.stream.IntStream;
 
 /**
  * Sends a rank's vote to all and collects theirs: one exchange of a few kilobytes. A vote's size is
- * a function of the placement: per chunk held 32 bytes, per virtual rank 16.
+ * a function of the placement: per chunk held 32 bytes, per virtual rank 16 where the rank speaks for
+ * its replica.
  */
 public final class VoteExchange implements AutoCloseable {
 
@@ -42,7 +43,7 @@ public final class VoteExchange implements AutoCloseable {
             int rank = r;
             chunkCounts[r] = (int) IntStream.range(0, chunks)
                     .filter(c -> placement.holds(rank, c)).count();
-            lossCounts[r] = placement.block(r).count();
+            lossCounts[r] = placement.speaks(r) ? placement.block(r).count() : 0;
             segments[r] = arena.allocate(
                     HEADER + (long) CHUNK * chunkCounts[r] + (long) LOSS * lossCounts[r], 8);
         }

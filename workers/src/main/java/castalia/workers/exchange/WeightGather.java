@@ -1,51 +1,63 @@
 package castalia.workers.exchange;
 
-import castalia.protocol.layout.Chunk;
+import castalia.kernels.Buffer;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
 import castalia.workers.exchange.FrameTag.Kind;
-import castalia.workers.model.FlatViews;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 
 /**
- * Brings every rank the weights of a step in the compute type, rounded by their owner. Holders
- * have them already: owner and buddy computed the same bits.
+ * Brings every rank the weights of a step that it computes with, in the compute type, rounded by
+ * their owner. Holders have them already: all of them computed the same bits.
  */
 public final class WeightGather {
 
-    private final ChunkGrid grid;
     private final Placement placement;
     private final Transport transport;
+    private final int[][] receivers;
+    private final int[] received;
 
     public WeightGather(ChunkGrid grid, Placement placement, Transport transport) {
-        this.grid = grid;
         this.placement = placement;
         this.transport = transport;
+        int rank = transport.rank();
+        this.receivers = new int[grid.size()][];
+        for (int c = 0; c < grid.size(); c++) {
+            int chunk = c;
+            receivers[c] = placement.owner(c) != rank ? new int[0]
+                    : IntStream.range(0, placement.ranks())
+                            .filter(to -> lacks(to, chunk)).toArray();
+        }
+        this.received =
+                IntStream.range(0, grid.size()).filter(c -> lacks(rank, c)).toArray();
+    }
+
+    private boolean lacks(int rank, int chunk) {
+        return placement.uses(rank, chunk) && !placement.holds(rank, chunk);
+    }
+
+    /** The owned chunks that some other rank computes with and does not hold. */
+    public int[] sent() {
+        return IntStream.range(0, receivers.length)
+                .filter(c -> receivers[c].length > 0).toArray();
     }
 
     /**
-     * Sends what this rank owns to those who do not hold it and receives what it does not hold.
+     * Sends what this rank owns to those who lack it and receives what it lacks.
      *
      * @param step version of the weights
+     * @param compute gives the weights of a chunk, in the compute type
      */
-    public void gather(long generation, long step, FlatViews compute) {
-        int rank = transport.rank();
-        for (Chunk chunk : grid.chunks()) {
-            int c = chunk.index();
-            if (placement.owner(c) != rank) {
-                continue;
-            }
-            for (int to = 0; to < placement.ranks(); to++) {
-                if (!placement.holds(to, c)) {
-                    transport.send(to, tag(generation, step, c), compute.chunk(c).segment());
-                }
+    public void gather(long generation, long step, IntFunction<Buffer> compute) {
+        for (int chunk = 0; chunk < receivers.length; chunk++) {
+            for (int to : receivers[chunk]) {
+                transport.send(to, tag(generation, step, chunk), compute.apply(chunk).segment());
             }
         }
-        for (Chunk chunk : grid.chunks()) {
-            int c = chunk.index();
-            if (!placement.holds(rank, c)) {
-                transport.receive(placement.owner(c), tag(generation, step, c),
-                        compute.chunk(c).segment());
-            }
+        for (int chunk : received) {
+            transport.receive(placement.owner(chunk), tag(generation, step, chunk),
+                    compute.apply(chunk).segment());
         }
     }
 

@@ -10,6 +10,7 @@ import castalia.protocol.model.ModelShape;
 import castalia.protocol.model.Parameter.Role;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -47,6 +48,7 @@ public final class NeoxModel implements AutoCloseable {
     private final Buffer tokens;
     private final Buffer labels;
     private final Buffer[] labelRows;
+    private IntConsumer layerDone = _ -> {};
     private long forwardNanos;
     private long backwardNanos;
 
@@ -136,6 +138,14 @@ public final class NeoxModel implements AutoCloseable {
         return arena.allocatedBytes();
     }
 
+    /**
+     * Has someone told, on the thread that computes, when a backward pass has written the gradient of
+     * a layer: the head's is {@code layers + 1}, the embedding's 0, and they end in this order.
+     */
+    public void onLayerDone(IntConsumer told) {
+        layerDone = told;
+    }
+
     /** Time of forward passes since the last call, nanoseconds; the head's sweep is not in it. */
     public long takeForwardNanos() {
         long taken = forwardNanos;
@@ -177,11 +187,13 @@ public final class NeoxModel implements AutoCloseable {
                 finalNorm(gradients, Role.FINAL_LN_BIAS), null, dNormed.whole(), x[layers].whole(),
                 mean, rstd,
                 finalNorm(weights, Role.FINAL_LN_WEIGHT), plan.rows(), plan.hidden(), accumulate);
+        layerDone.accept(layers + 1);
         for (int b = layers - 1; b >= 0; b--) {
             if (plan.recomputation() == Recomputation.BLOCK && b < layers - 1) {
                 blocks[b].recompute(x[b], activations[b]);
             }
             blocks[b].backward(dx, x[b].whole(), activations[b], gradients, accumulate);
+            layerDone.accept(b + 1);
         }
         for (int i = 0; i < join.count(); i++) {
             int s = join.slice(i);
@@ -190,6 +202,7 @@ public final class NeoxModel implements AutoCloseable {
                     accumulate);
         }
         join.settle();
+        layerDone.accept(0);
         forwardNanos += middle - start;
         backwardNanos += System.nanoTime() - middle;
         return loss;

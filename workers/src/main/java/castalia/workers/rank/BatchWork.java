@@ -8,12 +8,13 @@ import castalia.workers.model.FlatViews;
 import castalia.workers.model.NeoxModel;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.function.IntConsumer;
 
 /** Computes virtual ranks, micro-batch by micro-batch, and counts what it does. */
 final class BatchWork {
 
     private final TrainingPlan plan;
-    private final NeoxModel model;
+    private final RankModel model;
     private final MemorySegment inputs;
     private final MemorySegment labels;
     private final double[] lossSums;
@@ -25,7 +26,7 @@ final class BatchWork {
      *
      * @param host gives the token buffers
      */
-    BatchWork(TrainingPlan plan, NeoxModel model, Arena host) {
+    BatchWork(TrainingPlan plan, RankModel model, Arena host) {
         this.plan = plan;
         this.model = model;
         this.inputs = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
@@ -47,17 +48,21 @@ final class BatchWork {
      * Writes the gradient of a virtual rank and keeps its loss sum.
      *
      * @param requireCurrent called before every micro-batch; ends the work by throwing
+     * @param layerDone told when the gradient of a layer will not change any more
      */
     void gradient(
             BatchSource source, long step, int virtualRank, FlatViews into, float scale,
-            Runnable requireCurrent) {
+            Runnable requireCurrent, IntConsumer layerDone) {
+        NeoxModel computing = model.model();
+        int last = plan.microBatchesPerVirtualRank() - 1;
         double sum = 0;
         for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
             requireCurrent.run();
             long start = System.nanoTime();
             source.fill(step, virtualRank, m, inputs, labels);
             dataNanos += System.nanoTime() - start;
-            sum += model.lossAndGradient(into, inputs, labels, scale, m > 0);
+            computing.onLayerDone(m == last ? layerDone : _ -> {});
+            sum += computing.lossAndGradient(into, inputs, labels, scale, m > 0);
             sequences += plan.microBatch();
         }
         lossSums[virtualRank] = sum;
@@ -73,11 +78,12 @@ final class BatchWork {
             BatchSource source, long batch, VirtualRanks.Block block, Runnable requireCurrent) {
         requireShape(source);
         double[] sums = new double[plan.virtualRanks()];
-        for (int v = block.first(); v < block.end(); v++) {
+        for (int i = 0; i < block.count(); i++) {
+            int v = block.at(i);
             for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
                 requireCurrent.run();
                 source.fill(batch, v, m, inputs, labels);
-                sums[v] += model.loss(inputs, labels);
+                sums[v] += model.model().loss(inputs, labels);
             }
         }
         return sums;
@@ -91,8 +97,20 @@ final class BatchWork {
     /** Starts the clocks of a step anew. */
     void startClocks() {
         dataNanos = 0;
-        model.takeForwardNanos();
-        model.takeBackwardNanos();
+        takeForwardNanos();
+        takeBackwardNanos();
+    }
+
+    /** See {@link NeoxModel#takeForwardNanos}; 0 for a rank that computes nothing. */
+    long takeForwardNanos() {
+        NeoxModel computing = model.orNull();
+        return computing == null ? 0 : computing.takeForwardNanos();
+    }
+
+    /** See {@link NeoxModel#takeBackwardNanos}; 0 for a rank that computes nothing. */
+    long takeBackwardNanos() {
+        NeoxModel computing = model.orNull();
+        return computing == null ? 0 : computing.takeBackwardNanos();
     }
 
     /** Time spent waiting for data since {@link #startClocks}, nanoseconds. */

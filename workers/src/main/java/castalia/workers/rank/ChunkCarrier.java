@@ -4,6 +4,7 @@ import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.ReshardPlan.Move;
+import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.workers.exchange.AllExchange;
 import castalia.workers.exchange.FrameTag;
@@ -21,7 +22,7 @@ import java.util.stream.IntStream;
  * windows: nobody sends anything of the next one before all have got theirs of this one, so that what
  * waits at a receiver has a bound whatever the size of the state.
  */
-final class ChunkCarrier {
+public final class ChunkCarrier {
 
     /** Bytes on their way at once, over all ranks. */
     private static final long WINDOW = 64L << 20;
@@ -36,15 +37,28 @@ final class ChunkCarrier {
     private final ChunkGrid grid;
     private final long version;
 
-    ChunkCarrier(TrainingRank rank, GenerationLinks links, ChunkGrid grid, long version) {
+    /**
+     * To be called on all ranks: sends and receives chunks that are to be held where they are not
+     * yet, as they are at {@code scalars}.
+     *
+     * @throws CastaliaException if a chunk arrives with another digest than it was sent with
+     */
+    public static void carry(
+            TrainingRank rank, ChunkGrid grid, ScalarState scalars, List<Move> moves) {
+        if (!moves.isEmpty()) {
+            new ChunkCarrier(rank, grid, scalars.step()).carry(moves);
+        }
+    }
+
+    private ChunkCarrier(TrainingRank rank, ChunkGrid grid, long version) {
         this.rank = rank;
-        this.transport = links.transport();
-        this.generation = links.generation();
+        this.transport = rank.links().transport();
+        this.generation = rank.links().generation();
         this.grid = grid;
         this.version = version;
     }
 
-    void carry(List<Move> moves) {
+    private void carry(List<Move> moves) {
         List<Move> one = moves.stream()
                 .flatMap(move -> IntStream.range(move.first(), move.end())
                         .mapToObj(c -> new Move(c, 1, move.from(), move.to())))

@@ -142,7 +142,7 @@ public final class ChunkLearner implements AutoCloseable {
             Arena arena = rank.newArena();
             try {
                 now = new Room(arena, arena.allocate(DType.F32, ChunkGrid.LIMIT),
-                        arena.allocate(rank.compute().flat().type(), ChunkGrid.LIMIT));
+                        arena.allocate(rank.modelPlan().compute(), ChunkGrid.LIMIT));
             } catch (RuntimeException | Error e) {
                 arena.close();
                 throw e;

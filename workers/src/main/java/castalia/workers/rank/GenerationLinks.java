@@ -3,16 +3,17 @@ package castalia.workers.rank;
 import castalia.kernels.Arena;
 import castalia.kernels.Kernels;
 import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.step.VirtualRanks;
 import castalia.protocol.step.Vote;
 import castalia.workers.exchange.AbandonedException;
 import castalia.workers.exchange.GradientReducer;
+import castalia.workers.exchange.LeafReducer;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.VoteExchange;
 import castalia.workers.exchange.WeightGather;
-import castalia.workers.model.FlatViews;
 import castalia.workers.state.HeldChunks;
 import java.util.List;
 import java.util.function.BooleanSupplier;
@@ -29,13 +30,13 @@ final class GenerationLinks implements AutoCloseable {
     final int[] heldChunks;
     private final long generation;
     private final int virtualRanks;
+    private final boolean speaks;
     private final Transport transport;
     private final BooleanSupplier abandoned;
     private final Arena scratch;
-    private final GradientReducer reducer;
+    private final GradientPath gradients;
     private final VoteExchange votes;
     private final WeightGather gather;
-    private final GradientFold fold;
 
     /** What of the rank a generation works with. */
     record Parts(
@@ -57,6 +58,7 @@ final class GenerationLinks implements AutoCloseable {
         this.generation = generation;
         this.placement = placement;
         this.virtualRanks = placement.virtualRanks();
+        this.speaks = placement.speaks(transport.rank());
         this.transport = transport;
         this.abandoned = abandoned;
         this.scratch = parts.arenas().get();
@@ -68,17 +70,37 @@ final class GenerationLinks implements AutoCloseable {
             for (int chunk : heldChunks) {
                 parts.held().add(chunk);
             }
-            this.reducer = new GradientReducer(grid, placement, virtualRanks, transport,
-                    parts.held(), parts.kernels(), scratch);
+            this.gradients = placement.layout().zero() < 2 ? folded(parts) : leaves(parts);
             this.gather = new WeightGather(grid, placement, transport);
-            this.fold = new GradientFold(reducer.cover(), parts.kernels(),
-                    parts.buffers().take(GradientFold.buffers(reducer.cover())));
             this.votes = new VoteExchange(transport, placement, grid.size());
         } catch (RuntimeException | Error e) {
             scratch.close();
             transport.close();
             throw e;
         }
+    }
+
+    private GradientPath folded(Parts parts) {
+        GradientReducer reducer = new GradientReducer(parts.grid(), placement, virtualRanks,
+                transport, parts.held(), parts.kernels(), scratch);
+        LocalSpace space = new LocalSpace(parts.grid(), placement.slices(transport.rank()));
+        return GradientPath.Folded.of(
+                new GradientFold(reducer.cover(), parts.kernels(), space,
+                        parts.buffers().take(space, GradientFold.buffers(reducer.cover()))),
+                reducer);
+    }
+
+    private GradientPath leaves(Parts parts) {
+        LeafReducer reducer = new LeafReducer(parts.grid(), placement, transport, parts.held(),
+                parts.kernels(), scratch);
+        LocalSpace space = new LocalSpace(parts.grid(), placement.slices(transport.rank()));
+        return new GradientPath.Leaves(block, parts.buffers().take(space, 1).getFirst(),
+                reducer, new ByLayer(parts.grid(), reducer.early()));
+    }
+
+    /** Whether this rank speaks for its replica. */
+    boolean speaks() {
+        return speaks;
     }
 
     Transport transport() {
@@ -96,11 +118,9 @@ final class GenerationLinks implements AutoCloseable {
         }
     }
 
-    /** Folds the gradients of this rank's virtual ranks and finishes those of the chunks held. */
+    /** Computes the gradients of this rank's virtual ranks and finishes those of the chunks held. */
     void reduce(long step, GradientFold.Leaf leaf) {
-        FlatViews[] folded = fold.fold(leaf);
-        requireCurrent();
-        reducer.reduce(generation, step, folded);
+        gradients.reduce(generation, step, leaf, this::requireCurrent);
     }
 
     /** Exchanges votes and derives what they amount to. */
@@ -111,8 +131,8 @@ final class GenerationLinks implements AutoCloseable {
     }
 
     /** Brings every rank the compute weights of {@code version}. */
-    void gather(long version, FlatViews compute) {
-        gather.gather(generation, version, compute);
+    void gather(long version, ComputeWeights compute) {
+        gather.gather(generation, version, compute::of);
     }
 
     long generation() {

@@ -1,11 +1,15 @@
 package castalia.workers.rank;
 
+import castalia.kernels.Buffer;
 import castalia.kernels.Kernels;
+import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.step.ReductionTree.Node;
 import castalia.workers.model.FlatViews;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.function.IntConsumer;
 
 /**
  * Folds the gradients of a rank's virtual ranks into the complete subtrees it covers, with no more
@@ -18,20 +22,34 @@ final class GradientFold {
     private final Deque<FlatViews> free = new ArrayDeque<>();
     private final FlatViews[] folded;
     private final List<FlatViews> all;
+    private final ByLayer layers;
 
     /** Computes the gradient of one virtual rank. */
     @FunctionalInterface
     interface Leaf {
-        /** Writes every element of {@code into}. */
-        void compute(int virtualRank, FlatViews into);
+        /**
+         * Writes every element of {@code into}.
+         *
+         * @param layerDone may be told when the gradient of a layer will not change any more
+         */
+        void compute(int virtualRank, FlatViews into, IntConsumer layerDone);
+    }
+
+    /** Takes chunks whose folded gradients are final. */
+    @FunctionalInterface
+    interface Finished {
+        /** Takes a chunk of all folded gradients. */
+        void chunk(int chunk, FlatViews[] folded);
     }
 
     /**
      * A fold of {@code cover}.
      *
+     * @param space what the buffers are of
      * @param buffers F32 buffers to fold in, as many as {@link #buffers} says
      */
-    GradientFold(List<Node> cover, Kernels kernels, List<FlatViews> buffers) {
+    GradientFold(
+            List<Node> cover, Kernels kernels, LocalSpace space, List<FlatViews> buffers) {
         if (buffers.size() != buffers(cover)) {
             throw new IllegalArgumentException(
                     buffers.size() + " buffers to fold in instead of " + buffers(cover));
@@ -40,6 +58,7 @@ final class GradientFold {
         this.kernels = kernels;
         this.folded = new FlatViews[cover.size()];
         this.all = List.copyOf(buffers);
+        this.layers = new ByLayer(space.grid(), space.chunks());
     }
 
     /** Full buffers that folding a cover takes: the results so far and those of the next node. */
@@ -55,26 +74,50 @@ final class GradientFold {
         return node.isLeaf() ? 1 : Math.max(buffers(node.left()), 1 + buffers(node.right()));
     }
 
-    /** Folds every node of the cover; the result is valid until the next call. */
-    FlatViews[] fold(Leaf leaf) {
+    /**
+     * Folds every node of the cover; the result is valid until the next call.
+     *
+     * @param finished told of every chunk when its folded gradients are final, the last layer first,
+     *     while the last virtual rank's backward pass goes on
+     */
+    FlatViews[] fold(Leaf leaf, Finished finished) {
         free.clear();
         free.addAll(all);
+        layers.begin();
         for (int i = 0; i < folded.length; i++) {
-            folded[i] = fold(cover.get(i), leaf);
+            fold(i, leaf, finished);
         }
         return folded;
     }
 
-    private FlatViews fold(Node node, Leaf leaf) {
-        if (node.isLeaf()) {
+    private void fold(int position, Leaf leaf, Finished finished) {
+        Node node = cover.get(position);
+        List<FlatViews> sums = new ArrayList<>();
+        for (int n = 0; n < node.count(); n++) {
             FlatViews into = free.pop();
-            leaf.compute(node.first(), into);
-            return into;
+            sums.add(into);
+            folded[position] = sums.getFirst();
+            boolean last = n == node.count() - 1;
+            if (last && position == folded.length - 1) {
+                IntConsumer each = chunk -> {
+                    for (int s = sums.size() - 1; s > 0; s--) {
+                        Buffer left = sums.get(s - 1).chunk(chunk);
+                        kernels.add(left, sums.get(s).chunk(chunk), left.elements());
+                    }
+                    finished.chunk(chunk, folded);
+                };
+                leaf.compute(node.first() + n, into, layer -> layers.visit(layer, each));
+                layers.rest(each);
+            } else {
+                leaf.compute(node.first() + n, into, _ -> {});
+                int merges = last ? sums.size() - 1 : Integer.numberOfTrailingZeros(~n);
+                for (int m = 0; m < merges; m++) {
+                    FlatViews right = sums.removeLast();
+                    Buffer left = sums.getLast().flat();
+                    kernels.add(left, right.flat(), left.elements());
+                    free.push(right);
+                }
+            }
         }
-        FlatViews left = fold(node.left(), leaf);
-        FlatViews right = fold(node.right(), leaf);
-        kernels.add(left.flat(), right.flat(), left.flat().elements());
-        free.push(right);
-        return left;
     }
 }

@@ -1,6 +1,7 @@
 package castalia.workers.rank;
 
 import castalia.kernels.Device;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.step.ReductionTree;
 import castalia.protocol.step.ScalarState;
@@ -33,18 +34,30 @@ public final class RankGroup implements AutoCloseable {
     private final List<TrainingRank> ranks = new ArrayList<>();
 
     /**
-     * Makes the ranks.
+     * Makes ranks of data parallelism alone.
      *
      * @param ranks how many; at most the plan's virtual ranks
+     */
+    public RankGroup(
+            RankSettings settings, int ranks, IntFunction<Device> devices, Duration deadline) {
+        this(settings, ParallelLayout.of(ranks), devices, deadline);
+    }
+
+    /**
+     * Makes the ranks.
+     *
+     * @param layout how they divide work and state
      * @param devices makes the device of a rank, on the rank's thread
      * @param deadline longest wait of a rank for another, and of a caller for a call
      */
     public RankGroup(
-            RankSettings settings, int ranks, IntFunction<Device> devices, Duration deadline) {
+            RankSettings settings, ParallelLayout layout, IntFunction<Device> devices,
+            Duration deadline) {
         this.settings = settings;
         this.deadline = deadline;
         this.placement =
-                Placement.of(settings.grid(), settings.plan().virtualRanks(), ranks);
+                Placement.of(settings.grid(), settings.plan().virtualRanks(), layout);
+        int ranks = placement.ranks();
         this.transports = LocalTransport.connect(ranks, deadline);
         for (int r = 0; r < ranks; r++) {
             int rank = r;

@@ -10,7 +10,6 @@ import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
-import castalia.workers.model.FlatViews;
 import castalia.workers.state.HeldChunks;
 import java.util.ArrayList;
 import java.util.List;
@@ -24,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 final class RankState {
 
     private final HeldChunks held;
-    private final FlatViews compute;
+    private final ComputeWeights compute;
     private final UpdateRule rule;
     private final LossScaler scaler;
     private ScalarState scalars;
@@ -32,7 +31,7 @@ final class RankState {
     private long weightsVersion = TrainingRank.INCOMPLETE;
     private @Nullable Committed committed;
 
-    RankState(HeldChunks held, FlatViews compute, UpdateRule rule, LossScaler scaler) {
+    RankState(HeldChunks held, ComputeWeights compute, UpdateRule rule, LossScaler scaler) {
         this.held = held;
         this.compute = compute;
         this.rule = rule;
@@ -44,7 +43,7 @@ final class RankState {
         return held;
     }
 
-    FlatViews compute() {
+    ComputeWeights compute() {
         return compute;
     }
 
@@ -118,16 +117,18 @@ final class RankState {
         weightsVersion = TrainingRank.INCOMPLETE;
     }
 
-    /** All compute weights are those of the scalar state. */
+    /** All weights that this rank computes with are those of the scalar state. */
     void weightsComplete() {
         weightsVersion = scalars.step();
     }
 
-    /** Rounds the weights of some chunks to the compute type. */
+    /** Rounds the weights of those of some chunks that anybody needs to the compute type. */
     void cast(int[] chunks) {
         weightsIncomplete();
         for (int chunk : chunks) {
-            held.cast(chunk, compute);
+            if (compute.has(chunk)) {
+                held.cast(chunk, compute.of(chunk));
+            }
         }
     }
 
@@ -190,7 +191,7 @@ final class RankState {
 
     private void apply(int chunk, UpdateRule.Scalars with) {
         held.apply(chunk, held.finishedGradient(chunk), with.decaying(), with.plain(),
-                compute.chunk(chunk));
+                compute.of(chunk));
     }
 
     /** Sum of the digests of some chunks. */
@@ -218,7 +219,7 @@ final class RankState {
         }
         return new HolderReport(fence, worker,
                 everSet ? Optional.of(scalars) : Optional.empty(), chunks, weightsVersion,
-                compute.space().slices(),
+                compute.views().space().slices(),
                 Optional.ofNullable(committed));
     }
 }

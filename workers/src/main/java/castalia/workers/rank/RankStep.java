@@ -13,7 +13,6 @@ import castalia.protocol.step.Vote;
 import castalia.protocol.step.Vote.HeldChunk;
 import castalia.protocol.step.Vote.LossSum;
 import castalia.workers.data.BatchSource;
-import castalia.workers.model.NeoxModel;
 import castalia.workers.state.HeldChunks;
 import java.util.ArrayList;
 import java.util.List;
@@ -24,16 +23,13 @@ import java.util.function.Consumer;
 final class RankStep {
 
     private final TrainingPlan plan;
-    private final NeoxModel model;
     private final Kernels kernels;
     private final RankState state;
     private final BatchWork work;
     private long reductionNanos;
 
-    RankStep(
-            TrainingPlan plan, NeoxModel model, Kernels kernels, RankState state, BatchWork work) {
+    RankStep(TrainingPlan plan, Kernels kernels, RankState state, BatchWork work) {
         this.plan = plan;
-        this.model = model;
         this.kernels = kernels;
         this.state = state;
         this.work = work;
@@ -52,8 +48,8 @@ final class RankStep {
         float scale = (float) (scalars.lossScale() / plan.tokensPerMicroBatch());
         work.startClocks();
         long start = System.nanoTime();
-        links.reduce(step, (virtualRank, into) -> work.gradient(
-                source, step, virtualRank, into, scale, links::requireCurrent));
+        links.reduce(step, (virtualRank, into, layerDone) -> work.gradient(
+                source, step, virtualRank, into, scale, links::requireCurrent, layerDone));
         reductionNanos = System.nanoTime() - start - work.dataNanos();
     }
 
@@ -68,8 +64,8 @@ final class RankStep {
         }
         VirtualRanks.Block block = links.block;
         List<LossSum> losses = new ArrayList<>(block.count());
-        for (int v = block.first(); v < block.end(); v++) {
-            losses.add(new LossSum(v, work.lossSum(v)));
+        for (int i = 0; links.speaks() && i < block.count(); i++) {
+            losses.add(new LossSum(block.at(i), work.lossSum(block.at(i))));
         }
         double mean = 1 / (scalars.lossScale() * plan.microBatches());
         Verdict verdict = links.vote(
@@ -135,14 +131,14 @@ final class RankStep {
     private StepReport report(
             ScalarState before, Verdict.Outcome outcome, double norm, double rate,
             GenerationLinks links, long optimizerNanos) {
-        long forward = model.takeForwardNanos();
-        long backward = model.takeBackwardNanos();
+        long forward = work.takeForwardNanos();
+        long backward = work.takeBackwardNanos();
         Optional<Scaling> scaling = plan.lossScaler() instanceof LossScaler.None
                 ? Optional.empty()
                 : Optional.of(new Scaling(before.lossScale(), outcome instanceof Verdict.Skip,
                         state.scalars().step() - state.scalars().appliedUpdates()));
         return new StepReport(before.step(), outcome.loss(), norm, rate, outcome.state(),
-                links.block.count() * plan.sequencesPerVirtualRank(), scaling,
+                links.speaks() ? links.block.count() * plan.sequencesPerVirtualRank() : 0, scaling,
                 new StepReport.Times(work.dataNanos(), forward, backward,
                         reductionNanos - forward - backward, optimizerNanos));
     }

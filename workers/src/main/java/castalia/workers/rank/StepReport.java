@@ -13,7 +13,7 @@ import java.util.Optional;
  * @param gradientNorm global norm before clipping; NaN where the update was skipped
  * @param learningRate what the update used, or would have used
  * @param stateBefore digest of the state before the update
- * @param sequences sequences this rank computed
+ * @param sequences sequences this rank computed; those of a replica count once, where it speaks for it
  * @param scaling what loss scaling did, where the precision needs it
  * @param times where this rank's time went
  */

@@ -12,7 +12,6 @@ import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
-import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
@@ -28,7 +27,6 @@ import castalia.workers.state.HeldChunks;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.List;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -55,8 +53,7 @@ public final class TrainingRank implements AutoCloseable {
     private final ChunkGrid grid;
     private final Device device;
     private final Kernels kernels;
-    private final Arena arena;
-    private final NeoxModel model;
+    private final RankModel model;
     private final RankState state;
     private final FoldBuffers buffers;
     private final java.lang.foreign.Arena host = java.lang.foreign.Arena.ofShared();
@@ -77,23 +74,19 @@ public final class TrainingRank implements AutoCloseable {
         opened.push(host::close);
         try {
             this.kernels = device.kernels();
-            this.arena = device.arena();
-            opened.push(arena::close);
             DType type = computeType(plan.precision());
-            FlatViews compute = new FlatViews(grid, arena.allocate(type, grid.layout().elements()));
-            ModelPlan modelPlan = new ModelPlan(grid.layout(), plan.microBatch(), plan.sequence(),
-                    type, settings.recomputation());
-            this.model = new NeoxModel(modelPlan, grid, device, compute, true);
+            this.model = new RankModel(new ModelPlan(grid.layout(), plan.microBatch(),
+                    plan.sequence(), type, settings.recomputation()), grid, device);
             opened.push(model::close);
             HeldChunks held = new HeldChunks(grid, kernels, device::arena);
             opened.push(held::close);
-            this.state = new RankState(held, compute,
+            this.state = new RankState(held, model.weights(),
                     new UpdateRule(plan.optimizer(), settings.learningRate()), plan.lossScaler());
             this.buffers = new FoldBuffers(grid, device::arena);
             opened.push(buffers::close);
             opened.push(this::leave);
             this.work = new BatchWork(plan, model, host);
-            this.step = new RankStep(plan, model, kernels, state, work);
+            this.step = new RankStep(plan, kernels, state, work);
         } catch (RuntimeException | Error e) {
             closeAfter(e);
             throw e;
@@ -118,12 +111,16 @@ public final class TrainingRank implements AutoCloseable {
         try {
             leave();
             held().forgetGradients();
+            if (model.place(placement, transport.rank())) {
+                state.weightsIncomplete();
+            }
         } catch (RuntimeException | Error e) {
             transport.close();
             throw e;
         }
         links = new GenerationLinks(generation, placement, transport, abandoned,
                 new GenerationLinks.Parts(grid, held(), buffers, kernels, device::arena));
+        model.connect(generation, placement, transport);
     }
 
     /** Leaves the generation, if there is one: its transport is closed; what is held stays. */
@@ -150,7 +147,7 @@ public final class TrainingRank implements AutoCloseable {
         return links != null;
     }
 
-    private GenerationLinks links() {
+    GenerationLinks links() {
         GenerationLinks now = links;
         if (now == null) {
             throw new IllegalStateException("the rank is part of no generation");
@@ -197,9 +194,9 @@ public final class TrainingRank implements AutoCloseable {
         return state.held();
     }
 
-    /** The weights in the compute type, all of them. */
+    /** The weights that it computes with, in the compute type. */
     public FlatViews compute() {
-        return state.compute();
+        return model.weights().views();
     }
 
     /** The plan of a micro-batch. */
@@ -235,8 +232,8 @@ public final class TrainingRank implements AutoCloseable {
     /** Bytes of device memory this rank uses. */
     public long allocatedBytes() {
         GenerationLinks now = links;
-        return arena.allocatedBytes() + model.allocatedBytes() + held().allocatedBytes()
-                + buffers.allocatedBytes() + (now == null ? 0 : now.allocatedBytes());
+        return model.allocatedBytes() + held().allocatedBytes() + buffers.allocatedBytes()
+                + (now == null ? 0 : now.allocatedBytes());
     }
 
     /** Payload bytes sent so far in this generation. */
@@ -264,18 +261,6 @@ public final class TrainingRank implements AutoCloseable {
             held().loaded(chunk, scalars.step());
         }
         gather();
-    }
-
-    /**
-     * To be called on all ranks: sends and receives chunks that are to be held where they are not
-     * yet, as they are at {@code scalars}.
-     *
-     * @throws CastaliaException if a chunk arrives with another digest than it was sent with
-     */
-    public void carry(ScalarState scalars, List<ReshardPlan.Move> moves) {
-        if (!moves.isEmpty()) {
-            new ChunkCarrier(this, links(), grid, scalars.step()).carry(moves);
-        }
     }
 
     /**
@@ -373,15 +358,16 @@ public final class TrainingRank implements AutoCloseable {
      * Sums the losses of one batch of {@code source} per hosted virtual rank, without gradients.
      *
      * @param batch number of the batch, as a step number
-     * @return V sums, zero for virtual ranks that are not hosted here
+     * @return V sums, zero for virtual ranks that this rank does not speak for
      */
     public double[] losses(BatchSource source, long batch) {
-        return work.losses(source, batch, block(), links()::requireCurrent);
+        double[] sums = work.losses(source, batch, block(), links()::requireCurrent);
+        return links().speaks() ? sums : new double[sums.length];
     }
 
     /** See {@link NeoxModel#logits}. */
     public void logits(MemorySegment out, MemorySegment tokens, int firstRow, int rows) {
-        model.logits(out, tokens, firstRow, rows);
+        model.model().logits(out, tokens, firstRow, rows);
     }
 
     private void closeAfter(Throwable failure) {

@@ -8,6 +8,7 @@ import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
+import castalia.workers.rank.ChunkCarrier;
 import castalia.workers.rank.StateTransfer;
 import castalia.workers.rank.TrainingRank;
 import java.io.IOException;
@@ -37,7 +38,7 @@ final class Installer {
             case Start.Initial() -> StateTransfer.initialise(rank, parts.initial());
             case Start.Checkpoint(long step) -> load(rank, step);
             case Start.Memory(ScalarState scalars, _, List<ReshardPlan.Move> moves) -> {
-                rank.carry(scalars, moves);
+                ChunkCarrier.carry(rank, grid, scalars, moves);
                 rank.resume(scalars);
                 if (gather) {
                     rank.gather();

@@ -10,6 +10,7 @@ import castalia.protocol.identity.Member;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.VirtualRanks;
 import castalia.workers.data.BatchReader;
+import castalia.workers.data.BatchSource;
 import castalia.workers.exchange.DataPlane;
 import castalia.workers.exchange.PeerLostException;
 import castalia.workers.exchange.Transport;
@@ -163,8 +164,9 @@ final class RankLoop implements AutoCloseable {
     private void readFor(VirtualRanks.Block block) {
         if (!block.equals(read)) {
             closeReader();
-            reader = new BatchReader(
-                    parts.train(), block.first(), block.count(), parts.dataDeadline());
+            if (block.count() > 0) {
+                reader = new BatchReader(parts.train(), block, parts.dataDeadline());
+            }
             read = block;
         }
     }
@@ -275,10 +277,7 @@ final class RankLoop implements AutoCloseable {
     }
 
     private void step(Membership now) {
-        BatchReader source = reader;
-        if (source == null) {
-            throw new IllegalStateException("nothing to read batches from");
-        }
+        BatchSource source = reader == null ? parts.train() : reader;
         long start = System.nanoTime();
         StepReport report = rank.step(source, verdict -> feeder.committed(rank, verdict));
         times.took(System.nanoTime() - start);

@@ -9,7 +9,6 @@ import castalia.kernels.Kernels;
 import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.step.StateDigest;
-import castalia.workers.model.FlatViews;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -243,8 +242,8 @@ public final class HeldChunks implements AutoCloseable {
     }
 
     /** Writes a chunk's weights in the compute type, rounded as an update rounds them. */
-    public void cast(int chunk, FlatViews compute) {
-        kernels.cast(compute.chunk(chunk), entry(chunk).weight, grid.chunk(chunk).length());
+    public void cast(int chunk, Buffer compute) {
+        kernels.cast(compute, entry(chunk).weight, grid.chunk(chunk).length());
     }
 
     /** Bytes of device memory of all chunks held. */

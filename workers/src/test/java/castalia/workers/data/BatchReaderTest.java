@@ -3,6 +3,7 @@ package castalia.workers.data;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import castalia.protocol.step.VirtualRanks.Block;
 import com.sun.management.ThreadMXBean;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -85,7 +86,7 @@ class BatchReaderTest {
     @Test
     void theNextStepIsReadAheadByTheReadersThread() throws InterruptedException {
         Scripted source = new Scripted();
-        try (BatchReader reader = new BatchReader(source, 1, 2, DEADLINE)) {
+        try (BatchReader reader = new BatchReader(source, new Block(1, 2), DEADLINE)) {
             check(reader, 5, 1, 0);
             await(source.reads::size, 5);
             for (int rank = 1; rank <= 2; rank++) {
@@ -104,7 +105,7 @@ class BatchReaderTest {
     @Test
     void anyStepMayFollowAnyOther() {
         Random random = new Random(3);
-        try (BatchReader reader = new BatchReader(new Scripted(), 0, 4, DEADLINE)) {
+        try (BatchReader reader = new BatchReader(new Scripted(), new Block(0, 4), DEADLINE)) {
             long step = 0;
             for (int i = 0; i < 3000; i++) {
                 step = switch (random.nextInt(6)) {
@@ -121,7 +122,7 @@ class BatchReaderTest {
     @Test
     void severalThreadsAtDifferentStepsGetTheirOwn() throws InterruptedException {
         ConcurrentLinkedQueue<Throwable> failures = new ConcurrentLinkedQueue<>();
-        try (BatchReader reader = new BatchReader(new Scripted(), 0, 4, DEADLINE)) {
+        try (BatchReader reader = new BatchReader(new Scripted(), new Block(0, 4), DEADLINE)) {
             Thread[] threads = new Thread[3];
             for (int t = 0; t < threads.length; t++) {
                 int rank = t;
@@ -147,7 +148,7 @@ class BatchReaderTest {
     void aReadThatFailsIsReportedWhenItsStepIsAskedForAndOnlyThen() {
         Scripted source = new Scripted();
         source.failingStep = 3;
-        try (BatchReader reader = new BatchReader(source, 0, 4, DEADLINE)) {
+        try (BatchReader reader = new BatchReader(source, new Block(0, 4), DEADLINE)) {
             check(reader, 2, 0, 0);
             assertThatThrownBy(() -> check(reader, 3, 0, 0))
                     .isInstanceOf(DataException.class)
@@ -160,7 +161,7 @@ class BatchReaderTest {
     @Test
     void aStepThatDoesNotArriveIsReportedAfterTheDeadline() throws InterruptedException {
         Scripted source = new Scripted();
-        BatchReader reader = new BatchReader(source, 0, 4, Duration.ofMillis(200));
+        BatchReader reader = new BatchReader(source, new Block(0, 4), Duration.ofMillis(200));
         check(reader, 0, 0, 0);
         await(source.finished::get, 9);
         source.gate.drainPermits();
@@ -178,7 +179,7 @@ class BatchReaderTest {
 
     @Test
     void closingEndsTheThreadAndRefusesFurtherReads() {
-        BatchReader reader = new BatchReader(new Scripted(), 0, 4, DEADLINE);
+        BatchReader reader = new BatchReader(new Scripted(), new Block(0, 4), DEADLINE);
         check(reader, 0, 0, 0);
         reader.close();
         reader.close();
@@ -190,7 +191,7 @@ class BatchReaderTest {
     @Test
     void anInterruptedWaitSaysSoAndKeepsTheInterrupt() throws InterruptedException {
         Scripted source = new Scripted();
-        try (BatchReader reader = new BatchReader(source, 0, 4, DEADLINE)) {
+        try (BatchReader reader = new BatchReader(source, new Block(0, 4), DEADLINE)) {
             check(reader, 0, 0, 0);
             await(source.finished::get, 9);
             source.gate.drainPermits();
@@ -216,7 +217,7 @@ class BatchReaderTest {
 
     @Test
     void ranksThatAreNotHostedAreRefused() {
-        try (BatchReader reader = new BatchReader(new Scripted(), 1, 2, DEADLINE)) {
+        try (BatchReader reader = new BatchReader(new Scripted(), new Block(1, 2), DEADLINE)) {
             assertThatThrownBy(() -> check(reader, 0, 0, 0))
                     .isInstanceOf(IndexOutOfBoundsException.class);
             assertThatThrownBy(() -> check(reader, 0, 3, 0))
@@ -224,7 +225,7 @@ class BatchReaderTest {
             assertThatThrownBy(() -> check(reader, 0, 1, 2))
                     .isInstanceOf(IndexOutOfBoundsException.class);
         }
-        assertThatThrownBy(() -> new BatchReader(new Scripted(), 3, 2, DEADLINE).close())
+        assertThatThrownBy(() -> new BatchReader(new Scripted(), new Block(3, 2), DEADLINE).close())
                 .isInstanceOf(IllegalArgumentException.class);
     }
 
@@ -239,7 +240,7 @@ class BatchReaderTest {
             TokenBatches source = new TokenBatches(samples, shape, 50_304);
             MemorySegment inputs = arena.allocate(4L * shape.tokens());
             MemorySegment labels = arena.allocate(4L * shape.tokens());
-            try (BatchReader reader = new BatchReader(source, 0, 2, DEADLINE)) {
+            try (BatchReader reader = new BatchReader(source, new Block(0, 2), DEADLINE)) {
                 long perThousand = Long.MAX_VALUE;
                 for (int round = 0; round < 60 && perThousand > 1000; round++) {
                     long before = threads.getCurrentThreadAllocatedBytes();

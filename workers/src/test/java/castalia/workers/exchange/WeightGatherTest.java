@@ -50,7 +50,7 @@ class WeightGatherTest {
                 }
                 views.add(compute);
                 calls.add(CompletableFuture.runAsync(() -> {
-                    new WeightGather(GRID, placement, transports[rank]).gather(1, 4, compute);
+                    new WeightGather(GRID, placement, transports[rank]).gather(1, 4, compute::chunk);
                     transports[rank].drain();
                 }, threads));
             }

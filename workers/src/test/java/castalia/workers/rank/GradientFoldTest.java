@@ -6,6 +6,7 @@ import castalia.kernels.Device;
 import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.step.ReductionTree;
@@ -15,7 +16,9 @@ import castalia.workers.model.FlatViews;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -24,6 +27,7 @@ class GradientFoldTest {
 
     private static final ChunkGrid GRID = ChunkGrid.of(FlatLayout.of(
             new ModelShape(1, 4, 2, 8, 6, 4, 2, 10000, 1e-5, true, Gelu.ERF, 1), 1));
+    private static final LocalSpace SPACE = LocalSpace.whole(GRID);
     private static final int ELEMENTS = Math.toIntExact(GRID.layout().elements());
 
     /** A gradient whose sums depend on their order. */
@@ -60,8 +64,8 @@ class GradientFoldTest {
                 for (VirtualRanks.Block block : VirtualRanks.blocks(virtualRanks, ranks)) {
                     List<Node> cover = ReductionTree.cover(virtualRanks, block);
                     try (FoldBuffers memory = new FoldBuffers(GRID, device::arena)) {
-                        check(new GradientFold(cover, device.kernels(),
-                                memory.take(GradientFold.buffers(cover))), cover, block);
+                        check(new GradientFold(cover, device.kernels(), SPACE,
+                                memory.take(SPACE, GradientFold.buffers(cover))), cover, block);
                         long buffers = memory.allocatedBytes() / (4L * ELEMENTS);
                         int deepest = cover.stream().mapToInt(n -> depth(n.count())).max().orElse(0);
                         assertThat(buffers)
@@ -77,10 +81,18 @@ class GradientFoldTest {
     private static void check(GradientFold fold, List<Node> cover, VirtualRanks.Block block) {
         for (int step = 0; step < 2; step++) {
             List<Integer> order = new ArrayList<>();
-            FlatViews[] folded = fold.fold((virtualRank, into) -> {
+            Set<Integer> finished = new HashSet<>();
+            FlatViews[] folded = fold.fold((virtualRank, into, layerDone) -> {
                 order.add(virtualRank);
                 into.flat().segment().copyFrom(MemorySegment.ofArray(leaf(virtualRank)));
+                layerDone.accept(2);
+            }, (chunk, of) -> {
+                assertThat(finished.add(chunk)).isTrue();
+                for (FlatViews one : of) {
+                    assertThat(one.chunk(chunk).elements()).isPositive();
+                }
             });
+            assertThat(finished).hasSize(GRID.size());
             List<Integer> ascending = new ArrayList<>();
             for (int v = block.first(); v < block.end(); v++) {
                 ascending.add(v);
@@ -105,10 +117,10 @@ class GradientFoldTest {
     void buffersAreKeptWhileTheirNumberGrowsAndShrinks() {
         try (Device device = new ReferenceDevice();
                 FoldBuffers memory = new FoldBuffers(GRID, device::arena)) {
-            List<FlatViews> three = memory.take(3);
-            assertThat(memory.take(2)).isEqualTo(three.subList(0, 2));
+            List<FlatViews> three = memory.take(SPACE, 3);
+            assertThat(memory.take(SPACE, 2)).isEqualTo(three.subList(0, 2));
             assertThat(memory.allocatedBytes()).isEqualTo(8L * ELEMENTS);
-            assertThat(memory.take(4).subList(0, 2)).isEqualTo(three.subList(0, 2));
+            assertThat(memory.take(SPACE, 4).subList(0, 2)).isEqualTo(three.subList(0, 2));
             assertThat(memory.allocatedBytes()).isEqualTo(16L * ELEMENTS);
         }
     }

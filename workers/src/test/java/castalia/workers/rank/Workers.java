@@ -180,6 +180,32 @@ final class Workers implements AutoCloseable {
         assertThat(to.held().digest(chunk)).isEqualTo(from.held().digest(chunk));
     }
 
+    /** Gives the state another place on the first workers; chunks are copied to where they lack. */
+    void reshape(Placement placement) {
+        List<TrainingRank> next = all.subList(0, placement.ranks());
+        long version = members.getFirst().scalars().step();
+        ScalarState scalars = members.getFirst().scalars();
+        for (int c = 0; c < grid.size(); c++) {
+            int chunk = c;
+            TrainingRank from = members.stream().filter(rank -> rank.held().holds(chunk)
+                    && rank.held().version(chunk) == version).findFirst().orElseThrow();
+            for (int r : placement.holders(chunk)) {
+                if (!next.get(r).equals(from) && (!next.get(r).held().holds(chunk)
+                        || next.get(r).held().version(chunk) != version)) {
+                    copy(from, next.get(r), chunk);
+                }
+            }
+        }
+        install(next, placement, (_, transport) -> transport);
+        onAll(rank -> rank.resume(scalars));
+        onAll(TrainingRank::dropOthers);
+        onAll(TrainingRank::gather);
+    }
+
+    ChunkGrid grid() {
+        return grid;
+    }
+
     int chunks() {
         return grid.size();
     }

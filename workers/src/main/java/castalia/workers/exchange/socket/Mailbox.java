@@ -14,7 +14,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * Where frames from readers and ranks that wait meet. A frame somebody waits for is read straight
  * into its destination; others into buffers of a bounded pool, until they are taken or their
- * generation is over.
+ * generation is over. Where the pool has no room a reader waits, and the connection's own flow control
+ * holds the sender back; a frame that somebody waits for needs no room, so that ranks which take a
+ * sender's frames in the order in which they were sent are never held up.
  */
 final class Mailbox implements AutoCloseable {
 
@@ -47,7 +49,7 @@ final class Mailbox implements AutoCloseable {
     /** To skip it: there is such a frame already. */
     record Duplicate() implements Place {}
 
-    /** There is no room for it. */
+    /** It is waited for with memory that it cannot be read into, and there is no room for it. */
     record Full() implements Place {}
 
     /** Where to read it. Then it is to be reported as {@link #arrived} or {@link #failed}. */
@@ -73,32 +75,37 @@ final class Mailbox implements AutoCloseable {
     }
 
     /**
-     * Finds a place for a frame.
+     * Finds a place for a frame, at the latest when its generation is over.
      *
      * @param cut ends the connection the frame comes from
      */
     Place place(Key key, int length, Runnable cut) {
         lock.lock();
         try {
-            if (closed || raised.newerThan(key.fence())) {
-                return new Over(raised);
-            }
-            if (rooms.containsKey(key)) {
-                return new Duplicate();
-            }
-            MemorySegment into = waiting.get(key);
-            Room room;
-            if (into != null && into.isNative() && into.byteSize() == length) {
-                room = new Room(key, into, null, cut);
-            } else {
-                Lease lease = pool.take(length);
-                if (lease == null) {
+            while (true) {
+                if (closed || raised.newerThan(key.fence())) {
+                    return new Over(raised);
+                }
+                if (rooms.containsKey(key)) {
+                    return new Duplicate();
+                }
+                MemorySegment into = waiting.get(key);
+                Room room;
+                if (into != null && into.isNative() && into.byteSize() == length) {
+                    room = new Room(key, into, null, cut);
+                } else {
+                    Lease lease = pool.take(length);
+                    room = lease == null ? null : new Room(key, lease.segment(), lease, cut);
+                }
+                if (room != null) {
+                    rooms.put(key, room);
+                    return room;
+                }
+                if (into != null) {
                     return new Full();
                 }
-                room = new Room(key, lease.segment(), lease, cut);
+                changed.awaitUninterruptibly();
             }
-            rooms.put(key, room);
-            return room;
         } finally {
             lock.unlock();
         }
@@ -144,6 +151,7 @@ final class Mailbox implements AutoCloseable {
             if (waiting.putIfAbsent(key, into) != null) {
                 throw new IllegalStateException("two receivers of " + key.tag());
             }
+            changed.signalAll();
         } finally {
             lock.unlock();
         }
@@ -201,9 +209,19 @@ final class Mailbox implements AutoCloseable {
                 into.copyFrom(room.segment);
             } finally {
                 room.lease.release();
+                roomAgain();
             }
         }
         return true;
+    }
+
+    private void roomAgain() {
+        lock.lock();
+        try {
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
     }
 
     /**

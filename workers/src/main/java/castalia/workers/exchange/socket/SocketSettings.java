@@ -70,7 +70,8 @@ public record SocketSettings(
      * what counts is the buffer, not the payload.
      *
      * @param frameBytes longest payload, at most 1 GiB
-     * @param earlyBytes buffers of frames that came before anybody waited for them
+     * @param earlyBytes buffers of frames that came before anybody waited for them; where they are full
+     *     no more is read until some are taken
      * @param feedBytes buffers of frames offered and not yet written, per receiver; and buffers of
      *     frames for this worker not yet taken
      * @param connections most connections of others to this process

@@ -139,7 +139,7 @@ class SocketTransportTest {
             List<byte[]> result = new ArrayList<>();
             for (int step = 0; step < 3; step++) {
                 reducer.reduce(1, step, folded);
-                new WeightGather(grid, placement, transport).gather(1, step, weights);
+                new WeightGather(grid, placement, transport).gather(1, step, weights::chunk);
                 transport.drain();
                 for (int chunk : held.chunks()) {
                     result.add(held.finishedGradient(chunk).segment()

@@ -1,0 +1,159 @@
+package castalia.workers.exchange;
+
+import castalia.kernels.Arena;
+import castalia.kernels.Buffer;
+import castalia.kernels.DType;
+import castalia.kernels.Kernels;
+import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.Placement;
+import castalia.workers.exchange.FrameTag.Kind;
+import castalia.workers.model.FlatViews;
+import castalia.workers.state.HeldChunks;
+import java.util.Arrays;
+
+/**
+ * Finishes the sum of gradients over virtual ranks for ZeRO 2 and 3: each virtual rank's gradient
+ * leaves for the owners as soon as it is computed, and the owner folds the canonical tree over its own
+ * chunks, leaf by leaf in ascending order, in at most log2(V)+1 buffers of its shard.
+ *
+ * <p>Work goes in rounds: replica d computes virtual rank {@code round * D + d}. Every rank takes all
+ * leaves of a round before it begins the next, so that nobody is more than a round ahead. A rank needs
+ * one full gradient buffer, which is free again when its leaf was received everywhere: micro-batches
+ * of a virtual rank are accumulated in it.
+ */
+public final class LeafReducer {
+
+    private final Placement placement;
+    private final Transport transport;
+    private final Kernels kernels;
+    private final int leaves;
+    private final FinishedGradients finished;
+    private final int[] early;
+    private final int[] late;
+    private final Buffer[][] stack;
+
+    /**
+     * A rank's reducer.
+     *
+     * @param held what this rank holds, and at least what the placement says; gives memory for
+     *     finished gradients of others
+     * @param arena gives the buffers of the shard
+     */
+    public LeafReducer(
+            ChunkGrid grid, Placement placement, Transport transport, HeldChunks held,
+            Kernels kernels, Arena arena) {
+        this.placement = placement;
+        this.transport = transport;
+        this.kernels = kernels;
+        this.leaves = placement.virtualRanks();
+        this.finished = new FinishedGradients(grid, placement, transport, held);
+        int[] sent = FinishedGradients.sent(grid, placement, transport.rank());
+        this.early = FinishedGradients.early(placement) ? sent : new int[0];
+        this.late = FinishedGradients.early(placement) ? new int[0] : sent;
+        long shard = Arrays.stream(finished.owned())
+                .mapToLong(c -> grid.chunk(c).length()).sum();
+        this.stack = new Buffer[buffers(leaves)][grid.size()];
+        for (Buffer[] level : stack) {
+            Buffer whole = arena.allocate(DType.F32, shard);
+            long at = 0;
+            for (int chunk : finished.owned()) {
+                held.releaseGradient(chunk);
+                level[chunk] = whole.slice(at, grid.chunk(chunk).length());
+                at += grid.chunk(chunk).length();
+            }
+        }
+    }
+
+    /** Buffers that folding leaves one by one takes: sums of complete subtrees and the next leaf. */
+    public static int buffers(int leaves) {
+        int most = 0;
+        for (int leaf = 0; leaf < leaves; leaf++) {
+            most = Math.max(most, Integer.bitCount(leaf) + 1);
+        }
+        return most;
+    }
+
+    /** Rounds of a step. */
+    public int rounds() {
+        int replicas = placement.layout().dataParallel();
+        return (leaves + replicas - 1) / replicas;
+    }
+
+    /**
+     * The chunks whose gradients this rank may send while it still computes, in the order in which it
+     * does: that in which a backward pass finishes them.
+     */
+    public int[] early() {
+        return early.clone();
+    }
+
+    /**
+     * Starts sending one of {@link #early} of a leaf's gradient, which stays untouched until {@link
+     * #fold} ends.
+     */
+    public void send(long generation, long step, int chunk, int leaf, FlatViews gradient) {
+        transport.send(placement.owner(chunk), tag(generation, step, chunk, leaf),
+                gradient.chunk(chunk).segment());
+    }
+
+    /**
+     * When all of {@link #early} were sent: takes all leaves of a round; after the last one passes the finished gradients on and tells the
+     * held chunks where they lie: until the next step's first call.
+     *
+     * @param gradient this rank's leaf of the round; not read if it has none
+     */
+    public void fold(long generation, long step, int round, FlatViews gradient) {
+        int replicas = placement.layout().dataParallel();
+        int first = round * replicas;
+        int end = Math.min(leaves, first + replicas);
+        int mine = placement.computes(transport.rank())
+                ? first + placement.replica(transport.rank()) : end;
+        if (mine < end) {
+            for (int chunk : late) {
+                send(generation, step, chunk, mine, gradient);
+            }
+        }
+        for (int chunk : finished.owned()) {
+            for (int leaf = first; leaf < end; leaf++) {
+                push(generation, step, chunk, leaf, gradient);
+            }
+            if (end == leaves) {
+                for (int top = Integer.bitCount(leaves) - 1; top > 0; top--) {
+                    add(chunk, top - 1, stack[top][chunk]);
+                }
+                finished.send(generation, step, chunk, stack[0][chunk]);
+            }
+        }
+        if (end == leaves) {
+            finished.receive(generation, step);
+        }
+        transport.drain();
+    }
+
+    /** The sums below a leaf are of the subtrees that the bits of its number stand for. */
+    private void push(long generation, long step, int chunk, int leaf, FlatViews gradient) {
+        int top = Integer.bitCount(leaf);
+        int source = placement.source(leaf % placement.layout().dataParallel(), chunk);
+        Buffer value = stack[top][chunk];
+        if (source != transport.rank()) {
+            transport.receive(source, tag(generation, step, chunk, leaf), value.segment());
+        } else if ((leaf & 1) == 1) {
+            value = gradient.chunk(chunk);
+        } else {
+            kernels.cast(value, gradient.chunk(chunk), value.elements());
+        }
+        for (int bit = leaf; (bit & 1) == 1; bit >>= 1) {
+            top--;
+            add(chunk, top, value);
+            value = stack[top][chunk];
+        }
+    }
+
+    private void add(int chunk, int level, Buffer right) {
+        kernels.add(stack[level][chunk], right, right.elements());
+    }
+
+    private static FrameTag tag(long generation, long step, int chunk, int leaf) {
+        return new FrameTag(Kind.PARTIAL_GRADIENT, generation, step, 0, chunk, leaf);
+    }
+}
