@@ -159,8 +159,9 @@ public final class RunCluster implements AutoCloseable {
                     specification.trainSteps(), RunSettings.Patience.USUAL);
             this.candidate = cluster.startCandidate(new RunParts(
                     term -> new MachineLogic(
-                            storage.seenWish().map(machine::with).orElse(machine), term), storage, build, settings.node(),
-                    settings.job().text(), news, end::complete), incarnation());
+                            storage.seenWish().map(machine::with).orElse(machine), term),
+                    storage, build, settings.node(), settings.job().text(), news, end::complete),
+                    incarnation());
             cluster.ended().thenAccept(_ -> end.complete(
                     new RunParts.End.GaveUp("this node is no member of its cluster any more")));
             if (leads) {

@@ -65,7 +65,8 @@ final class SimulatedLessons {
             }
             case SimulatedFrame.Partial _, SimulatedFrame.Gradient _, SimulatedFrame.Vote _,
                     SimulatedFrame.Weights _, SimulatedFrame.Stored _,
-                    SimulatedFrame.Moved _, SimulatedFrame.Unpublished _ -> throw new IllegalStateException("not learnt");
+                    SimulatedFrame.Moved _, SimulatedFrame.Unpublished _ ->
+                    throw new IllegalStateException("not learnt");
         };
     }
 

@@ -323,7 +323,8 @@ final class SimulatedWorker {
                 reduced(gradient.step());
             }
             case SimulatedFrame.Vote(long step) -> arrivals.heard(SimulatedFrame.Vote.class, step, from);
-            case SimulatedFrame.Weights(long step) -> arrivals.heard(SimulatedFrame.Weights.class, step, from);
+            case SimulatedFrame.Weights(long step) ->
+                arrivals.heard(SimulatedFrame.Weights.class, step, from);
             case SimulatedFrame.Stored(long step) -> arrivals.heard(SimulatedFrame.Stored.class, step, from);
             case SimulatedFrame.State _, SimulatedFrame.Update _, SimulatedFrame.Unpublished _ ->
                 throw new IllegalStateException("not here");
