@@ -97,8 +97,9 @@ public final class LeafReducer {
     }
 
     /**
-     * When all of {@link #early} were sent: takes all leaves of a round; after the last one passes the finished gradients on and tells the
-     * held chunks where they lie: until the next step's first call.
+     * When all of {@link #early} were sent: takes all leaves of a round; after the last one passes the
+     * finished gradients on and tells the held chunks where they lie: until the next step's first
+     * call.
      *
      * @param gradient this rank's leaf of the round; not read if it has none
      */

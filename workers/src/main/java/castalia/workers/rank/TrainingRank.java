@@ -234,7 +234,8 @@ public final class TrainingRank implements AutoCloseable {
     /** Bytes of device memory this rank uses. */
     public long allocatedBytes() {
         GenerationLinks now = links;
-        return model.allocatedBytes() + held().allocatedBytes() + buffers.allocatedBytes() + (now == null ? 0 : now.allocatedBytes());
+        return model.allocatedBytes() + held().allocatedBytes()
+                + buffers.allocatedBytes() + (now == null ? 0 : now.allocatedBytes());
     }
 
     /** Payload bytes sent so far in this generation. */
