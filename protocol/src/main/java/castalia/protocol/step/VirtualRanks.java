@@ -37,6 +37,12 @@ public final class VirtualRanks {
         public int end() {
             return count == 0 ? first : at(count - 1) + 1;
         }
+
+        @Override
+        public String toString() {
+            return "Block[first=" + first + ", count=" + count
+                    + (stride == 1 ? "" : ", stride=" + stride) + "]";
+        }
     }
 
     /**

@@ -45,4 +45,28 @@ class VirtualRanksTest {
         assertThatThrownBy(() -> new Block(-1, 1)).hasMessage("block of 1 from -1");
         assertThatThrownBy(() -> new Block(0, -1)).hasMessage("block of -1 from 0");
     }
+
+    @Test
+    void dealtInTurnEveryVirtualRankHasOnePlaceAndRoundsAscend() {
+        for (int virtualRanks = 1; virtualRanks <= 13; virtualRanks++) {
+            for (int ranks = 1; ranks <= virtualRanks; ranks++) {
+                var blocks = VirtualRanks.inTurn(virtualRanks, ranks);
+                assertThat(blocks).hasSize(ranks);
+                for (int v = 0; v < virtualRanks; v++) {
+                    Block block = blocks.get(v % ranks);
+                    assertThat(block.count()).isGreaterThan(v / ranks);
+                    assertThat(block.at(v / ranks)).isEqualTo(v);
+                }
+                assertThat(blocks.stream().mapToInt(Block::count).sum()).isEqualTo(virtualRanks);
+                assertThat(blocks).allMatch(b -> b.end() == b.at(b.count() - 1) + 1);
+            }
+        }
+    }
+
+    @Test
+    void whatIsDealtInTurnHasNoCover() {
+        assertThatThrownBy(() -> ReductionTree.cover(4, new Block(0, 2, 2)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("not contiguous");
+    }
 }

@@ -12,6 +12,7 @@ import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.socket.Planes.Way;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -44,8 +45,9 @@ class SocketDataPlaneLifeTest {
                 new FrameTag(Kind.UPDATE, Planes.FIRST.generation(), 5, 0, 1, 0),
                 planes.memory(10, 1));
         assertThat(planes.all.get(0).poll(WAIT)).isNotNull();
+        MemorySegment into = planes.memory(10, 1);
         CompletableFuture<?> blocked = waiting ? CompletableFuture.runAsync(
-                () -> planes.received(ranks.get(2), 0, Planes.tag(Planes.FIRST, 9), 10)) : null;
+                () -> ranks.get(2).receive(0, Planes.tag(Planes.FIRST, 9), into)) : null;
         try (var files = Files.list(folder)) {
             assertThat(files).hasSize(3);
         }
