@@ -64,6 +64,8 @@ public final class ClusterProcess implements AutoCloseable {
     /** How long a run's coordinator is looked for. */
     public static final Duration FIND_RUN = Duration.ofSeconds(15);
 
+    private static final int STOP_ATTEMPTS = 25;
+    private static final Duration STOP_PAUSE = Duration.ofMillis(200);
     private static final Duration SPAWN = Duration.ofSeconds(10);
     private static final Duration CLOSE = Duration.ofSeconds(30);
     private static final long POLL_MILLIS = 20;
@@ -270,9 +272,19 @@ public final class ClusterProcess implements AutoCloseable {
 
     /** Asks the run's coordinator, wherever it is, to stop the run at a step's boundary. */
     public CompletionStage<Boolean> stopRun() {
-        return coordinators().thenApply(coordinators -> {
-            coordinators.forEach(ref -> ref.tell(new CoordinatorTraffic.StopRun()));
-            return !coordinators.isEmpty();
+        return stopRun(STOP_ATTEMPTS);
+    }
+
+    /** A coordinator that just began is found a little later than it can be told things. */
+    private CompletionStage<Boolean> stopRun(int attempts) {
+        return coordinators().thenCompose(found -> {
+            found.forEach(ref -> ref.tell(new CoordinatorTraffic.StopRun()));
+            return !found.isEmpty() || attempts <= 1
+                    ? CompletableFuture.completedFuture(!found.isEmpty())
+                    : CompletableFuture.supplyAsync(() -> attempts - 1,
+                                    CompletableFuture.delayedExecutor(
+                                            STOP_PAUSE.toMillis(), TimeUnit.MILLISECONDS))
+                            .thenCompose(this::stopRun);
         });
     }
 

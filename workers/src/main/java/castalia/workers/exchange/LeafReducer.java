@@ -36,8 +36,8 @@ public final class LeafReducer {
      * A rank's reducer.
      *
      * @param held what this rank holds, and at least what the placement says; gives memory for
-     *     finished gradients of others
-     * @param arena gives the buffers of the shard
+     *     finished gradients, which outlive a generation
+     * @param arena gives the other buffers of the shard
      */
     public LeafReducer(
             ChunkGrid grid, Placement placement, Transport transport, HeldChunks held,
@@ -53,12 +53,14 @@ public final class LeafReducer {
         long shard = Arrays.stream(finished.owned())
                 .mapToLong(c -> grid.chunk(c).length()).sum();
         this.stack = new Buffer[buffers(leaves)][grid.size()];
-        for (Buffer[] level : stack) {
+        for (int chunk : finished.owned()) {
+            stack[0][chunk] = held.gradientBuffer(chunk);
+        }
+        for (int level = 1; level < stack.length; level++) {
             Buffer whole = arena.allocate(DType.F32, shard);
             long at = 0;
             for (int chunk : finished.owned()) {
-                held.releaseGradient(chunk);
-                level[chunk] = whole.slice(at, grid.chunk(chunk).length());
+                stack[level][chunk] = whole.slice(at, grid.chunk(chunk).length());
                 at += grid.chunk(chunk).length();
             }
         }
@@ -97,9 +99,9 @@ public final class LeafReducer {
     }
 
     /**
-     * When all of {@link #early} were sent: takes all leaves of a round; after the last one passes
-     * the finished gradients on and tells the held chunks where they lie: until the next step's
-     * first call.
+     * When all of {@link #early} were sent: takes all leaves of a round; after the last one passes the
+     * finished gradients on and tells the held chunks where they lie: in their own memory, until the
+     * next step's first call.
      *
      * @param gradient this rank's leaf of the round; not read if it has none
      */

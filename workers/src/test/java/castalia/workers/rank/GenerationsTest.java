@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import castalia.protocol.control.HolderReport;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
@@ -130,17 +131,19 @@ class GenerationsTest {
      */
     @Tag("default")
     @ParameterizedTest
-    @CsvSource({"FP32, 0, true", "FP32, 1, false", "FP32, 2, true", "BF16, 2, false",
-            "FP32, -1, true", "FP16, 0, true", "FP16, 1, false", "FP16, -1, true"})
+    @CsvSource({"FP32, 1, 0, true", "FP32, 1, 1, false", "FP32, 1, 2, true", "BF16, 1, 2, false",
+            "FP32, 1, -1, true", "FP32, 0, 1, false", "FP32, 2, 0, true", "FP32, 2, 2, false",
+            "FP16, 1, 0, true", "FP16, 1, 1, false", "FP16, 1, -1, true", "FP16, 2, 1, true"})
     void whereverAGenerationEndsTheRunGoesOnWithTheSameBits(
-            Precision precision, int victim, boolean survives) {
+            Precision precision, int zero, int victim, boolean survives) {
+        ParallelLayout layout = new ParallelLayout(3, 1, zero, zero == 0 ? 0 : 1);
         TrainingPlan plan = TinyRun.in(PLAN, precision);
         StateDigest expected = undisturbed(plan, 4);
         try (Workers workers = new Workers(plan, 3)) {
             int ended = 0;
             boolean more = true;
             for (int k = 1; more; k++) {
-                more = endAt(k, victim, survives, workers);
+                more = endAt(k, layout, victim, survives, workers);
                 while (workers.members().getFirst().scalars().step() < 4) {
                     workers.step();
                 }
@@ -152,9 +155,10 @@ class GenerationsTest {
     }
 
     /** Returns whether the generation had that many calls. */
-    private static boolean endAt(int k, int victim, boolean survives, Workers workers) {
+    private static boolean endAt(
+            int k, ParallelLayout layout, int victim, boolean survives, Workers workers) {
         List<AtomicInteger> counters = new ArrayList<>();
-        workers.begin(3, (rank, transport) -> {
+        workers.begin(layout, (rank, transport) -> {
             counters.add(new AtomicInteger(victim < 0 || rank == victim ? k : 0));
             return new EndingTransport(transport, counters.getLast());
         });

@@ -7,6 +7,7 @@ import castalia.protocol.control.HolderReport;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.model.Parameter.Role;
 import castalia.protocol.specification.Initialisation;
@@ -78,12 +79,17 @@ final class Workers implements AutoCloseable {
 
     /** A generation of the first {@code count} workers with the initial state. */
     void begin(int count, BiFunction<Integer, LocalTransport, Transport> transports) {
+        begin(ParallelLayout.of(count), transports);
+    }
+
+    /** A generation of a layout's first workers with the initial state. */
+    void begin(ParallelLayout layout, BiFunction<Integer, LocalTransport, Transport> transports) {
         all.forEach(rank -> {
             rank.leave();
             rank.held().close();
         });
-        install(all.subList(0, count),
-                Placement.of(grid, settings.plan().virtualRanks(), count), transports);
+        install(all.subList(0, layout.ranks()),
+                Placement.of(grid, settings.plan().virtualRanks(), layout), transports);
         Initialisation.Drawn drawn = Initialisation.Drawn.published();
         InitialWeights initial = new InitialWeights(grid.layout(),
                 (Role role) -> drawn.std(role, settings.plan().model()), settings.plan().seed());
