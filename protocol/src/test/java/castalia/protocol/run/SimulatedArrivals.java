@@ -41,9 +41,11 @@ final class SimulatedArrivals {
     /** Virtual ranks of a partial sum; false if one came before. */
     boolean partial(SimulatedFrame.Partial partial) {
         BitSet set = leaves.computeIfAbsent(partial.step(), _ -> new BitSet());
-        int end = partial.first() + partial.count();
-        boolean fresh = set.get(partial.first(), end).isEmpty();
-        set.set(partial.first(), end);
+        boolean fresh = true;
+        for (int i = 0; i < partial.block().count(); i++) {
+            fresh &= !set.get(partial.block().at(i));
+            set.set(partial.block().at(i));
+        }
         return fresh;
     }
 

@@ -2,11 +2,12 @@ package castalia.protocol.run;
 
 import castalia.protocol.control.Committed;
 import castalia.protocol.step.ScalarState;
+import castalia.protocol.step.VirtualRanks;
 
 /** What simulated ranks send each other. */
 sealed interface SimulatedFrame {
     /** Virtual ranks of the sender, folded, for every chunk the receiver owns. */
-    record Partial(long step, int first, int count) implements SimulatedFrame {}
+    record Partial(long step, VirtualRanks.Block block) implements SimulatedFrame {}
 
     /** Finished gradients, from owner to buddy. */
     record Gradient(long step, int chunk) implements SimulatedFrame {}

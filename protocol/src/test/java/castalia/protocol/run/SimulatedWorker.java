@@ -267,7 +267,7 @@ final class SimulatedWorker {
         var block = p.placement().block(rank);
         state.gradients.clear();
         if (p.placement().speaks(rank)) {
-            broadcast(new SimulatedFrame.Partial(step, block.first(), block.count()));
+            broadcast(new SimulatedFrame.Partial(step, block));
         }
         proceed();
     }
@@ -315,7 +315,7 @@ final class SimulatedWorker {
             }
             case SimulatedFrame.Partial partial -> {
                 run.require(arrivals.partial(partial),
-                        "virtual ranks from " + partial.first() + " came twice");
+                        partial.block() + " came twice");
                 reduced(partial.step());
             }
             case SimulatedFrame.Gradient gradient -> {

@@ -9,6 +9,7 @@ import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.layout.ReshardPlan;
 import castalia.protocol.model.Parameter.Role;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
@@ -20,6 +21,7 @@ import castalia.workers.model.Recomputation;
 import castalia.workers.state.HeldChunks;
 import castalia.workers.state.InitialWeights;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
@@ -28,6 +30,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.function.BiFunction;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 
 /** Ranks that are members of one generation after another, and a coordinator done by hand. */
 final class Workers implements AutoCloseable {
@@ -186,23 +189,34 @@ final class Workers implements AutoCloseable {
         assertThat(to.held().digest(chunk)).isEqualTo(from.held().digest(chunk));
     }
 
-    /** Gives the state another place on the first workers; chunks are copied to where they lack. */
+    /**
+     * Gives the state another place on the first workers; chunks move to where they lack, those that
+     * only others hold are copied.
+     */
     void reshape(Placement placement) {
         List<TrainingRank> next = all.subList(0, placement.ranks());
         long version = members.getFirst().scalars().step();
         ScalarState scalars = members.getFirst().scalars();
+        List<List<Integer>> holders = new ArrayList<>();
         for (int c = 0; c < grid.size(); c++) {
             int chunk = c;
             TrainingRank from = members.stream().filter(rank -> rank.held().holds(chunk)
                     && rank.held().version(chunk) == version).findFirst().orElseThrow();
-            for (int r : placement.holders(chunk)) {
-                if (!next.get(r).equals(from) && (!next.get(r).held().holds(chunk)
-                        || next.get(r).held().version(chunk) != version)) {
-                    copy(from, next.get(r), chunk);
-                }
+            List<Integer> there = IntStream.range(0, next.size()).boxed()
+                    .filter(r -> next.get(r).held().holds(chunk)
+                            && next.get(r).held().version(chunk) == version)
+                    .toList();
+            if (there.isEmpty()) {
+                int to = placement.owner(chunk);
+                copy(from, next.get(to), chunk);
+                there = List.of(to);
             }
+            holders.add(there);
         }
+        ReshardPlan plan = ReshardPlan.of(
+                grid, placement, holders, Collections.nCopies(next.size(), "node"));
         install(next, placement, (_, transport) -> transport);
+        onAll(rank -> ChunkCarrier.carry(rank, grid, scalars, plan.moves()));
         onAll(rank -> rank.resume(scalars));
         onAll(TrainingRank::dropOthers);
         onAll(TrainingRank::gather);
