@@ -93,15 +93,6 @@ final class FolderRunStorage implements RunStorage {
         return newest;
     }
 
-    /** Asks for a layout, for now and later. */
-    void ask(LayoutWish wish) {
-        Storage.attempt(() -> {
-            folder.layouts().ask(wish);
-            return wish;
-        });
-        seen = Optional.of(wish);
-    }
-
     /** The wish read last: with the term's claim or since. */
     Optional<LayoutWish> seenWish() {
         return seen;
