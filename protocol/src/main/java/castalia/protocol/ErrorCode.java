@@ -1,5 +1,8 @@
 package castalia.protocol;
 
+import java.util.Optional;
+import java.util.stream.Stream;
+
 /**
  * Why an operation failed, from a closed list. Each code has its own exit code, which the command
  * line documents in its help and never reuses; 0 to 9 belong to the launcher and the command line
@@ -41,6 +44,11 @@ public enum ErrorCode {
     /** The exit code of a process that ends for this reason. */
     public int exitCode() {
         return exitCode;
+    }
+
+    /** The code whose exit code this is, if any. */
+    public static Optional<ErrorCode> ofExitCode(int exitCode) {
+        return Stream.of(values()).filter(code -> code.exitCode == exitCode).findFirst();
     }
 
     /** The reason in a few words, for lists of exit codes. */

@@ -11,6 +11,10 @@ public sealed interface AgentTraffic extends Traffic {
     /** The coordinator will not have this agent. */
     record Refused(String reason) implements AgentTraffic {}
 
-    /** The run is over: start no worker again. */
-    record RunOver(String how) implements AgentTraffic {}
+    /**
+     * The run is over: start no worker again.
+     *
+     * @param term of the coordinator that says so; one of an older term does not know
+     */
+    record RunOver(long term, String how) implements AgentTraffic {}
 }

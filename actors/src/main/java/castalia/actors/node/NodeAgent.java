@@ -99,6 +99,7 @@ public final class NodeAgent {
     private final List<Slot> slots = new ArrayList<>();
     private final Set<ActorRef<CoordinatorTraffic>> coordinators = new HashSet<>();
     private final Set<ActorRef<CoordinatorTraffic>> accepted = new HashSet<>();
+    private long newest;
     private boolean ending;
     private boolean over;
 
@@ -193,11 +194,14 @@ public final class NodeAgent {
 
     private void onTraffic(AgentTraffic message) {
         switch (message) {
-            case AgentTraffic.Accepted(long term, var from) -> accepted.add(from);
+            case AgentTraffic.Accepted(long term, var from) -> {
+                accepted.add(from);
+                newest = Math.max(newest, term);
+            }
             case AgentTraffic.Refused(String reason) ->
                 parts.news().accept(new AgentNews.Refused(reason));
-            case AgentTraffic.RunOver(String how) -> {
-                if (!over) {
+            case AgentTraffic.RunOver(long term, String how) -> {
+                if (!over && term >= newest) {
                     over = true;
                     parts.news().accept(new AgentNews.RunOver(how));
                 }

@@ -145,10 +145,10 @@ public final class CandidateActor {
             case Found(Receptionist.Listing listing) ->
                 found(listing.getServiceInstances(CoordinatorActor.KEY));
             case Peers(Receptionist.Listing listing) -> peers = listing.getServiceInstances(KEY);
-            case Heard(CandidateTraffic.RunOver(long term, String how)) -> {
-                if (!over) {
+            case Heard(CandidateTraffic.RunOver(long term, RunResult result)) -> {
+                if (!over && term >= known) {
                     over = true;
-                    parts.end().accept(new RunParts.End.Elsewhere(term, how));
+                    parts.end().accept(new RunParts.End.Elsewhere(term, result));
                 }
             }
             case Look() -> look();
@@ -261,7 +261,7 @@ public final class CandidateActor {
             return; // the winner is followed
         }
         over = true;
-        peers.forEach(peer -> peer.tell(new CandidateTraffic.RunOver(term, result.words())));
+        peers.forEach(peer -> peer.tell(new CandidateTraffic.RunOver(term, result)));
         parts.end().accept(new RunParts.End.Here(result));
     }
 

@@ -104,7 +104,7 @@ public final class CoordinatorActor {
         this.term = term;
         this.end = end;
         this.logic = parts.logic().create(term);
-        this.storage = new StorageCalls(context, parts.storage());
+        this.storage = new StorageCalls(context, parts.storage(), term);
         this.offers = new Offers(parts.build(), term);
         this.self = context.messageAdapter(CoordinatorTraffic.class, Heard::new);
     }

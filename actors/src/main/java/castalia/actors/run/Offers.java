@@ -48,6 +48,6 @@ final class Offers {
     }
 
     void over(String how) {
-        byNode.values().forEach(offer -> offer.from().tell(new AgentTraffic.RunOver(how)));
+        byNode.values().forEach(offer -> offer.from().tell(new AgentTraffic.RunOver(term, how)));
     }
 }

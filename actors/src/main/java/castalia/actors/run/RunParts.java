@@ -32,7 +32,7 @@ public record RunParts(
         record Here(RunResult result) implements End {}
 
         /** Another process's coordinator ended it. */
-        record Elsewhere(long term, String how) implements End {}
+        record Elsewhere(long term, RunResult result) implements End {}
 
         /** This process gave up leading after failing again and again. */
         record GaveUp(String why) implements End {}

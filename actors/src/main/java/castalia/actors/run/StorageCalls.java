@@ -30,12 +30,15 @@ final class StorageCalls {
     private final ActorContext<Command> context;
     private final Blocking blocking;
     private final RunStorage storage;
+    private final long term;
     private CompletableFuture<?> last = CompletableFuture.completedFuture(null);
     private CompletableFuture<Looked> look =
             CompletableFuture.completedFuture(new Looked(0, Optional.empty()));
     private int failed;
 
-    StorageCalls(ActorContext<Command> context, RunStorage storage) {
+    /** Calls of the coordinator that holds {@code term}. */
+    StorageCalls(ActorContext<Command> context, RunStorage storage, long term) {
+        this.term = term;
         this.context = context;
         this.blocking = new Blocking(context.getSystem());
         this.storage = storage;
@@ -82,8 +85,17 @@ final class StorageCalls {
         return newest;
     }
 
+    /**
+     * Nothing is done any more once a newer term was claimed. A claim may come between the look and
+     * the call: what is stored then is what the other would store, bit for bit, and a step's manifest
+     * is linked once, so that a publication that comes too late changes nothing.
+     */
     private void answer(Supplier<RunEvent> call) {
-        context.pipeToSelf(queue(call), (event, failure) -> new Happened(
+        Supplier<RunEvent> fenced = () -> {
+            long newest = storage.newestTerm();
+            return newest > term ? new RunEvent.Deposed(newest) : call.get();
+        };
+        context.pipeToSelf(queue(fenced), (event, failure) -> new Happened(
                 event != null ? event : new RunEvent.StorageFailed(words(failure))));
     }
 

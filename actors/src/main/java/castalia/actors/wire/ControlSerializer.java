@@ -124,8 +124,8 @@ public final class ControlSerializer extends SerializerWithStringManifest {
             case WorkerTraffic.FromCoordinator m -> out.rest(ControlCodec.encode(m.message()));
             case AgentTraffic.Accepted m -> out.number(m.term()).text(path(m.from()));
             case AgentTraffic.Refused m -> out.text(m.reason());
-            case AgentTraffic.RunOver m -> out.text(m.how());
-            case CandidateTraffic.RunOver m -> out.number(m.term()).text(m.how());
+            case AgentTraffic.RunOver m -> out.number(m.term()).text(m.how());
+            case CandidateTraffic.RunOver m -> ResultFields.write(out.number(m.term()), m.result());
             case InspectorTraffic.Inspect m -> out.text(path(m.replyTo()));
             case CoordinatorTraffic.Describe m -> out.text(path(m.replyTo()));
             case JobTraffic.Job m ->
@@ -168,8 +168,9 @@ public final class ControlSerializer extends SerializerWithStringManifest {
                     ControlCodec.decodeCoordinator(in.rest()));
             case ACCEPTED -> new AgentTraffic.Accepted(in.number(), ref(in.text()));
             case REFUSED -> new AgentTraffic.Refused(in.text());
-            case RUN_OVER -> new AgentTraffic.RunOver(in.text());
-            case CANDIDATE_OVER -> new CandidateTraffic.RunOver(in.number(), in.text());
+            case RUN_OVER -> new AgentTraffic.RunOver(in.number(), in.text());
+            case CANDIDATE_OVER ->
+                new CandidateTraffic.RunOver(in.number(), ResultFields.read(in));
             case INSPECT -> new InspectorTraffic.Inspect(ref(in.text()));
             case DESCRIBE -> new CoordinatorTraffic.Describe(ref(in.text()));
             case JOB -> new JobTraffic.Job(

@@ -175,7 +175,7 @@ class NodeAgentTest {
         if (refs.isEmpty()) {
             refs = agents.receiveMessage().getServiceInstances(NodeAgent.KEY);
         }
-        refs.forEach(ref -> ref.tell(new AgentTraffic.RunOver("finished")));
+        refs.forEach(ref -> ref.tell(new AgentTraffic.RunOver(1, "finished")));
         next(AgentNews.RunOver.class);
         second.kill();
         next(AgentNews.Ended.class);

@@ -83,7 +83,7 @@ class CandidateActorTest {
         listed().tell(new CoordinatorTraffic.StopRun());
         assertThat(List.of(Tests.take(ends), Tests.take(ends))).containsExactlyInAnyOrder(
                 new RunParts.End.Here(new RunResult.Stopped(7, "h")),
-                new RunParts.End.Elsewhere(1, new RunResult.Stopped(7, "h").words()));
+                new RunParts.End.Elsewhere(1, new RunResult.Stopped(7, "h")));
         kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(3));
         assertThat(storage.claims).containsExactly("a");
     }
@@ -140,11 +140,11 @@ class CandidateActorTest {
         while (true) {
             var refs = peers.receiveMessage().getServiceInstances(CandidateActor.KEY);
             if (!refs.isEmpty()) {
-                refs.forEach(ref -> ref.tell(new CandidateTraffic.RunOver(4, "finished")));
+                refs.forEach(ref -> ref.tell(new CandidateTraffic.RunOver(4, new RunResult.Stopped(7, "h"))));
                 break;
             }
         }
-        assertThat(Tests.take(ends)).isEqualTo(new RunParts.End.Elsewhere(4, "finished"));
+        assertThat(Tests.take(ends)).isEqualTo(new RunParts.End.Elsewhere(4, new RunResult.Stopped(7, "h")));
         kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(2));
         assertThat(storage.claims).isEmpty();
     }

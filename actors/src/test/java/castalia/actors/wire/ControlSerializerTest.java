@@ -18,12 +18,14 @@ import castalia.actors.message.NodeSnapshot;
 import castalia.actors.message.NodeSnapshot.TrafficView;
 import castalia.actors.message.Traffic;
 import castalia.actors.message.WorkerTraffic;
+import castalia.protocol.ErrorCode;
 import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.SliceBlock;
+import castalia.protocol.run.RunResult;
 import castalia.protocol.step.StateDigest;
 import java.util.Arrays;
 import java.util.List;
@@ -61,8 +63,12 @@ class ControlSerializerTest {
                 new WorkerTraffic.FromCoordinator(new CoordinatorMessage.Pause(FENCE, 4, true)),
                 new AgentTraffic.Accepted(7, coordinator),
                 new AgentTraffic.Refused("another π"),
-                new AgentTraffic.RunOver("finished"),
-                new CandidateTraffic.RunOver(7, "finished"),
+                new AgentTraffic.RunOver(7, "finished"),
+                new CandidateTraffic.RunOver(7, new RunResult.Finished(30, "state", "digest")),
+                new CandidateTraffic.RunOver(7, new RunResult.Stopped(30, "state")),
+                new CandidateTraffic.RunOver(
+                        7, new RunResult.Failed(ErrorCode.OUT_OF_MEMORY, "too little")),
+                new CandidateTraffic.RunOver(7, new RunResult.Deposed(8)),
                 new InspectorTraffic.Inspect(page),
                 new CoordinatorTraffic.Describe(joining),
                 new JobTraffic.Job("build", "run=/π".repeat(JobTraffic.MOST_BYTES / 7)));

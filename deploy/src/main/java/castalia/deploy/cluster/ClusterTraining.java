@@ -1,7 +1,6 @@
 package castalia.deploy.cluster;
 
 import castalia.actors.NodeAddress;
-import castalia.actors.run.RunParts;
 import castalia.deploy.train.ProgressLine;
 import castalia.deploy.train.RunMetrics;
 import castalia.deploy.train.StopSignal;
@@ -98,7 +97,7 @@ public final class ClusterTraining implements AutoCloseable {
             for (Companion companion : companions) {
                 news.add(companion.accompany(cluster));
             }
-            RunResult result = result(cluster.await());
+            RunResult result = RunCluster.result(cluster.await());
             line.end();
             return result;
         } finally {
@@ -117,18 +116,6 @@ public final class ClusterTraining implements AutoCloseable {
         if (cluster != null) {
             cluster.stop();
         }
-    }
-
-    private static RunResult result(RunParts.End end) {
-        return switch (end) {
-            case RunParts.End.Here(RunResult.Failed(ErrorCode code, String message)) ->
-                    throw new CastaliaException(code, message);
-            case RunParts.End.Here(RunResult result) -> result;
-            case RunParts.End.Elsewhere(long term, String how) -> throw new CastaliaException(
-                    ErrorCode.PEER_LOST, "another node leads the run since term " + term + ": " + how);
-            case RunParts.End.GaveUp(String why) ->
-                    throw new CastaliaException(ErrorCode.PEER_LOST, why);
-        };
     }
 
     private static void requireFits(Request request, RunSpecification specification) {

@@ -21,6 +21,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 
 /** This process as one more node of a run that another process began. */
 public final class NodeTraining {
@@ -29,6 +31,8 @@ public final class NodeTraining {
 
     private final CastaliaHome home;
     private final ProgressLine line;
+    private final CompletableFuture<Ending> ending = new CompletableFuture<>();
+    private final AtomicReference<@Nullable RunCluster> running = new AtomicReference<>();
 
     /**
      * What was asked for.
@@ -70,27 +74,35 @@ public final class NodeTraining {
     /**
      * Takes part until the run is over or a signal comes.
      *
-     * @return how the run ended, in words; empty if this node left before
-     * @throws CastaliaException if no run is found, or it does not take this node
+     * @return how the run ended; empty if this node left before
+     * @throws CastaliaException if no run is found, it does not take this node, or it failed
      */
-    public Optional<String> takePart(Request request) {
-        CompletableFuture<Ending> ending = new CompletableFuture<>();
-        try (StopSignal _ = new StopSignal(() -> leave(ending));
+    public Optional<RunResult> takePart(Request request) {
+        try (StopSignal _ = new StopSignal(this::leave);
                 ClusterProcess process = RunCluster.process(
                         request.name(), request.listen(), List.of(request.seed()))) {
             process.join(request.patience());
-            return takePart(request, process, job(process.describeRun()), ending);
+            return takePart(request, process, job(process.describeRun()));
         }
     }
 
-    private void leave(CompletableFuture<Ending> ending) {
-        line.say("leaving; the run goes on without this node");
-        ending.complete(new Ending.Left());
+    /** Where nobody else could lead the run, leaving it would lose what was done since it was stored. */
+    private void leave() {
+        RunCluster cluster = running.get();
+        if (cluster == null || !cluster.standsAlone()) {
+            line.say("leaving; the run goes on without this node");
+            ending.complete(new Ending.Left());
+            return;
+        }
+        line.say("stopping the run at the next boundary: no other node could lead it");
+        cluster.stop().whenComplete((led, failure) -> {
+            if (failure != null || !led) {
+                ending.complete(new Ending.Left());
+            }
+        });
     }
 
-    private Optional<String> takePart(
-            Request request, ClusterProcess process, RunJob job,
-            CompletableFuture<Ending> ending) {
+    private Optional<RunResult> takePart(Request request, ClusterProcess process, RunJob job) {
         try (TrainingJob training = TrainingJob.read(job.config(),
                         OptionalInt.of(Math.max(1, request.workers())), request.threads(),
                         job.initial(), working(job), home);
@@ -108,19 +120,22 @@ public final class NodeTraining {
                     training.hosting().threads(), request.pagePort());
             try (RunCluster cluster =
                     RunCluster.join(process, training, settings, storage, news)) {
+                running.set(cluster);
                 cluster.ended().thenAccept(how -> ending.complete(new Ending.Over(how)));
                 line.say("node        " + request.name() + ", pid "
                         + ProcessHandle.current().pid() + ", at " + cluster.address()
                         + ", joined " + request.seed() + "; run folder " + job.run());
                 line.say("page        " + cluster.page());
-                Optional<String> how = switch (ending.join()) {
-                    case Ending.Over _ -> Optional.of(words(cluster.await()));
+                Optional<RunResult> how = switch (ending.join()) {
+                    case Ending.Over _ -> Optional.of(RunCluster.result(cluster.await()));
                     case Ending.Refused(String why) ->
                             throw new CastaliaException(ErrorCode.CONFIG_INVALID, why);
                     case Ending.Left() -> Optional.empty();
                 };
                 line.end();
                 return how;
+            } finally {
+                running.set(null);
             }
         }
     }
@@ -139,17 +154,6 @@ public final class NodeTraining {
                 ending.complete(new Ending.Refused(why));
             }
         }
-    }
-
-    private static String words(RunParts.End end) {
-        return switch (end) {
-            case RunParts.End.Here(RunResult.Failed(ErrorCode code, String message)) ->
-                    throw new CastaliaException(code, message);
-            case RunParts.End.Here(RunResult result) -> result.words();
-            case RunParts.End.Elsewhere(long _, String how) -> how;
-            case RunParts.End.GaveUp(String why) ->
-                    throw new CastaliaException(ErrorCode.PEER_LOST, why);
-        };
     }
 
     /** What the coordinator says the run is; its files must be here too. */

@@ -14,12 +14,15 @@ import castalia.deploy.console.RunView;
 import castalia.deploy.console.StatusPage;
 import castalia.deploy.shell.BuildInfo;
 import castalia.deploy.train.TrainingJob;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
 import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.run.RunNews;
+import castalia.protocol.run.RunResult;
 import castalia.protocol.run.RunSettings;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.wire.RunIdentity;
@@ -106,7 +109,7 @@ public final class RunCluster implements AutoCloseable {
      * Begins a cluster and starts everything; the run begins when its workers are there.
      *
      * @param storage the run's durable part; stays the caller's
-     * @throws castalia.protocol.CastaliaException if a port is in use
+     * @throws CastaliaException if a port is in use
      */
     static RunCluster begin(
             TrainingJob training, Settings settings, FolderRunStorage storage, Listener listener) {
@@ -231,9 +234,36 @@ public final class RunCluster implements AutoCloseable {
         return how;
     }
 
-    /** Asks the run to stop at a step's boundary, with a checkpoint. */
-    public void stop() {
-        cluster.stopRun();
+    /**
+     * The result of a run that ended, whoever led it then.
+     *
+     * @throws CastaliaException if it failed, or this node lost it
+     */
+    static RunResult result(RunParts.End end) {
+        RunResult result = switch (end) {
+            case RunParts.End.Here(RunResult here) -> here;
+            case RunParts.End.Elsewhere(long _, RunResult there) -> there;
+            case RunParts.End.GaveUp(String why) ->
+                    throw new CastaliaException(ErrorCode.PEER_LOST, why);
+        };
+        if (result instanceof RunResult.Failed(ErrorCode code, String message)) {
+            throw new CastaliaException(code, message);
+        }
+        return result;
+    }
+
+    /**
+     * Asks the run to stop at a step's boundary, with a checkpoint.
+     *
+     * @return whether anybody leads it
+     */
+    public CompletionStage<Boolean> stop() {
+        return cluster.stopRun();
+    }
+
+    /** Whether no other node that is reached could lead the run. */
+    boolean standsAlone() {
+        return cluster.standsAlone();
     }
 
     /** Ends one of this node's workers at once, as a fault would. */

@@ -7,6 +7,7 @@ import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.ProgressLine;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.run.RunResult;
 import java.io.PrintWriter;
 import java.time.Duration;
 import java.util.Optional;
@@ -89,10 +90,10 @@ final class NodeCommand implements Callable<Integer> {
         if (patience < 1 || patience > LONGEST_WAIT) {
             throw invalid("--join-timeout " + patience + " must lie between 1 and " + LONGEST_WAIT);
         }
-        Optional<String> how = new NodeTraining(home, new ProgressLine(out, ProgressLine.onTerminal()))
+        Optional<RunResult> how = new NodeTraining(home, new ProgressLine(out, ProgressLine.onTerminal()))
                 .takePart(new NodeTraining.Request(seed, called, listen, workers, node.spares(),
                         node.threads(), pagePort, Duration.ofSeconds(patience)));
-        out.println(how.map(words -> "the run " + words)
+        out.println(how.map(result -> "the run " + result.words())
                 .orElse("left; the run goes on without this node"));
         out.flush();
         return 0;

@@ -155,9 +155,10 @@ public final class RunView {
                 saved = Math.max(saved, at);
                 happened("checkpoint", "step " + at + ", state " + hash);
             }
-            case RunNews.StaleMessage(var fence, String what) -> {
+            case RunNews.StaleMessage(var fence, Incarnation worker, String what) -> {
                 stale++;
-                happened("stale", what + " of generation " + fence + " dropped");
+                happened("stale", what + " of generation " + fence + ", from " + worker
+                        + ", dropped");
             }
         }
     }

@@ -100,9 +100,16 @@ class DeathTest {
         assertThat(witness.fromDisk()).isZero();
         assertThat(witness.count(news -> news instanceof RunNews.Detected(Member who, _)
                 && who.equals(zombie))).as("%s", witness).isOne();
-        assertThat(Files.readString(folder.resolve("cluster").resolve(RunCluster.LOGS)
-                        .resolve(zombie.name() + "-" + zombie.incarnation() + ".log")))
-                .contains("worker " + zombie.name() + " ends: did not answer a query");
+        String log = Files.readString(folder.resolve("cluster").resolve(RunCluster.LOGS)
+                .resolve(zombie.name() + "-" + zombie.incarnation() + ".log"));
+        assertThat(log).contains("worker " + zombie.name() + " ends: did not answer a query");
+        // fenced: what it says when it wakes, and after the answer to the query it slept through
+        long refused = witness.count(news ->
+                news instanceof RunNews.StaleMessage(_, var who, _)
+                        && who.equals(zombie.incarnation()));
+        assertThat(refused).as("%s", witness).isPositive();
+        assertThat(witness.cluster().view().snapshot().staleMessages())
+                .as("counted, as the page shows it").isGreaterThanOrEqualTo(refused);
     }
 
     /** Five seconds later, when the others have gone on without it. */

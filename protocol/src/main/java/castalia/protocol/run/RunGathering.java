@@ -30,7 +30,7 @@ final class RunGathering {
         if (fence.equals(draft.fence) && draft.workers.containsKey(worker)) {
             return true;
         }
-        draft.announce(new RunNews.StaleMessage(fence, what));
+        draft.announce(new RunNews.StaleMessage(fence, worker, what));
         if (draft.dismissed.contains(worker)) {
             draft.send(worker, new CoordinatorMessage.Dismiss(draft.fence, "excluded before"));
         }

@@ -51,6 +51,6 @@ public sealed interface RunNews {
     /** A checkpoint exists. */
     record Saved(long step, String stateHash) implements RunNews {}
 
-    /** A message that was dropped because its fence was old. */
-    record StaleMessage(Fence fence, String what) implements RunNews {}
+    /** A worker's message that was dropped: its fence was old, or the worker is excluded. */
+    record StaleMessage(Fence fence, Incarnation worker, String what) implements RunNews {}
 }

@@ -215,12 +215,9 @@ final class WorkerMessages {
     }
 
     private static Failed record(FailedMessage m) {
-        for (ErrorCode code : ErrorCode.values()) {
-            if (code.exitCode() == m.getCode()) {
-                return new Failed(ControlParts.record(m.getFence()),
-                        new Incarnation(m.getWorker()), code, m.getText());
-            }
-        }
-        throw new IllegalArgumentException("no error has the code " + m.getCode());
+        ErrorCode code = ErrorCode.ofExitCode(m.getCode()).orElseThrow(() ->
+                new IllegalArgumentException("no error has the code " + m.getCode()));
+        return new Failed(ControlParts.record(m.getFence()), new Incarnation(m.getWorker()), code,
+                m.getText());
     }
 }

@@ -213,7 +213,8 @@ class RunMachineTest {
         running();
         RunState before = state;
         says(stepped(new Fence(4, 50), A));
-        assertThat(news()).containsExactly(new RunNews.StaleMessage(new Fence(4, 50), "Stepped"));
+        assertThat(news()).containsExactly(new RunNews.StaleMessage(
+                new Fence(4, 50), A.incarnation(), "Stepped"));
         assertThat(state).isEqualTo(before);
     }
 
