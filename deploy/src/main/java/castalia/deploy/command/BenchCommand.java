@@ -31,10 +31,14 @@ import picocli.CommandLine.Spec;
 /** {@code bench}: measurements of the parts that train. */
 @Command(
         name = "bench",
-        description = "Measure: 'bench step' times whole training steps.",
-        subcommands = BenchCommand.Step.class,
+        description = {
+            "Measure: 'bench step' times whole training steps, 'bench index' the making of a sample",
+            "order at the scale of the Pile."
+        },
+        subcommands = {BenchCommand.Step.class, BenchIndexCommand.class},
         footer = {"", "Examples:",
-                "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2"})
+                "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2",
+                "  ./castalia bench index --samples 200000000"})
 final class BenchCommand {
 
     /** {@code bench step}. */

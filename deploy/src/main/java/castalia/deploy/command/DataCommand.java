@@ -18,12 +18,20 @@ import picocli.CommandLine.Spec;
 /** {@code data}: makes and looks at token files. */
 @Command(
         name = "data",
-        description = "Make token files from text.",
+        description = "Make token files from text, and look at them.",
+        subcommands = {
+            DataIndexCommand.class,
+            DataPartsCommands.Shard.class,
+            DataPartsCommands.Unshard.class,
+            DataPartsCommands.Checksum.class
+        },
         footer = {
             "",
             "Examples:",
             "  ./castalia data prepare books/ --tokenizer tokenizer.json --append-eod --out data/books",
-            "  ./castalia data prepare corpus.txt --separator '%%' --tokenizer tokenizer.json --out c"
+            "  ./castalia data prepare corpus.txt --separator '%%' --tokenizer tokenizer.json --out c",
+            "  ./castalia data index data/books --seq-length 2048 --samples 100000 --seed 1234",
+            "  ./castalia data checksum data/books"
         })
 final class DataCommand {
     @Spec

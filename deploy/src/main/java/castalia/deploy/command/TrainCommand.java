@@ -102,7 +102,7 @@ final class TrainCommand implements Callable<Integer> {
                 TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
                         node.threads(), Optional.ofNullable(initial), home)) {
             introduce(out, job);
-            job.keepTokenizer(run);
+            job.keepInputs(run);
             RunResult result = cluster.train(job,
                     new ClusterTraining.Request(config, run, Optional.ofNullable(initial), workers,
                             node.spares(), job.hosting().threads(), listen, pagePort));

@@ -1,6 +1,7 @@
 package castalia.deploy.configuration;
 
 import java.util.List;
+import java.util.Optional;
 
 /** Where training data comes from, as the configuration says it. Paths are as written there. */
 public sealed interface DataSource {
@@ -43,6 +44,15 @@ public sealed interface DataSource {
      * @param split proportions of training, validation and test, for example "969, 30, 1"
      */
     record Split(String path, String split) implements DataSource {}
+
+    /**
+     * Token files whose sequences are the samples, in the order in which they are trained on
+     * (castalia: data-order: preshuffled).
+     *
+     * @param train file to train on
+     * @param valid file to validate on
+     */
+    record Preshuffled(String train, Optional<String> valid) implements DataSource {}
 
     /** Tokens made up from the seed: for measurements, not for models. */
     record Synthetic() implements DataSource {}

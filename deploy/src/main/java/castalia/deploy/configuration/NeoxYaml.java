@@ -118,6 +118,8 @@ public final class NeoxYaml {
         List<DataSource.Weighted> train = weighted("train");
         List<DataSource.Weighted> valid = weighted("valid");
         List<DataSource.Weighted> test = weighted("test");
+        boolean shuffled = castalia.word("data-order", "neox", List.of("neox", "preshuffled"))
+                .equals("preshuffled");
         boolean lists = !(train.isEmpty() && valid.isEmpty() && test.isEmpty());
         if (path.isPresent() && lists) {
             top.error("data-path",
@@ -126,12 +128,25 @@ public final class NeoxYaml {
             top.error("train-data-paths", "is missing; add it");
         } else if (synthetic) {
             return new DataSource.Synthetic();
+        } else if (shuffled) {
+            return preshuffled(train, valid);
         } else if (lists) {
             return new DataSource.Files(train, valid, test);
         }
         return path.isPresent()
                 ? new DataSource.Split(path.get(), split)
                 : new DataSource.Unspecified();
+    }
+
+    private DataSource preshuffled(
+            List<DataSource.Weighted> train, List<DataSource.Weighted> valid) {
+        if (train.size() != 1 || valid.size() > 1) {
+            castalia.error("data-order", "preshuffled needs exactly one path in train-data-paths"
+                    + " and at most one in valid-data-paths");
+            return new DataSource.Unspecified();
+        }
+        return new DataSource.Preshuffled(train.getFirst().path(),
+                valid.stream().findFirst().map(DataSource.Weighted::path));
     }
 
     private List<DataSource.Weighted> weighted(String purpose) {

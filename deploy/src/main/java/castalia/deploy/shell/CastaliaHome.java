@@ -34,6 +34,11 @@ public record CastaliaHome(Path folder) {
         return folder.resolve("tmp");
     }
 
+    /** Sample orders of data whose own folder cannot be written. */
+    public Path orders() {
+        return folder.resolve("orders");
+    }
+
     /** One file for each unexpected error. */
     public Path errors() {
         return folder.resolve("errors");

@@ -1,127 +1,236 @@
 package castalia.deploy.train;
 
 import castalia.deploy.configuration.DataSource;
+import castalia.deploy.configuration.DataSource.Weighted;
 import castalia.deploy.configuration.TrainingConfiguration;
+import castalia.deploy.shell.CastaliaHome;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.specification.DataManifest;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
+import castalia.workers.data.BlendedSamples;
+import castalia.workers.data.Blending;
+import castalia.workers.data.DataException;
+import castalia.workers.data.OrderPlan;
+import castalia.workers.data.OrderStore;
 import castalia.workers.data.SampleOrder;
 import castalia.workers.data.SampleReader;
+import castalia.workers.data.Samples;
+import castalia.workers.data.ShuffledSamples;
 import castalia.workers.data.Splits;
 import castalia.workers.data.SyntheticBatches;
 import castalia.workers.data.TokenBatches;
 import castalia.workers.data.TokenFile;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 
-/** The data of a run, opened and checked: what it trains on and what it validates on. */
+/** The data of a run, opened and checked: what it trains on, validates on and tests on. */
 public final class RunData implements AutoCloseable {
 
-    private final BatchSource train;
-    private final Optional<BatchSource> valid;
-    private final List<TokenFile> files;
+    /** What samples are for. */
+    public enum Part {
+        TRAIN,
+        VALID,
+        TEST
+    }
 
-    private RunData(BatchSource train, Optional<BatchSource> valid, List<TokenFile> files) {
-        this.train = train;
-        this.valid = valid;
-        this.files = files;
+    private final TrainingPlan plan;
+    private final Map<Part, Long> sequences;
+    private final CastaliaHome home;
+    private final Path working;
+    private final List<TokenFile> files = new ArrayList<>();
+    private final Map<Part, BatchSource> sources = new EnumMap<>(Part.class);
+
+    private RunData(TrainingConfiguration configuration, Path working, CastaliaHome home) {
+        this.plan = configuration.plan();
+        this.working = working;
+        this.home = home;
+        int batch = plan.globalBatch();
+        this.sequences = Map.of(
+                Part.TRAIN, Splits.trainSequences(plan.trainSteps(), batch),
+                Part.VALID, Splits.validSequences(plan.trainSteps(),
+                        configuration.evalInterval(), configuration.evalIterations(), batch),
+                Part.TEST, Math.multiplyExact(configuration.evalIterations(), (long) batch));
     }
 
     /**
-     * Opens what a configuration names.
+     * Opens what a configuration names for training and validation.
      *
      * @param working where relative paths start
      * @throws castalia.workers.data.DataException if a file is missing or damaged
      */
-    public static RunData open(TrainingConfiguration configuration, Path working) {
-        TrainingPlan plan = configuration.plan();
-        BatchShape shape = Wiring.batches(plan);
-        long trainSamples = Splits.requested(
-                Splits.trainSequences(plan.trainSteps(), plan.globalBatch()), 1);
-        long validSamples = Splits.requested(
-                Splits.validSequences(plan.trainSteps(), configuration.evalInterval(),
-                        configuration.evalIterations(), plan.globalBatch()),
-                1);
-        List<TokenFile> files = new ArrayList<>();
+    public static RunData open(
+            TrainingConfiguration configuration, Path working, CastaliaHome home) {
+        return open(configuration, working, home, EnumSet.of(Part.TRAIN, Part.VALID));
+    }
+
+    /** As the other, for some of the parts. */
+    public static RunData open(TrainingConfiguration configuration, Path working,
+            CastaliaHome home, Set<Part> wanted) {
+        RunData data = new RunData(configuration, working, home);
         try {
-            return switch (configuration.data()) {
-                case DataSource.Synthetic() -> new RunData(
-                        new SyntheticBatches(shape, plan.model().vocabulary(), plan.seed()),
-                        Optional.empty(), files);
-                case DataSource.Files(var trainFiles, var validFiles, _) -> {
-                    TokenFile file = open(only("train-data-paths", trainFiles), working, files);
-                    BatchSource train =
-                            batches(file, 0, file.sequences(), trainSamples, plan, shape);
-                    Optional<BatchSource> valid = Optional.empty();
-                    if (!validFiles.isEmpty()) {
-                        TokenFile other = open(only("valid-data-paths", validFiles), working, files);
-                        valid = Optional.of(
-                                batches(other, 0, other.sequences(), validSamples, plan, shape));
-                    }
-                    yield new RunData(train, valid, files);
+            for (Part part : Part.values()) {
+                if (wanted.contains(part)) {
+                    data.source(configuration.data(), part)
+                            .ifPresent(source -> data.sources.put(part, source));
                 }
-                case DataSource.Split(String path, String split) -> {
-                    TokenFile file = open(path, working, files);
-                    Splits.Parts parts = Splits.parse(split, file.sequences());
-                    BatchSource train = batches(file, 0, parts.valid(), trainSamples, plan, shape);
-                    Optional<BatchSource> valid = parts.test() > parts.valid()
-                            ? Optional.of(batches(file, parts.valid(), parts.test(), validSamples,
-                                    plan, shape))
-                            : Optional.empty();
-                    yield new RunData(train, valid, files);
-                }
-                case DataSource.Unspecified() -> throw new CastaliaException(
-                        ErrorCode.CONFIG_INVALID, "the configuration names no data; add "
-                                + "train-data-paths, data-path, or castalia: synthetic-data");
-            };
+            }
+            return data;
         } catch (RuntimeException e) {
-            files.forEach(TokenFile::close);
+            data.close();
             throw e;
         }
     }
 
-    private static String only(String key, List<DataSource.Weighted> paths) {
-        if (paths.size() != 1) {
-            throw new CastaliaException(ErrorCode.UNSUPPORTED, key + " names " + paths.size()
-                    + " data sets; this version trains on one");
-        }
-        return paths.getFirst().path();
+    private Optional<BatchSource> source(DataSource source, Part part) {
+        return switch (source) {
+            case DataSource.Synthetic() -> part == Part.TRAIN
+                    ? Optional.of(new SyntheticBatches(
+                            shape(), plan.model().vocabulary(), plan.seed()))
+                    : Optional.empty();
+            case DataSource.Files(var train, var valid, var test) -> blend(part, switch (part) {
+                case TRAIN -> train;
+                case VALID -> valid;
+                case TEST -> test;
+            }).map(this::batches);
+            case DataSource.Split(String path, String split) ->
+                    split(part, path, split).map(this::batches);
+            case DataSource.Preshuffled(String train, Optional<String> valid) -> switch (part) {
+                case TRAIN -> Optional.of(batches(preshuffled(train, part)));
+                case VALID -> valid.map(path -> batches(preshuffled(path, part)));
+                case TEST -> Optional.empty();
+            };
+            case DataSource.Unspecified() -> throw new CastaliaException(
+                    ErrorCode.CONFIG_INVALID, "the configuration names no data; add "
+                            + "train-data-paths, data-path, or castalia: synthetic-data");
+        };
     }
 
-    private static TokenFile open(String path, Path working, List<TokenFile> files) {
+    /** Data sets given by path: each is asked for its share and half a percent more. */
+    private Optional<Samples> blend(Part part, List<Weighted> paths) {
+        if (paths.isEmpty()) {
+            return Optional.empty();
+        }
+        long wanted = sequences(part);
+        double[] weights = paths.stream().mapToDouble(Weighted::weight).toArray();
+        double[] shares = Blending.shares(weights);
+        List<SampleReader> sets = new ArrayList<>();
+        for (int i = 0; i < shares.length; i++) {
+            TokenFile file = file(paths.get(i).path());
+            sets.add(reader(file, 0, file.sequences(), Splits.requested(wanted, shares[i])));
+        }
+        return Optional.of(sets.size() == 1
+                ? sets.getFirst()
+                : new BlendedSamples(sets, weights, wanted));
+    }
+
+    private Optional<Samples> split(Part part, String path, String split) {
+        TokenFile file = file(path);
+        Splits.Parts parts = Splits.parse(split, file.sequences());
+        long from = switch (part) {
+            case TRAIN -> 0;
+            case VALID -> parts.valid();
+            case TEST -> parts.test();
+        };
+        long to = switch (part) {
+            case TRAIN -> parts.valid();
+            case VALID -> parts.test();
+            case TEST -> parts.end();
+        };
+        if (to <= from && part != Part.TRAIN) {
+            return Optional.empty();
+        }
+        return Optional.of(reader(file, from, to, splitRequest(file, from, to, part)));
+    }
+
+    /**
+     * GPT-NeoX asks a part of a split for the sequences themselves. The specifications of runs
+     * record half a percent more, which is the same order unless it takes an epoch more.
+     */
+    private long splitRequest(TokenFile file, long from, long to, Part part) {
+        long exact = sequences(part);
+        long recorded = Splits.requested(exact, 1);
+        return epochs(file, from, to, recorded) == epochs(file, from, to, exact)
+                ? recorded
+                : exact;
+    }
+
+    private long epochs(TokenFile file, long from, long to, long samples) {
+        return OrderPlan.of(file, request(from, to, samples)).epochs();
+    }
+
+    private Samples preshuffled(String path, Part part) {
+        ShuffledSamples samples = new ShuffledSamples(file(path), plan.sequence());
+        long needed = part == Part.TRAIN
+                ? sequences(part)
+                : Math.min(sequences(part), sequences(Part.TEST));
+        if (samples.length() < needed) {
+            throw new DataException(working.resolve(path) + ": the pre-shuffled file holds "
+                    + samples.length() + " samples, the run needs " + needed
+                    + "; use fewer steps or a longer file");
+        }
+        return samples;
+    }
+
+    private long sequences(Part part) {
+        return Objects.requireNonNull(sequences.get(part));
+    }
+
+    private TokenFile file(String path) {
         TokenFile file = TokenFile.open(working.resolve(path));
         files.add(file);
         return file;
     }
 
-    private static BatchSource batches(
-            TokenFile file, long from, long to, long samples, TrainingPlan plan,
-            BatchShape shape) {
-        SampleOrder order = SampleOrder.build(file,
-                new SampleOrder.Request(from, to, plan.sequence(), samples, plan.seed()));
-        return new TokenBatches(
-                new SampleReader(file, order), shape, plan.model().vocabulary());
+    private SampleOrder.Request request(long from, long to, long samples) {
+        return new SampleOrder.Request(from, to, plan.sequence(), samples, plan.seed());
+    }
+
+    private SampleReader reader(TokenFile file, long from, long to, long samples) {
+        try (WorkProgress progress = WorkProgress.onError("sample order of " + file.name())) {
+            OrderStore store = new OrderStore(
+                    List.of(OrderStore.beside(file.prefix()), home.orders()), progress,
+                    note -> System.err.println("castalia: " + note));
+            return new SampleReader(file, store.order(file, request(from, to, samples)));
+        }
+    }
+
+    private BatchShape shape() {
+        return Wiring.batches(plan);
+    }
+
+    private BatchSource batches(Samples samples) {
+        return new TokenBatches(samples, shape(), plan.model().vocabulary());
     }
 
     /** What the run trains on. */
     public BatchSource train() {
-        return train;
+        return source(Part.TRAIN).orElseThrow();
     }
 
     /** What it validates on, if anything. */
     public Optional<BatchSource> valid() {
-        return valid;
+        return source(Part.VALID);
+    }
+
+    /** What was opened for a purpose, if there is anything. */
+    public Optional<BatchSource> source(Part part) {
+        return Optional.ofNullable(sources.get(part));
     }
 
     /** What the data is, for the specification: reads the files whole to hash them. */
     public DataManifest manifest() {
         List<DataManifest.Entry> entries = new ArrayList<>();
-        for (String line : train.description()) {
+        for (String line : train().description()) {
             int equals = line.indexOf('=');
             entries.add(new DataManifest.Entry(
                     line.substring(0, equals), line.substring(equals + 1)));

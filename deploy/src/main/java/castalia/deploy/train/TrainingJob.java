@@ -26,17 +26,22 @@ import java.util.OptionalInt;
  * @param specification the run's identity
  * @param hosting ranks and threads
  * @param initial folder of initial weights
+ * @param file the configuration file
  */
 public record TrainingJob(
         TrainingConfiguration configuration,
         RunData data,
         RunSpecification specification,
         Hosting hosting,
-        Optional<Path> initial)
+        Optional<Path> initial,
+        Path file)
         implements AutoCloseable {
 
     /** Name of the tokenizer's copy in a run folder. */
     public static final String TOKENIZER = "tokenizer.json";
+
+    /** Name of the configuration's copy in a run folder. */
+    public static final String CONFIGURATION = "configuration.yml";
 
     /**
      * Reads a configuration file and opens its data.
@@ -73,12 +78,12 @@ public record TrainingJob(
                 ? read
                 : startingFrom(read, RunCheckpoints.hashOf(initial.get()));
         Hosting hosting = hosting(configuration, ranks, threads);
-        RunData data = RunData.open(configuration, working);
+        RunData data = RunData.open(configuration, working, home);
         try {
             String version = numericVersion(hosting, home);
             RunSpecification specification =
                     configuration.specification(data.manifest(), version);
-            return new TrainingJob(configuration, data, specification, hosting, initial);
+            return new TrainingJob(configuration, data, specification, hosting, initial, file);
         } catch (RuntimeException e) {
             data.close();
             throw e;
@@ -129,7 +134,7 @@ public record TrainingJob(
         TrainingRun run = new TrainingRun(
                 configuration, specification, data, hosting, folder, initial, home, listener);
         try {
-            keepTokenizer(folder);
+            keepInputs(folder);
         } catch (RuntimeException e) {
             run.close();
             throw e;
@@ -137,28 +142,33 @@ public record TrainingJob(
         return run;
     }
 
-    /** Copies the tokenizer into the run's folder, made if absent, unless it is there. */
-    public void keepTokenizer(Path folder) {
-        configuration.tokenizer().ifPresent(file -> {
-            try {
-                Files.createDirectories(folder);
-                copyTokenizer(Path.of(file), folder);
-            } catch (IOException e) {
-                throw new CastaliaException(ErrorCode.STORAGE_FAILED,
-                        "cannot copy the tokenizer into " + folder + ": " + e.getMessage(), e);
+    /**
+     * Copies configuration and tokenizer into the run's folder, made if absent: for generate, export
+     * and data view. A tokenizer that is there stays; the configuration is that of the last start.
+     */
+    public void keepInputs(Path folder) {
+        try {
+            Files.createDirectories(folder);
+            Path copy = folder.resolve(CONFIGURATION);
+            if (!Files.exists(copy) || Files.mismatch(file, copy) >= 0) {
+                copy(file, copy);
             }
-        });
+            Path tokenizer = folder.resolve(TOKENIZER);
+            if (configuration.tokenizer().isPresent() && !Files.exists(tokenizer)) {
+                copy(Path.of(configuration.tokenizer().get()), tokenizer);
+            }
+        } catch (IOException e) {
+            throw new CastaliaException(ErrorCode.STORAGE_FAILED,
+                    "cannot copy configuration and tokenizer into " + folder + ": " + e.getMessage(),
+                    e);
+        }
     }
 
-    private static void copyTokenizer(Path file, Path folder) throws IOException {
-        Path copy = folder.resolve(TOKENIZER);
-        if (Files.exists(copy)) {
-            return;
-        }
-        Path temporary = folder.resolve(TOKENIZER + ".tmp");
+    private static void copy(Path from, Path to) throws IOException {
+        Path temporary = to.resolveSibling(to.getFileName() + ".tmp");
         try {
-            Files.copy(file, temporary, StandardCopyOption.REPLACE_EXISTING);
-            Files.move(temporary, copy, StandardCopyOption.ATOMIC_MOVE);
+            Files.copy(from, temporary, StandardCopyOption.REPLACE_EXISTING);
+            Files.move(temporary, to, StandardCopyOption.ATOMIC_MOVE);
         } finally {
             Files.deleteIfExists(temporary);
         }

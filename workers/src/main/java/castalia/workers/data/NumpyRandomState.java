@@ -15,6 +15,10 @@ public final class NumpyRandomState {
     private static final int MATRIX_A = 0x9908b0df;
     private static final int UPPER = 0x80000000;
     private static final int LOWER = 0x7fffffff;
+    private static final long UNSIGNED_INT_MAX = 0xffffffffL;
+
+    /** Numbers drawn before they are used: the swaps of a batch then wait for memory together. */
+    private static final int BATCH = 4096;
 
     private final int[] key = new int[N];
     private int position = N;
@@ -25,7 +29,7 @@ public final class NumpyRandomState {
      * @param seed 0 to 2^32 - 1
      */
     public NumpyRandomState(long seed) {
-        if (seed < 0 || seed > 0xffffffffL) {
+        if (seed < 0 || seed > UNSIGNED_INT_MAX) {
             throw new IllegalArgumentException("seed " + seed + " is not in 0 to 4294967295");
         }
         key[0] = (int) seed;
@@ -43,8 +47,11 @@ public final class NumpyRandomState {
         if (position == N) {
             refill();
         }
-        int y = key[position++];
-        y ^= y >>> 11;
+        return temper(key[position++]);
+    }
+
+    private static int temper(int word) {
+        int y = word ^ (word >>> 11);
         y ^= (y << 7) & 0x9d2c5680;
         y ^= (y << 15) & 0xefc60000;
         return y ^ (y >>> 18);
@@ -75,7 +82,7 @@ public final class NumpyRandomState {
             return 0;
         }
         long mask = -1L >>> Long.numberOfLeadingZeros(max);
-        if (max <= 0xffffffffL) {
+        if (max <= UNSIGNED_INT_MAX) {
             long value = nextU32() & mask;
             while (value > max) {
                 value = nextU32() & mask;
@@ -106,8 +113,51 @@ public final class NumpyRandomState {
 
     /** The same shuffle over an index array. */
     void shuffle(IndexArray values) {
-        for (long i = values.length() - 1; i > 0; i--) {
-            values.swap(i, interval(i));
+        shuffle(values, DataProgress.none());
+    }
+
+    /**
+     * The same shuffle over an index array.
+     *
+     * @param progress told the entries that have found their place
+     */
+    void shuffle(IndexArray values, DataProgress progress) {
+        long length = values.length();
+        long at = length - 1;
+        for (; at > UNSIGNED_INT_MAX; at--) {
+            values.swap(at, interval(at));
+        }
+        int[] picks = new int[BATCH];
+        while (at > 0) {
+            int mask = -1 >>> Integer.numberOfLeadingZeros((int) at);
+            // Entries down to 2^(b - 1) are drawn with the same b bits.
+            long sameMask = at - Integer.toUnsignedLong(mask >>> 1);
+            int count = (int) Math.min(BATCH, sameMask);
+            draw(picks, count, at, mask);
+            values.swapDown(at, picks, count);
+            at -= count;
+            progress.at(length - 1 - at, length);
+        }
+    }
+
+    /**
+     * Draws {@code count} numbers, number k in [0, top - k], by masked rejection without a branch
+     * per draw: half of the candidates may be refused, which no processor can guess.
+     */
+    private void draw(int[] picks, int count, long top, int mask) {
+        int done = 0;
+        while (done < count) {
+            if (position == N) {
+                refill();
+            }
+            int next = position;
+            while (next < N && done < count) {
+                int value = temper(key[next++]) & mask;
+                picks[done] = value;
+                // 1 where value <= top - done as unsigned numbers, else 0.
+                done += 1 + (int) ((top - done - Integer.toUnsignedLong(value)) >> 63);
+            }
+            position = next;
         }
     }
 

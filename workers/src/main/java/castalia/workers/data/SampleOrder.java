@@ -1,5 +1,6 @@
 package castalia.workers.data;
 
+import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Objects;
 
@@ -44,6 +45,11 @@ public final class SampleOrder {
             return new Request(0, sizes.sequences(), sequenceLength, samples, seed);
         }
 
+        /** What messages call the documents. */
+        String range() {
+            return "documents " + firstDocument + ":" + endDocument;
+        }
+
         /** One {@code name=value} per field for the run specification. */
         public List<String> lines() {
             return List.of(
@@ -56,112 +62,43 @@ public final class SampleOrder {
     }
 
     private final Request request;
-    private final long tokensPerEpoch;
-    private final long epochs;
+    private final OrderPlan plan;
     private final IndexArray documents;
-    private final IndexArray samplePosition;
-    private final IndexArray sampleOffset;
+    private final IndexArray starts;
     private final IndexArray shuffle;
 
-    private SampleOrder(
-            Request request,
-            long tokensPerEpoch,
-            long epochs,
-            IndexArray documents,
-            IndexArray samplePosition,
-            IndexArray sampleOffset,
+    /**
+     * @param starts positions and offsets in turn, n + 1 pairs
+     */
+    SampleOrder(Request request, OrderPlan plan, IndexArray documents, IndexArray starts,
             IndexArray shuffle) {
         this.request = request;
-        this.tokensPerEpoch = tokensPerEpoch;
-        this.epochs = epochs;
+        this.plan = plan;
         this.documents = documents;
-        this.samplePosition = samplePosition;
-        this.sampleOffset = sampleOffset;
+        this.starts = starts;
         this.shuffle = shuffle;
     }
 
     /**
-     * Builds the order.
+     * Builds the order in memory; it is freed with the object.
      *
-     * @throws DataException if the range is outside the data set or holds too few tokens
+     * @throws DataException if the range is outside the data set or holds no tokens
      */
     public static SampleOrder build(SequenceSizes sizes, Request request) {
         return build(sizes, request, new NumpyRandomState(request.seed()));
     }
 
     static SampleOrder build(SequenceSizes sizes, Request request, NumpyRandomState random) {
-        if (request.endDocument() > sizes.sequences()) {
-            throw new DataException("documents " + request.firstDocument() + ":"
-                    + request.endDocument() + ": the data set has only " + sizes.sequences());
-        }
-        long tokens = 0;
-        for (long d = request.firstDocument(); d < request.endDocument(); d++) {
-            tokens = Math.addExact(tokens, sizes.size(d));
-        }
-        long epochs = epochs(tokens, request);
-        long samples = samples(tokens, epochs, request.sequenceLength());
-        if (samples < 2) {
-            throw new DataException("documents " + request.firstDocument() + ":"
-                    + request.endDocument() + " hold " + tokens + " tokens, which is one sample of "
-                    + request.sequenceLength() + " in " + epochs + " epochs; at least two are"
-                    + " needed: use more text, a shorter sequence or more samples");
-        }
-        IndexArray documents = documentOrder(request, epochs);
-        random.shuffle(documents);
-        IndexArray position = new IndexArray(samples + 1, documents.length());
-        IndexArray offset = new IndexArray(samples + 1, Integer.MAX_VALUE);
-        cutSamples(sizes, documents, request.sequenceLength(), position, offset);
-        IndexArray shuffle = new IndexArray(samples, samples);
-        for (long i = 0; i < samples; i++) {
-            shuffle.set(i, i);
-        }
-        random.shuffle(shuffle);
-        return new SampleOrder(request, tokens, epochs, documents, position, offset, shuffle);
-    }
-
-    /** The smallest E of at least 1 whose tokens give the requested samples. */
-    private static long epochs(long tokensPerEpoch, Request request) {
-        long needed = Math.addExact(
-                Math.multiplyExact(request.samples(), request.sequenceLength()), 1L);
-        return Math.max(1, Math.ceilDiv(needed, tokensPerEpoch));
-    }
-
-    private static long samples(long tokensPerEpoch, long epochs, int sequenceLength) {
-        return (Math.multiplyExact(epochs, tokensPerEpoch) - 1) / sequenceLength;
-    }
-
-    private static IndexArray documentOrder(Request request, long epochs) {
-        long count = request.endDocument() - request.firstDocument();
-        IndexArray documents =
-                new IndexArray(Math.multiplyExact(count, epochs), request.endDocument());
-        long at = 0;
-        for (long epoch = 0; epoch < epochs; epoch++) {
-            for (long d = request.firstDocument(); d < request.endDocument(); d++) {
-                documents.set(at++, d);
-            }
-        }
-        return documents;
-    }
-
-    private static void cutSamples(SequenceSizes sizes, IndexArray documents, int sequenceLength,
-            IndexArray position, IndexArray offset) {
-        long document = 0;
-        long start = 0;
-        for (long sample = 1; sample < position.length(); sample++) {
-            long remaining = sequenceLength + 1L;
-            while (true) {
-                long left = sizes.size(documents.get(document)) - start;
-                if (left >= remaining) {
-                    start += remaining - 1;
-                    break;
-                }
-                remaining -= left;
-                document++;
-                start = 0;
-            }
-            position.set(sample, document);
-            offset.set(sample, start);
-        }
+        OrderPlan plan = OrderPlan.of(sizes, request);
+        OrderBuilder builder =
+                new OrderBuilder(sizes, request, plan, random, DataProgress.none());
+        Arena arena = Arena.ofAuto();
+        IndexArray documents = builder.documents(arena);
+        IndexArray starts =
+                IndexArray.allocate(2 * (plan.samples() + 1), plan.largestPair(), arena);
+        new SampleCutter(sizes, documents, request.sequenceLength())
+                .next(starts, plan.samples() + 1);
+        return new SampleOrder(request, plan, documents, starts, builder.shuffle(arena));
     }
 
     /** What this order was built for. */
@@ -171,12 +108,12 @@ public final class SampleOrder {
 
     /** Tokens of the chosen documents. */
     public long tokensPerEpoch() {
-        return tokensPerEpoch;
+        return plan.tokensPerEpoch();
     }
 
     /** E, the passes over the documents that were pooled. */
     public long epochs() {
-        return epochs;
+        return plan.epochs();
     }
 
     /** n, the samples cut; one more than {@link #length}. */
@@ -204,12 +141,12 @@ public final class SampleOrder {
 
     /** Where sample {@code sample} (0 to n) starts: the position in the document list. */
     public long samplePosition(long sample) {
-        return samplePosition.get(sample);
+        return starts.get(2 * sample);
     }
 
     /** Where sample {@code sample} (0 to n) starts: the token within that document. */
     public int sampleOffset(long sample) {
-        return (int) sampleOffset.get(sample);
+        return (int) starts.get(2 * sample + 1);
     }
 
     /** The sample at place {@code place} (0 to n - 1) of the shuffled list. */
@@ -221,5 +158,29 @@ public final class SampleOrder {
     public long sampleAt(long datasetIndex) {
         Objects.checkIndex(datasetIndex, Long.MAX_VALUE);
         return shuffle.get(datasetIndex % length());
+    }
+
+    /**
+     * The sample a blend reads at an index of this data set: there the last shuffled sample is
+     * used too, and only indices beyond it wrap around, by {@link #length}.
+     */
+    public long sampleInBlend(long index) {
+        Objects.checkIndex(index, Long.MAX_VALUE);
+        return shuffle.get(index < shuffle.length() ? index : index % length());
+    }
+
+    /** Refuses an order of a single sample, of which GPT-NeoX would use none. */
+    void requireSamples() {
+        if (length() < 1) {
+            throw new DataException(request.range() + " hold " + tokensPerEpoch()
+                    + " tokens, which is one sample of " + request.sequenceLength() + " in "
+                    + epochs() + " epochs; at least two are needed: use more text, a shorter"
+                    + " sequence or more samples");
+        }
+    }
+
+    /** The three arrays for what writes them out. */
+    List<IndexArray> arrays() {
+        return List.of(documents, starts, shuffle);
     }
 }

@@ -5,7 +5,7 @@ public interface SequenceSizes {
     /** Number of sequences. */
     long sequences();
 
-    /** Tokens in sequence {@code sequence}, at least 1. */
+    /** Tokens in sequence {@code sequence}, at least 0. */
     int size(long sequence);
 
     /** Sizes held in an array, copied. */

@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
+import org.jspecify.annotations.Nullable;
 
 /** SHA-256 of mapped files. */
 final class Sha256 {
@@ -27,10 +28,20 @@ final class Sha256 {
     /** Lower-case hex of all bytes of {@code mapped}, read piece by piece. */
     static String hex(MemorySegment mapped, Path path) {
         MessageDigest digest = start();
+        update(digest, mapped, path, null);
+        return hex(digest);
+    }
+
+    /** Takes all bytes of {@code mapped}, read piece by piece. */
+    static void update(MessageDigest digest, MemorySegment mapped, Path path,
+            @Nullable DataProgress progress) {
         try {
             for (long at = 0; at < mapped.byteSize(); at += PIECE) {
                 long length = Math.min(PIECE, mapped.byteSize() - at);
                 digest.update(mapped.asSlice(at, length).asByteBuffer());
+                if (progress != null) {
+                    progress.at(at + length, mapped.byteSize());
+                }
             }
         } catch (InternalError e) {
             throw new DataException(
@@ -38,6 +49,5 @@ final class Sha256 {
                             + " failed. Restore the file and try again",
                     e);
         }
-        return hex(digest);
     }
 }

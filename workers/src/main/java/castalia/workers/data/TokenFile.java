@@ -1,20 +1,15 @@
 package castalia.workers.data;
 
-import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileChannel.MapMode;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Objects;
 
 /**
  * A tokenised data set in GPT-NeoX's MMIDIDX format, memory-mapped: {@code PREFIX.idx} holds the
- * sequence lengths, {@code PREFIX.bin} the tokens, one after another.
+ * sequence lengths, {@code PREFIX.bin} the tokens, one after another. Where there is no {@code
+ * PREFIX.bin}, its parts {@code PREFIX-00000-of-00082.bin} and so on are read in their place.
  *
  * <p>{@link #open} reads the whole index once and refuses a pair of files that is not consistent,
  * so that a reader never meets a bad length later. All methods may be called by several threads.
@@ -27,11 +22,11 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
     private final Path prefix;
     private final Arena arena;
     private final MemorySegment index;
-    private final MemorySegment bin;
+    private final TokenBytes bin;
     private final TokenIndex header;
 
     private TokenFile(
-            Path prefix, Arena arena, MemorySegment index, MemorySegment bin, TokenIndex header) {
+            Path prefix, Arena arena, MemorySegment index, TokenBytes bin, TokenIndex header) {
         this.prefix = prefix;
         this.arena = arena;
         this.index = index;
@@ -48,12 +43,12 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
     @SuppressWarnings("MustBeClosedChecker") // the file owns the arena and closes it
     public static TokenFile open(Path prefix) {
         Path indexPath = indexPath(prefix);
-        Path binPath = binPath(prefix);
         Arena arena = Arena.ofShared();
         try {
-            MemorySegment index = map(indexPath, arena);
-            MemorySegment bin = map(binPath, arena);
-            TokenIndex header = TokenIndex.read(indexPath, index, binPath, bin.byteSize());
+            MemorySegment index = Mapped.file(indexPath, arena);
+            TokenBytes bin = TokenBytes.map(prefix, arena);
+            TokenIndex header = TokenIndex.read(indexPath, index);
+            header.requireTokens(indexPath, bin);
             return new TokenFile(prefix, arena, index, bin, header);
         } catch (RuntimeException e) {
             arena.close();
@@ -83,26 +78,6 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
             throw new DataException("token file '" + prefix + "': not a file name prefix");
         }
         return prefix.resolveSibling(name + extension);
-    }
-
-    private static MemorySegment map(Path path, Arena arena) {
-        if (Files.isDirectory(path)) {
-            throw new DataException(path + ": is a folder, not a token file; give PREFIX of"
-                    + " PREFIX.bin and PREFIX.idx");
-        }
-        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-            return channel.map(MapMode.READ_ONLY, 0, channel.size(), arena);
-        } catch (NoSuchFileException e) {
-            throw new DataException(
-                    path + ": no such file; give PREFIX of PREFIX.bin and PREFIX.idx without an"
-                            + " extension, or make the files with 'data prepare'",
-                    e);
-        } catch (IOException e) {
-            throw new DataException(
-                    path + ": cannot be read (" + e.getMessage() + "); check that the file is"
-                            + " readable",
-                    e);
-        }
     }
 
     /** The path of both files without extension. */
@@ -164,11 +139,12 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
         long from = pointer(sequence) + (long) offset * header.dtype().bytes();
         int copied;
         try {
-            copied = header.dtype().toInt32(bin, from, count, target, targetByte);
+            copied = bin.toInt32(header.dtype(), from, count, target, targetByte);
         } catch (InternalError e) {
             throw new DataException(
-                    binPath(prefix) + ": cannot be read at byte " + from + "; the file shrank while"
-                            + " it was in use, or the storage failed. Restore the file and resume",
+                    bin.fileOf(from) + ": cannot be read around byte " + from + " of the tokens;"
+                            + " the file shrank while it was in use, or the storage failed."
+                            + " Restore the file and resume",
                     e);
         }
         if (copied < count) {
@@ -180,8 +156,8 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
     /** Says where a token stands and what it is: file, byte, sequence, position, value. */
     String describe(long sequence, int offset) {
         long at = pointer(sequence) + (long) offset * header.dtype().bytes();
-        return binPath(prefix) + ": byte " + at + " (sequence " + sequence + ", position " + offset
-                + ") holds " + header.dtype().valueAt(bin, at) + ", which";
+        return bin.describe(header.dtype(), at,
+                " (sequence " + sequence + ", position " + offset + ")") + ", which";
     }
 
     /** Reads both files whole and gives what the run specification records of them. */
@@ -192,7 +168,7 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
                 sequences(),
                 dtype(),
                 Sha256.hex(index, indexPath(prefix)),
-                Sha256.hex(bin, binPath(prefix)));
+                bin.sha256(null));
     }
 
     @Override

@@ -44,7 +44,8 @@ record TokenIndex(TokenDtype dtype, long sequences, long documentEntries, long t
         return HEADER_BYTES + 12 * sequences + 8 * document;
     }
 
-    static TokenIndex read(Path path, MemorySegment index, Path binPath, long binBytes) {
+    /** Reads and checks everything an index says. */
+    static TokenIndex read(Path path, MemorySegment index) {
         long bytes = index.byteSize();
         if (bytes < HEADER_BYTES) {
             throw refused(path, "truncated: " + bytes + " bytes, the header alone needs "
@@ -73,11 +74,18 @@ record TokenIndex(TokenDtype dtype, long sequences, long documentEntries, long t
         TokenIndex header = new TokenIndex(dtype, sequences, entries, 0);
         long tokens = header.checkSizes(path, index);
         header.checkDocuments(path, index);
-        if (tokens * dtype.bytes() != binBytes) {
-            throw refused(binPath, "truncated or of another data set: " + binBytes + " bytes, "
-                    + path.getFileName() + " describes " + tokens * dtype.bytes());
-        }
         return new TokenIndex(dtype, sequences, entries, tokens);
+    }
+
+    /** Refuses tokens that are not as many as this index describes. */
+    void requireTokens(Path path, TokenBytes bin) {
+        if (tokens * dtype.bytes() != bin.bytes()) {
+            throw refused(bin.path(), (bin.partCount() == 1
+                    ? "truncated or of another data set: "
+                    : "the " + bin.partCount() + " parts are truncated or of another data set: ")
+                    + bin.bytes() + " bytes, " + path.getFileName() + " describes "
+                    + tokens * dtype.bytes());
+        }
     }
 
     private static void checkMagic(Path path, MemorySegment index) {
@@ -102,9 +110,9 @@ record TokenIndex(TokenDtype dtype, long sequences, long documentEntries, long t
         long tokens = 0;
         for (long i = 0; i < sequences; i++) {
             int size = index.get(TokenDtype.INT, sizeAt(i));
-            if (size <= 0) {
+            if (size < 0) {
                 throw refused(path, "sequence " + i + " has size " + size + " at byte "
-                        + sizeAt(i) + ", at least 1 is needed");
+                        + sizeAt(i) + ", at least 0 is needed");
             }
             long pointer = index.get(TokenDtype.LONG, pointerAt(i));
             if (pointer != tokens * dtype.bytes()) {

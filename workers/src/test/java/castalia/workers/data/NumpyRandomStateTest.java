@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.stream.IntStream;
@@ -50,7 +51,7 @@ class NumpyRandomStateTest {
             int length = Integer.parseInt(shuffle.getKey());
             int[] values = IntStream.range(0, length).toArray();
             seeded(vector).shuffle(values);
-            IndexArray offHeap = new IndexArray(length, length);
+            IndexArray offHeap = IndexArray.allocate(length, length, Arena.ofAuto());
             for (int i = 0; i < length; i++) {
                 offHeap.set(i, i);
             }
@@ -78,6 +79,22 @@ class NumpyRandomStateTest {
         long low = words.nextU32();
         assertThat(new NumpyRandomState(1234).interval(Long.MAX_VALUE))
                 .isEqualTo((high << 32 | low) & Long.MAX_VALUE);
+    }
+
+    @Test
+    void entriesOfEightBytesAreShuffledAlike() {
+        IndexArray narrow = IndexArray.allocate(70_001, 70_001, Arena.ofAuto());
+        IndexArray wide = IndexArray.allocate(70_001, 1L << 33, Arena.ofAuto());
+        narrow.count();
+        wide.count();
+        NumpyRandomState one = new NumpyRandomState(5);
+        NumpyRandomState other = new NumpyRandomState(5);
+        one.shuffle(narrow);
+        other.shuffle(wide);
+        for (int i = 0; i < 70_001; i++) {
+            assertThat(wide.get(i)).isEqualTo(narrow.get(i));
+        }
+        assertThat(one.nextU32()).isEqualTo(other.nextU32());
     }
 
     @Test

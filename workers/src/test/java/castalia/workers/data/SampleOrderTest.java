@@ -6,12 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import castalia.workers.data.SampleOrder.Request;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.util.Arrays;
+import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class SampleOrderTest {
     static Stream<Fixtures.Case> cases() {
@@ -108,15 +110,68 @@ class SampleOrderTest {
     }
 
     @Test
+    void anOrderOfOneSampleIsBuiltAndTrainsNobody() {
+        SampleOrder order =
+                SampleOrder.build(SequenceSizes.of(3, 4), new Request(0, 2, 5, 1, 1));
+        assertThat(order.samples()).isEqualTo(1);
+        assertThat(order.length()).isZero();
+        assertThatThrownBy(order::requireSamples)
+                .isInstanceOf(DataException.class)
+                .hasMessageContaining("7 tokens");
+    }
+
+    /** GPT-NeoX's loops written down once more, plainly, on data sets nobody chose. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20})
+    void randomDataSetsAreOrderedAsByThePlainLoops(int seed) {
+        Random random = new Random(seed);
+        for (int round = 0; round < 20; round++) {
+            int count = random.nextInt(4) == 0 ? 1 : 1 + random.nextInt(60);
+            int longest = 1 << random.nextInt(11);
+            int[] sizes = IntStream.range(0, count)
+                    .map(i -> random.nextInt(5) == 0 ? 0 : random.nextInt(longest + 1))
+                    .toArray();
+            sizes[random.nextInt(count)] = 1 + random.nextInt(longest);
+            int from = random.nextInt(count);
+            int to = from + 1 + random.nextInt(count - from);
+            if (IntStream.range(from, to).map(i -> sizes[i]).sum() == 0) {
+                continue;
+            }
+            Request request = new Request(from, to, 1 + random.nextInt(40),
+                    1 + random.nextInt(500), random.nextInt(1 << 30));
+            same(SampleOrder.build(SequenceSizes.of(sizes), request),
+                    PlainOrder.of(sizes, request));
+        }
+    }
+
+    private static void same(SampleOrder order, PlainOrder plain) {
+        assertThat(LongStream.range(0, order.documentPositions()).mapToInt(
+                        i -> (int) order.documentAt(i)).toArray())
+                .isEqualTo(plain.documents());
+        assertThat(LongStream.range(0, 2 * order.samples() + 2).mapToInt(i -> i % 2 == 0
+                        ? (int) order.samplePosition(i / 2)
+                        : order.sampleOffset(i / 2)).toArray())
+                .isEqualTo(plain.samples());
+        assertThat(LongStream.range(0, order.samples()).mapToInt(
+                        i -> (int) order.shuffled(i)).toArray())
+                .isEqualTo(plain.shuffle());
+    }
+
+    @Test
     void impossibleRequestsAreRefusedWithTheirValues() {
         SequenceSizes sizes = SequenceSizes.of(3, 4);
         assertThatThrownBy(() -> SampleOrder.build(sizes, new Request(0, 3, 2, 1, 1)))
                 .isInstanceOf(DataException.class)
                 .hasMessageContaining("0:3")
                 .hasMessageContaining("only 2");
-        assertThatThrownBy(() -> SampleOrder.build(sizes, new Request(0, 2, 5, 1, 1)))
+        assertThatThrownBy(() -> SampleOrder.build(
+                        SequenceSizes.of(0, 0), new Request(0, 2, 5, 1, 1)))
                 .isInstanceOf(DataException.class)
-                .hasMessageContaining("7 tokens");
+                .hasMessageContaining("no tokens");
+        assertThatThrownBy(() -> SampleOrder.build(
+                        sizes, new Request(0, 2, 2048, Long.MAX_VALUE / 2, 1)))
+                .isInstanceOf(DataException.class)
+                .hasMessageContaining("fewer");
         assertThatThrownBy(() -> new Request(2, 2, 16, 1, 1))
                 .isInstanceOf(DataException.class)
                 .hasMessageContaining("2:2");

@@ -233,7 +233,7 @@ class TokenFileTest {
         "18, 8, 39, 39 sequences, a smaller count",
         "26, 8, 0, 0 document, no documents",
         "26, 8, 1152921504606846976, 1152921504606846976, documents that overflow",
-        "34, 4, 0, sequence 0 has size 0, an empty sequence",
+        "34, 4, 0, sequence 1 has offset, an empty sequence where there was none",
         "38, 4, -5, sequence 1 has size -5, a negative size",
         "38, 4, 27, sequence 2 has offset, a size that moves the next",
         "194, 8, -8, sequence 0 has offset -8, a negative offset",

@@ -1,0 +1,172 @@
+package castalia.workers.data;
+
+import castalia.workers.data.SampleOrder.Request;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Gives the order of a data set: small ones are built in memory, large ones once into a file that
+ * is named by what determines them. A file that is wrong or damaged is built anew; of several
+ * processes that want the same one builds while the others wait.
+ */
+public final class OrderStore {
+    /** Orders below this many bytes are built in memory: that takes less than a second. */
+    public static final long SMALL_BYTES = 16L << 20;
+
+    private static final Duration PATIENCE = Duration.ofHours(2);
+    private static final long POLL_MILLIS = 200;
+    private static final int NAME_DIGITS = 24;
+
+    private final List<Path> folders;
+    private final long smallBytes;
+    private final DataProgress progress;
+    private final Consumer<String> notes;
+
+    /**
+     * @param folders where files may lie, made if absent; the first that can be written is used
+     * @param progress told while an order is built
+     * @param notes takes a line where a file could not be used or kept
+     */
+    public OrderStore(List<Path> folders, DataProgress progress, Consumer<String> notes) {
+        this(folders, SMALL_BYTES, progress, notes);
+    }
+
+    OrderStore(List<Path> folders, long smallBytes, DataProgress progress,
+            Consumer<String> notes) {
+        this.folders = List.copyOf(folders);
+        this.smallBytes = smallBytes;
+        this.progress = progress;
+        this.notes = notes;
+    }
+
+    /** Keeps nothing: every order is built in memory. */
+    public static OrderStore inMemory() {
+        return new OrderStore(List.of(), DataProgress.none(), _ -> {});
+    }
+
+    /** Keeps every order in one folder, however small. */
+    public static OrderStore alwaysIn(
+            Path folder, DataProgress progress, Consumer<String> notes) {
+        return new OrderStore(List.of(folder), 0, progress, notes);
+    }
+
+    /** The folder beside a token file in which its orders are kept. */
+    public static Path beside(Path prefix) {
+        return prefix.resolveSibling(
+                Objects.requireNonNull(prefix.getFileName()) + ".orders");
+    }
+
+    /**
+     * The order that was asked for.
+     *
+     * @throws DataException as {@link SampleOrder#build}
+     */
+    public SampleOrder order(SequenceSizes sizes, Request request) {
+        OrderPlan plan = OrderPlan.of(sizes, request);
+        if (plan.bytes(request) < smallBytes || folders.isEmpty()) {
+            return SampleOrder.build(sizes, request);
+        }
+        byte[] key = OrderFile.key(sizes, request);
+        for (Path folder : folders) {
+            Path path = folder.resolve(name(key));
+            OrderFile file = new OrderFile(path, request, plan, key);
+            try {
+                Optional<SampleOrder> kept = file.read();
+                if (kept.isPresent()) {
+                    return kept.get();
+                }
+                Files.createDirectories(folder);
+                return built(file, path, sizes);
+            } catch (IOException e) {
+                notes.accept(path + ": the sample order cannot be kept there (" + e + ")");
+            }
+        }
+        return SampleOrder.build(sizes, request);
+    }
+
+    /**
+     * Builds the order into its file in the first folder, whether it is there or not, and does not
+     * open it.
+     */
+    public void build(SequenceSizes sizes, Request request) {
+        Path folder = folders.getFirst();
+        byte[] key = OrderFile.key(sizes, request);
+        try {
+            Files.createDirectories(folder);
+            new OrderFile(folder.resolve(name(key)), request, OrderPlan.of(sizes, request), key)
+                    .write(sizes, progress);
+        } catch (IOException e) {
+            throw new DataException(folder + ": the sample order cannot be written (" + e
+                    + "); check the folder's rights and the free space", e);
+        }
+    }
+
+    private static String name(byte[] key) {
+        return HexFormat.of().formatHex(key).substring(0, NAME_DIGITS) + ".order";
+    }
+
+    private SampleOrder built(OrderFile file, Path path, SequenceSizes sizes) throws IOException {
+        try (FileChannel channel = FileChannel.open(
+                path.resolveSibling(path.getFileName() + ".lock"),
+                StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+            FileLock lock = locked(channel);
+            try {
+                Optional<SampleOrder> kept = file.read(); // another process was first
+                if (kept.isPresent()) {
+                    return kept.get();
+                }
+                if (Files.exists(path)) {
+                    notes.accept(path + ": damaged, built anew");
+                }
+                file.write(sizes, progress);
+            } finally {
+                if (lock != null) {
+                    lock.release();
+                }
+            }
+        }
+        return file.read().orElseThrow(
+                () -> new IOException("the file does not hold what was written to it"));
+    }
+
+    /** The lock; null where the storage knows none, and after two hours: then all build. */
+    private @Nullable FileLock locked(FileChannel channel) {
+        long end = System.nanoTime() + PATIENCE.toNanos();
+        boolean told = false;
+        while (System.nanoTime() < end) {
+            try {
+                FileLock lock = channel.tryLock();
+                if (lock != null) {
+                    return lock;
+                }
+            } catch (OverlappingFileLockException _) {
+                // A thread of this process builds it.
+            } catch (IOException | UnsupportedOperationException _) {
+                return null;
+            }
+            if (!told) {
+                notes.accept("another process builds this sample order; waiting for it");
+                told = true;
+            }
+            try {
+                Thread.sleep(POLL_MILLIS);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw new DataException("the wait for a sample order was interrupted", e);
+            }
+        }
+        return null;
+    }
+}
