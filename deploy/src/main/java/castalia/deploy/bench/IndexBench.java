@@ -73,8 +73,9 @@ public final class IndexBench {
      */
     public static Result run(long samples, int sequenceLength, long seed, Path folder,
             Optional<String> python, DataProgress progress, Consumer<String> notes) {
-        long documents = Math.max(2, Math.multiplyExact(samples, (long) sequenceLength)
-                / MEAN_TOKENS / EPOCHS + 1);
+        // A fiftieth more, so that the epochs suffice whatever the draws come to.
+        long documents = 2 + Math.multiplyExact(samples, (long) sequenceLength)
+                / MEAN_TOKENS / EPOCHS / 50 * 51;
         SyntheticSizes sizes = new SyntheticSizes(documents, MEAN_TOKENS);
         SampleOrder.Request request =
                 SampleOrder.Request.all(sizes, sequenceLength, samples, seed);

@@ -21,6 +21,9 @@ import picocli.CommandLine.Spec;
         description = "Make token files from text, and look at them.",
         subcommands = {
             DataIndexCommand.class,
+            DataViewCommand.class,
+            DataFindCommand.class,
+            DataStatsCommand.class,
             DataPartsCommands.Shard.class,
             DataPartsCommands.Unshard.class,
             DataPartsCommands.Checksum.class
@@ -31,7 +34,9 @@ import picocli.CommandLine.Spec;
             "  ./castalia data prepare books/ --tokenizer tokenizer.json --append-eod --out data/books",
             "  ./castalia data prepare corpus.txt --separator '%%' --tokenizer tokenizer.json --out c",
             "  ./castalia data index data/books --seq-length 2048 --samples 100000 --seed 1234",
-            "  ./castalia data checksum data/books"
+            "  ./castalia data view runs/books --step 100 --rows 0:4 --decode --source",
+            "  ./castalia data find runs/books 'Melchizedek'",
+            "  ./castalia data stats data/books"
         })
 final class DataCommand {
     @Spec

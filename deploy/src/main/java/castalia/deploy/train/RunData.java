@@ -49,6 +49,7 @@ public final class RunData implements AutoCloseable {
     private final Path working;
     private final List<TokenFile> files = new ArrayList<>();
     private final Map<Part, BatchSource> sources = new EnumMap<>(Part.class);
+    private final Map<Part, Samples> samples = new EnumMap<>(Part.class);
 
     private RunData(TrainingConfiguration configuration, Path working, CastaliaHome home) {
         this.plan = configuration.plan();
@@ -101,12 +102,12 @@ public final class RunData implements AutoCloseable {
                 case TRAIN -> train;
                 case VALID -> valid;
                 case TEST -> test;
-            }).map(this::batches);
+            }).map(found -> batches(part, found));
             case DataSource.Split(String path, String split) ->
-                    split(part, path, split).map(this::batches);
+                    split(part, path, split).map(found -> batches(part, found));
             case DataSource.Preshuffled(String train, Optional<String> valid) -> switch (part) {
-                case TRAIN -> Optional.of(batches(preshuffled(train, part)));
-                case VALID -> valid.map(path -> batches(preshuffled(path, part)));
+                case TRAIN -> Optional.of(batches(part, preshuffled(train, part)));
+                case VALID -> valid.map(path -> batches(part, preshuffled(path, part)));
                 case TEST -> Optional.empty();
             };
             case DataSource.Unspecified() -> throw new CastaliaException(
@@ -208,8 +209,9 @@ public final class RunData implements AutoCloseable {
         return Wiring.batches(plan);
     }
 
-    private BatchSource batches(Samples samples) {
-        return new TokenBatches(samples, shape(), plan.model().vocabulary());
+    private BatchSource batches(Part part, Samples found) {
+        samples.put(part, found);
+        return new TokenBatches(found, shape(), plan.model().vocabulary());
     }
 
     /** What the run trains on. */
@@ -225,6 +227,16 @@ public final class RunData implements AutoCloseable {
     /** What was opened for a purpose, if there is anything. */
     public Optional<BatchSource> source(Part part) {
         return Optional.ofNullable(sources.get(part));
+    }
+
+    /** Global batches of a part: the run's steps, or those of its validations. */
+    public long batches(Part part) {
+        return sequences(part) / plan.globalBatch();
+    }
+
+    /** What the batches of a part are cut from; empty for made-up tokens. */
+    public Optional<Samples> samples(Part part) {
+        return Optional.ofNullable(samples.get(part));
     }
 
     /** What the data is, for the specification: reads the files whole to hash them. */

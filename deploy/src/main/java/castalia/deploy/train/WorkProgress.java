@@ -38,7 +38,7 @@ public final class WorkProgress implements DataProgress, AutoCloseable {
         }
         nextNanos = now + NEXT_NANOS;
         double seconds = (now - startNanos) * 1e-9;
-        String left = done == 0
+        String left = 100 * done < total // too early to say
                 ? ""
                 : ", " + duration(seconds / (double) done * (double) (total - done)) + " left";
         line.show(String.format(Locale.ROOT, "%s: %.1f %%%s",

@@ -1,7 +1,9 @@
 package castalia.workers.data;
 
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The byte-level alphabet and word pattern of GPT-2's tokenizer: every byte is written as one
@@ -18,6 +20,7 @@ final class ByteLevel {
                     Pattern.UNICODE_CHARACTER_CLASS);
 
     private static final char[] CHARACTERS = characters();
+    private static final short[] BYTES = values();
 
     private ByteLevel() {}
 
@@ -34,6 +37,29 @@ final class ByteLevel {
     /** The character that stands for a byte, 0 to 255. */
     static char character(int value) {
         return CHARACTERS[value];
+    }
+
+    /** The bytes a token is written for; null if it has a character outside the alphabet. */
+    static byte @Nullable [] spelled(String token) {
+        byte[] bytes = new byte[token.length()];
+        for (int i = 0; i < bytes.length; i++) {
+            char c = token.charAt(i);
+            int value = c < BYTES.length ? BYTES[c] : -1;
+            if (value < 0) {
+                return null;
+            }
+            bytes[i] = (byte) value;
+        }
+        return bytes;
+    }
+
+    private static short[] values() {
+        short[] of = new short[512];
+        Arrays.fill(of, (short) -1);
+        for (int b = 0; b < CHARACTERS.length; b++) {
+            of[CHARACTERS[b]] = (short) b;
+        }
+        return of;
     }
 
     /** The UTF-8 bytes of a word, each as its number from 0 to 255. */

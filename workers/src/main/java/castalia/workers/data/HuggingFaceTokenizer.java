@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
@@ -25,15 +26,18 @@ final class HuggingFaceTokenizer implements Tokenizer {
     private final long handle;
     private final int vocabularySize;
     private final int endOfDocument;
+    private final Optional<byte[][]> spellings;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
     private boolean closed;
 
     private HuggingFaceTokenizer(
-            TokenizersLibrary library, long handle, int vocabularySize, int endOfDocument) {
+            TokenizersLibrary library, long handle, int vocabularySize, int endOfDocument,
+            Optional<byte[][]> spellings) {
         this.library = library;
         this.handle = handle;
         this.vocabularySize = vocabularySize;
         this.endOfDocument = endOfDocument;
+        this.spellings = spellings;
     }
 
     static Tokenizer load(Path file) {
@@ -62,7 +66,33 @@ final class HuggingFaceTokenizer implements Tokenizer {
         }
         TokenizersLibrary library = TokenizersNative.library();
         long handle = create(library, file, json);
-        return new HuggingFaceTokenizer(library, handle, largest + 1, endOfDocument);
+        return new HuggingFaceTokenizer(
+                library, handle, largest + 1, endOfDocument, spellings(root, largest + 1));
+    }
+
+    /** Only where the decoder is the byte-level one alone; a table is not larger than its file. */
+    private static Optional<byte[][]> spellings(JsonNode root, int size) {
+        JsonNode vocabulary = root.path("model").path("vocab");
+        boolean plain = root.path("decoder").path("type").asText().equals("ByteLevel")
+                && root.path("model").path("type").asText().equals("BPE")
+                && vocabulary.isObject()
+                && size <= 2L * (vocabulary.size() + root.path("added_tokens").size());
+        if (!plain) {
+            return Optional.empty();
+        }
+        byte[][] table = new byte[size][];
+        for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
+            byte[] bytes = ByteLevel.spelled(entry.getKey());
+            if (bytes == null) {
+                bytes = entry.getKey().getBytes(StandardCharsets.UTF_8);
+            }
+            table[entry.getValue().intValue()] = bytes;
+        }
+        for (JsonNode added : root.path("added_tokens")) {
+            table[added.path("id").intValue()] =
+                    added.path("content").asText().getBytes(StandardCharsets.UTF_8);
+        }
+        return Optional.of(table);
     }
 
     private static String read(Path file) {
@@ -151,6 +181,11 @@ final class HuggingFaceTokenizer implements Tokenizer {
         } finally {
             lock.readLock().unlock();
         }
+    }
+
+    @Override
+    public Optional<byte[][]> spellings() {
+        return spellings;
     }
 
     @Override

@@ -4,15 +4,21 @@ import castalia.workers.data.SampleOrder.Request;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -26,7 +32,7 @@ public final class OrderStore {
     public static final long SMALL_BYTES = 16L << 20;
 
     private static final Duration PATIENCE = Duration.ofHours(2);
-    private static final long POLL_MILLIS = 200;
+    private static final Map<Path, ReentrantLock> OURS = new ConcurrentHashMap<>();
     private static final int NAME_DIGITS = 24;
 
     private final List<Path> folders;
@@ -118,12 +124,15 @@ public final class OrderStore {
     }
 
     private SampleOrder built(OrderFile file, Path path, SequenceSizes sizes) throws IOException {
+        Path name = path.toAbsolutePath().normalize();
+        ReentrantLock ours = OURS.computeIfAbsent(name, _ -> new ReentrantLock());
+        boolean first = ours.tryLock() || waited(ours);
         try (FileChannel channel = FileChannel.open(
                 path.resolveSibling(path.getFileName() + ".lock"),
                 StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
-            FileLock lock = locked(channel);
+            FileLock lock = first ? locked(channel) : null;
             try {
-                Optional<SampleOrder> kept = file.read(); // another process was first
+                Optional<SampleOrder> kept = file.read(); // another was first
                 if (kept.isPresent()) {
                     return kept.get();
                 }
@@ -132,41 +141,51 @@ public final class OrderStore {
                 }
                 file.write(sizes, progress);
             } finally {
-                if (lock != null) {
+                if (lock != null && lock.isValid()) {
                     lock.release();
                 }
+            }
+        } finally {
+            if (first) {
+                ours.unlock();
             }
         }
         return file.read().orElseThrow(
                 () -> new IOException("the file does not hold what was written to it"));
     }
 
-    /** The lock; null where the storage knows none, and after two hours: then all build. */
-    private @Nullable FileLock locked(FileChannel channel) {
-        long end = System.nanoTime() + PATIENCE.toNanos();
-        boolean told = false;
-        while (System.nanoTime() < end) {
-            try {
-                FileLock lock = channel.tryLock();
-                if (lock != null) {
-                    return lock;
-                }
-            } catch (OverlappingFileLockException _) {
-                // A thread of this process builds it.
-            } catch (IOException | UnsupportedOperationException _) {
-                return null;
-            }
-            if (!told) {
-                notes.accept("another process builds this sample order; waiting for it");
-                told = true;
-            }
-            try {
-                Thread.sleep(POLL_MILLIS);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                throw new DataException("the wait for a sample order was interrupted", e);
-            }
+    /** Waits for a thread of this process; false after two hours. */
+    private static boolean waited(ReentrantLock lock) {
+        try {
+            return lock.tryLock(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new DataException("the wait for a sample order was interrupted", e);
         }
-        return null;
+    }
+
+    /** The lock of all processes; null where the storage knows none, and after two hours. */
+    private @Nullable FileLock locked(FileChannel channel) {
+        try {
+            FileLock lock = channel.tryLock();
+            if (lock != null) {
+                return lock;
+            }
+        } catch (IOException | UnsupportedOperationException _) {
+            return null;
+        }
+        notes.accept("another process builds this sample order; waiting for it");
+        FutureTask<FileLock> wait = new FutureTask<>(channel::lock);
+        Thread.ofPlatform().daemon().name("order-lock").start(wait);
+        try {
+            return wait.get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+        } catch (ExecutionException | TimeoutException _) {
+            return null;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new DataException("the wait for a sample order was interrupted", e);
+        } finally {
+            wait.cancel(true);
+        }
     }
 }

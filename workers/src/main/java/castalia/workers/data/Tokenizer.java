@@ -1,6 +1,7 @@
 package castalia.workers.data;
 
 import java.nio.file.Path;
+import java.util.Optional;
 
 /** Text to token ids and back. Implementations may be called by several threads. */
 public interface Tokenizer extends AutoCloseable {
@@ -18,6 +19,14 @@ public interface Tokenizer extends AutoCloseable {
 
     /** The id that ends a document, {@code <|endoftext|>}. */
     int endOfDocument();
+
+    /**
+     * The bytes of every token by id, if the text of ids is nothing but their bytes one after
+     * another (byte-level vocabularies); null at ids that give nothing. Empty for others.
+     */
+    default Optional<byte[][]> spellings() {
+        return Optional.empty();
+    }
 
     @Override
     void close();
