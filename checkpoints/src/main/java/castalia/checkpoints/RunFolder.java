@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,6 +44,7 @@ public final class RunFolder implements AutoCloseable {
     private static final int ANSWERS_BYTES = 1 << 18;
     private static final String METRICS = "metrics.jsonl";
     private static final String LOCK = "lock";
+    private static final int NAMED_DIFFERENCES = 3;
     private static final int GENERATION_BYTES = 1 << 20;
 
     private final Path path;
@@ -126,16 +128,26 @@ public final class RunFolder implements AutoCloseable {
         switch (records.publish(SPECIFICATION, bytes)) {
             case ExclusiveRecords.Outcome.Won() -> { }
             case ExclusiveRecords.Outcome.Lost lost -> {
-                RunIdentity there = RunIdentity.of(decode(path, lost.existing()));
+                RunSpecification existing = decode(path, lost.existing());
+                RunIdentity there = RunIdentity.of(existing);
                 RunIdentity wanted = RunIdentity.of(specification);
                 if (!there.equals(wanted)) {
                     throw new CheckpointException(path + " belongs to another run ("
                             + there.shortId() + ", not " + wanted.shortId()
-                            + "): its specification differs; choose another run folder");
+                            + "): its specification differs ("
+                            + differences(specification.differencesFrom(existing))
+                            + "); restore that, or choose another run folder");
                 }
             }
         }
         return new RunFolder(files, path, specification, lock);
+    }
+
+    private static String differences(List<String> all) {
+        return String.join("; ", all.subList(0, Math.min(NAMED_DIFFERENCES, all.size())))
+                + (all.size() > NAMED_DIFFERENCES
+                        ? "; and " + (all.size() - NAMED_DIFFERENCES) + " more"
+                        : "");
     }
 
     /**

@@ -31,7 +31,7 @@ import picocli.CommandLine.Spec;
         description = {
             "Build the sample order of a token file as GPT-NeoX v1.0 does: the shuffled list of",
             "documents, where each sample starts, the shuffled samples. Needs PREFIX.idx only.",
-            "Large orders are kept in PREFIX.orders, where train finds them."
+            "Large orders are kept in PREFIX.cache, where train finds them."
         },
         footer = {
             "",
@@ -100,7 +100,7 @@ final class DataIndexCommand implements Callable<Integer> {
         try (WorkProgress progress = new WorkProgress(
                 "sample order of " + prefix, err, ProgressLine.onTerminal())) {
             return new OrderStore(
-                    List.of(OrderStore.beside(prefix), CastaliaHome.ofProcess().orders()), progress,
+                    List.of(OrderStore.beside(prefix), CastaliaHome.ofProcess().dataCache()), progress,
                     note -> err.println("castalia: " + note)).order(sizes, request(sizes));
         }
     }

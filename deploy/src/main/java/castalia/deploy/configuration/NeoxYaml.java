@@ -92,6 +92,8 @@ public final class NeoxYaml {
         Optional<ModelShape> model = models.shape(tokenizerSize);
         Optional<TrainingPlan> plan = plans.plan(model, models);
         DataSource data = data();
+        boolean trusting = castalia.word("data-hash", "changed", List.of("changed", "always"))
+                .equals("changed");
         Optional<MilestoneSchedule> milestones = milestones(plans.trainSteps());
         long evalInterval = positive("eval-interval", 1000);
         long evalIterations = positive("eval-iters", 100);
@@ -106,7 +108,7 @@ public final class NeoxYaml {
             return Optional.empty();
         }
         return Optional.of(new TrainingConfiguration(
-                plan.orElseThrow(), data, top.text("vocab-file"), save, load,
+                plan.orElseThrow(), data, trusting, top.text("vocab-file"), save, load,
                 milestones.orElseThrow(), evalInterval, evalIterations, logInterval,
                 recomputation, placement));
     }

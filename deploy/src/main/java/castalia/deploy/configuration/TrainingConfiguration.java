@@ -12,6 +12,8 @@ import java.util.Optional;
  *
  * @param plan everything of the specification but the data and the numeric version
  * @param data where the data is
+ * @param trustsDataTimes whether a token file whose size and time of change are as they were when it
+ *     was hashed is taken to be unchanged
  * @param tokenizer path of the tokenizer file (vocab-file), as written
  * @param save folder for checkpoints, as written
  * @param load folder of a checkpoint to start from, as written
@@ -25,6 +27,7 @@ import java.util.Optional;
 public record TrainingConfiguration(
         TrainingPlan plan,
         DataSource data,
+        boolean trustsDataTimes,
         Optional<String> tokenizer,
         Optional<String> save,
         Optional<String> load,

@@ -34,9 +34,9 @@ public record CastaliaHome(Path folder) {
         return folder.resolve("tmp");
     }
 
-    /** Sample orders of data whose own folder cannot be written. */
-    public Path orders() {
-        return folder.resolve("orders");
+    /** Sample orders and hashes of data whose own folder cannot be written. */
+    public Path dataCache() {
+        return folder.resolve("data");
     }
 
     /** One file for each unexpected error. */

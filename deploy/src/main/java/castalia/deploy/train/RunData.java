@@ -13,6 +13,7 @@ import castalia.workers.data.BatchSource;
 import castalia.workers.data.BlendedSamples;
 import castalia.workers.data.Blending;
 import castalia.workers.data.DataException;
+import castalia.workers.data.DigestStore;
 import castalia.workers.data.OrderPlan;
 import castalia.workers.data.OrderStore;
 import castalia.workers.data.SampleOrder;
@@ -46,6 +47,7 @@ public final class RunData implements AutoCloseable {
     private final TrainingPlan plan;
     private final Map<Part, Long> sequences;
     private final CastaliaHome home;
+    private final boolean trusting;
     private final Path working;
     private final List<TokenFile> files = new ArrayList<>();
     private final Map<Part, BatchSource> sources = new EnumMap<>(Part.class);
@@ -55,6 +57,7 @@ public final class RunData implements AutoCloseable {
         this.plan = configuration.plan();
         this.working = working;
         this.home = home;
+        this.trusting = configuration.trustsDataTimes();
         int batch = plan.globalBatch();
         this.sequences = Map.of(
                 Part.TRAIN, Splits.trainSequences(plan.trainSteps(), batch),
@@ -187,9 +190,15 @@ public final class RunData implements AutoCloseable {
     }
 
     private TokenFile file(String path) {
-        TokenFile file = TokenFile.open(working.resolve(path));
+        Path prefix = working.resolve(path);
+        TokenFile file = TokenFile.open(prefix, new DigestStore(caches(prefix), trusting,
+                WorkProgress.onError("SHA-256 of " + prefix)));
         files.add(file);
         return file;
+    }
+
+    private List<Path> caches(Path prefix) {
+        return List.of(OrderStore.beside(prefix), home.dataCache());
     }
 
     private SampleOrder.Request request(long from, long to, long samples) {
@@ -199,7 +208,7 @@ public final class RunData implements AutoCloseable {
     private SampleReader reader(TokenFile file, long from, long to, long samples) {
         try (WorkProgress progress = WorkProgress.onError("sample order of " + file.name())) {
             OrderStore store = new OrderStore(
-                    List.of(OrderStore.beside(file.prefix()), home.orders()), progress,
+                    caches(file.prefix()), progress,
                     note -> System.err.println("castalia: " + note));
             return new SampleReader(file, store.order(file, request(from, to, samples)));
         }

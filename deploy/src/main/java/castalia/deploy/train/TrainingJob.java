@@ -94,8 +94,8 @@ public record TrainingJob(
         return new TrainingConfiguration(
                 c.plan().toBuilder()
                         .initialisation(new Initialisation.FromFolder(sha256)).build(),
-                c.data(), c.tokenizer(), c.save(), c.load(), c.milestones(), c.evalInterval(),
-                c.evalIterations(), c.logInterval(), c.recomputation(), c.placement());
+                c.data(), c.trustsDataTimes(), c.tokenizer(), c.save(), c.load(), c.milestones(),
+                c.evalInterval(), c.evalIterations(), c.logInterval(), c.recomputation(), c.placement());
     }
 
     private static Hosting hosting(

@@ -15,10 +15,11 @@ public final class WorkProgress implements DataProgress, AutoCloseable {
 
     private final ProgressLine line;
     private final String what;
-    private final long startNanos = System.nanoTime();
-    private long nextNanos = startNanos + FIRST_NANOS;
+    private boolean begun;
+    private long startNanos;
+    private long nextNanos;
 
-    /** Begins now; {@code what} is what the work is called. */
+    /** The time begins with the first call; {@code what} is what the work is called. */
     public WorkProgress(String what, PrintWriter out, boolean terminal) {
         this.what = what;
         this.line = new ProgressLine(out, terminal);
@@ -33,6 +34,15 @@ public final class WorkProgress implements DataProgress, AutoCloseable {
     @Override
     public void at(long done, long total) {
         long now = System.nanoTime();
+        if (!begun) {
+            begun = true;
+            startNanos = now;
+            nextNanos = now + FIRST_NANOS;
+        }
+        if (done >= total) {
+            line.end();
+            return;
+        }
         if (now < nextNanos) {
             return;
         }

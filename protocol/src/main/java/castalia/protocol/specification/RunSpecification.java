@@ -3,6 +3,10 @@ package castalia.protocol.specification;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.schedule.LearningRateSchedule;
 import castalia.protocol.schedule.LossScaler;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 
 /**
  * Everything the state of a run is a function of, and nothing else: not the ranks, their threads,
@@ -21,6 +25,48 @@ public record RunSpecification(TrainingPlan plan, DataManifest data, String nume
 
     public RunSpecification {
         Checks.text("the numeric version", numericVersion, LONGEST_NUMERIC_VERSION);
+    }
+
+    /**
+     * What differs from another specification, in words, one entry per value; empty if they are
+     * equal.
+     *
+     * @param other the one that is called "was"
+     */
+    public List<String> differencesFrom(RunSpecification other) {
+        List<String> found = new ArrayList<>();
+        TrainingPlan was = other.plan;
+        differ(found, "model", plan.model(), was.model());
+        differ(found, "tensor-slices", plan.tensorSlices(), was.tensorSlices());
+        differ(found, "virtual-ranks", plan.virtualRanks(), was.virtualRanks());
+        differ(found, "global-batch", plan.globalBatch(), was.globalBatch());
+        differ(found, "micro-batch", plan.microBatch(), was.microBatch());
+        differ(found, "seq-length", plan.sequence(), was.sequence());
+        differ(found, "precision", plan.precision(), was.precision());
+        differ(found, "optimizer", plan.optimizer(), was.optimizer());
+        differ(found, "schedule", plan.schedule(), was.schedule());
+        differ(found, "loss scaling", plan.lossScaler(), was.lossScaler());
+        differ(found, "train-iters", plan.trainSteps(), was.trainSteps());
+        differ(found, "seed", plan.seed(), was.seed());
+        differ(found, "initial weights", plan.initialisation(), was.initialisation());
+        Set<String> names = new LinkedHashSet<>();
+        data.entries().forEach(entry -> names.add(entry.name()));
+        other.data.entries().forEach(entry -> names.add(entry.name()));
+        for (String name : names) {
+            differ(found, name, data.value(name).orElse("absent"),
+                    other.data.value(name).orElse("absent"));
+        }
+        differ(found, "numeric version", numericVersion, other.numericVersion);
+        if (found.isEmpty() && !equals(other)) {
+            found.add("the order of the data's facts");
+        }
+        return found;
+    }
+
+    private static void differ(List<String> found, String name, Object is, Object was) {
+        if (!is.equals(was)) {
+            found.add(name + " is " + is + ", was " + was);
+        }
     }
 
     public ModelShape model() {

@@ -49,6 +49,7 @@ final class IndexArray {
      */
     static IndexArray allocate(long length, long maximum, Arena arena) {
         long bytes = bytes(length, maximum);
+        Memory.require(bytes, "an array of the sample order");
         try {
             return new IndexArray(arena.allocate(Math.max(bytes, 8), 8), length, wide(maximum));
         } catch (OutOfMemoryError e) {

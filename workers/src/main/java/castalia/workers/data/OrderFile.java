@@ -137,6 +137,10 @@ final class OrderFile {
      * of the three arrays at a time.
      */
     void write(SequenceSizes sizes, DataProgress progress) throws IOException {
+        long free = Files.getFileStore(path.toAbsolutePath().getParent()).getUsableSpace();
+        if (free < length()) {
+            throw new IOException(length() + " bytes are needed, " + free + " are free");
+        }
         Path partial = path.resolveSibling(path.getFileName() + ".partial-"
                 + ProcessHandle.current().pid() + "-" + System.nanoTime());
         OrderBuilder builder = new OrderBuilder(

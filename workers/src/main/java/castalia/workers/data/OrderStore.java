@@ -68,10 +68,10 @@ public final class OrderStore {
         return new OrderStore(List.of(folder), 0, progress, notes);
     }
 
-    /** The folder beside a token file in which its orders are kept. */
+    /** The folder beside a token file for what can be computed anew: its orders and hashes. */
     public static Path beside(Path prefix) {
         return prefix.resolveSibling(
-                Objects.requireNonNull(prefix.getFileName()) + ".orders");
+                Objects.requireNonNull(prefix.getFileName()) + ".cache");
     }
 
     /**

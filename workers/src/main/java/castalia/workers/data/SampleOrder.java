@@ -90,6 +90,7 @@ public final class SampleOrder {
 
     static SampleOrder build(SequenceSizes sizes, Request request, NumpyRandomState random) {
         OrderPlan plan = OrderPlan.of(sizes, request);
+        Memory.require(plan.bytes(request), "the sample order");
         OrderBuilder builder =
                 new OrderBuilder(sizes, request, plan, random, DataProgress.none());
         Arena arena = Arena.ofAuto();

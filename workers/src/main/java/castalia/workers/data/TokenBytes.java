@@ -60,6 +60,11 @@ final class TokenBytes {
         return paths[0];
     }
 
+    /** The file, or its parts in order. */
+    List<Path> paths() {
+        return List.of(paths);
+    }
+
     int partCount() {
         return parts.length;
     }

@@ -24,14 +24,16 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
     private final MemorySegment index;
     private final TokenBytes bin;
     private final TokenIndex header;
+    private final DigestStore digests;
 
-    private TokenFile(
-            Path prefix, Arena arena, MemorySegment index, TokenBytes bin, TokenIndex header) {
+    private TokenFile(Path prefix, Arena arena, MemorySegment index, TokenBytes bin,
+            TokenIndex header, DigestStore digests) {
         this.prefix = prefix;
         this.arena = arena;
         this.index = index;
         this.bin = bin;
         this.header = header;
+        this.digests = digests;
     }
 
     /**
@@ -40,8 +42,17 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
      * @param prefix the path of both files without extension
      * @throws DataException if a file is missing, truncated or inconsistent
      */
-    @SuppressWarnings("MustBeClosedChecker") // the file owns the arena and closes it
     public static TokenFile open(Path prefix) {
+        return open(prefix, DigestStore.none());
+    }
+
+    /**
+     * As the other.
+     *
+     * @param digests where hashes of large files are remembered
+     */
+    @SuppressWarnings("MustBeClosedChecker") // the file owns the arena and closes it
+    public static TokenFile open(Path prefix, DigestStore digests) {
         Path indexPath = indexPath(prefix);
         Arena arena = Arena.ofShared();
         try {
@@ -49,7 +60,7 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
             TokenBytes bin = TokenBytes.map(prefix, arena);
             TokenIndex header = TokenIndex.read(indexPath, index);
             header.requireTokens(indexPath, bin);
-            return new TokenFile(prefix, arena, index, bin, header);
+            return new TokenFile(prefix, arena, index, bin, header, digests);
         } catch (RuntimeException e) {
             arena.close();
             throw e;
@@ -160,7 +171,10 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
                 " (sequence " + sequence + ", position " + offset + ")") + ", which";
     }
 
-    /** Reads both files whole and gives what the run specification records of them. */
+    /**
+     * What the run specification records of both files. Reads them whole, but for tokens whose
+     * hash is remembered.
+     */
     public DataDigest digest() {
         return new DataDigest(
                 name(),
@@ -168,7 +182,7 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
                 sequences(),
                 dtype(),
                 Sha256.hex(index, indexPath(prefix)),
-                bin.sha256(null));
+                digests.sha256(bin));
     }
 
     @Override
