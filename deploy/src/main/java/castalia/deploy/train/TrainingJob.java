@@ -147,20 +147,32 @@ public record TrainingJob(
      * and data view. A tokenizer that is there stays; the configuration is that of the last start.
      */
     public void keepInputs(Path folder) {
-        try {
+        Path copy = folder.resolve(CONFIGURATION);
+        Path tokenizer = folder.resolve(TOKENIZER);
+        keep("configuration", folder, () -> {
             Files.createDirectories(folder);
-            Path copy = folder.resolve(CONFIGURATION);
             if (!Files.exists(copy) || Files.mismatch(file, copy) >= 0) {
                 copy(file, copy);
             }
-            Path tokenizer = folder.resolve(TOKENIZER);
-            if (configuration.tokenizer().isPresent() && !Files.exists(tokenizer)) {
-                copy(Path.of(configuration.tokenizer().get()), tokenizer);
-            }
+        });
+        if (configuration.tokenizer().isPresent() && !Files.exists(tokenizer)) {
+            keep("tokenizer", folder,
+                    () -> copy(Path.of(configuration.tokenizer().get()), tokenizer));
+        }
+    }
+
+    /** Something that writes. */
+    @FunctionalInterface
+    private interface Copying {
+        void run() throws IOException;
+    }
+
+    private static void keep(String what, Path folder, Copying copying) {
+        try {
+            copying.run();
         } catch (IOException e) {
             throw new CastaliaException(ErrorCode.STORAGE_FAILED,
-                    "cannot copy configuration and tokenizer into " + folder + ": " + e.getMessage(),
-                    e);
+                    "cannot copy the " + what + " into " + folder + ": " + e.getMessage(), e);
         }
     }
 

@@ -37,7 +37,7 @@ class IndexFuzzTest {
         byte[] bytes = new byte[length];
         random.nextBytes(bytes);
         ByteBuffer header = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
-        int right = random.nextInt(6);
+        int right = Math.min(5, random.nextInt(9));
         if (right > 0 && length >= 9) {
             header.put(TokenIndex.MAGIC);
         }
