@@ -8,12 +8,15 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileChannel.MapMode;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.zip.CRC32C;
 
@@ -36,6 +39,7 @@ final class OrderFile {
     private static final int CHECKS_AT = 40;
     private static final int PIECE = 1 << 20;
     private static final int KEY_BYTES = 32;
+    private static final String PARTIAL = ".partial-";
 
     private final Path path;
     private final Request request;
@@ -137,11 +141,12 @@ final class OrderFile {
      * of the three arrays at a time.
      */
     void write(SequenceSizes sizes, DataProgress progress) throws IOException {
-        long free = Files.getFileStore(path.toAbsolutePath().getParent()).getUsableSpace();
+        long free = Files.getFileStore(
+                Objects.requireNonNull(path.toAbsolutePath().getParent())).getUsableSpace();
         if (free < length()) {
             throw new IOException(length() + " bytes are needed, " + free + " are free");
         }
-        Path partial = path.resolveSibling(path.getFileName() + ".partial-"
+        Path partial = path.resolveSibling(path.getFileName() + PARTIAL
                 + ProcessHandle.current().pid() + "-" + System.nanoTime());
         OrderBuilder builder = new OrderBuilder(
                 sizes, request, plan, new NumpyRandomState(request.seed()), progress);
@@ -153,6 +158,20 @@ final class OrderFile {
             Files.move(partial, path, StandardCopyOption.ATOMIC_MOVE);
         } finally {
             Files.deleteIfExists(partial);
+        }
+    }
+
+    /** Removes what processes that were killed left of this file; only while nobody writes it. */
+    static void removePartial(Path path) throws IOException {
+        Path folder = Objects.requireNonNull(path.toAbsolutePath().getParent());
+        String start = path.getFileName() + PARTIAL;
+        try (DirectoryStream<Path> left = Files.newDirectoryStream(
+                folder, file -> file.getFileName().toString().startsWith(start))) {
+            for (Path file : left) {
+                Files.deleteIfExists(file);
+            }
+        } catch (DirectoryIteratorException e) {
+            throw e.getCause();
         }
     }
 

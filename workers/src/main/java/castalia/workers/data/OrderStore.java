@@ -136,6 +136,9 @@ public final class OrderStore {
                 if (kept.isPresent()) {
                     return kept.get();
                 }
+                if (lock != null) {
+                    OrderFile.removePartial(path);
+                }
                 if (Files.exists(path)) {
                     notes.accept(path + ": damaged, built anew");
                 }

@@ -156,6 +156,21 @@ class OrderStoreTest {
     }
 
     @Test
+    void whatAKilledProcessLeftIsRemovedByTheNextThatBuilds() throws IOException {
+        store(folder).order(sizes(1), REQUEST);
+        Path file = files().getFirst();
+        Path left = Files.writeString(
+                file.resolveSibling(file.getFileName() + ".partial-1-2"), "half");
+        Path other = Files.writeString(folder.resolve("another.partial-1-2"), "not ours");
+        store(folder).order(sizes(1), REQUEST);
+        assertThat(left).exists(); // nothing was built
+        Files.delete(file);
+        store(folder).order(sizes(1), REQUEST);
+        assertThat(left).doesNotExist();
+        assertThat(other).exists();
+    }
+
+    @Test
     void smallOrdersLeaveNoFile() throws IOException {
         new OrderStore(List.of(folder), DataProgress.none(), notes::add).order(sizes(1), REQUEST);
         assertThat(files()).isEmpty();
