@@ -107,13 +107,14 @@ final class DataViewCommand implements Callable<Integer> {
             Optional<Tokenizer> tokenizer = decode
                     ? Optional.of(input.loadTokenizer(Optional.ofNullable(tokenizerFile)))
                     : Optional.empty();
+            List<Map<String, Object>> shown;
             try {
-                show(out, batches, samples, tokenizer, range[0], range[1]);
+                shown = show(out, batches, samples, tokenizer, range[0], range[1]);
             } finally {
                 tokenizer.ifPresent(Tokenizer::close);
             }
-            json.printLast(out, Map.of("step", step, "rows", range[1] - range[0],
-                    "first_index", step * batches.shape().globalBatch() + range[0]));
+            json.printLast(out, new Report(step,
+                    step * batches.shape().globalBatch() + range[0], range[1] - range[0], shown));
             out.flush();
         }
         return 0;
@@ -146,10 +147,15 @@ final class DataViewCommand implements Callable<Integer> {
                 + ": write A:B with A < B, for rows A to B - 1 of the " + all + " of a step");
     }
 
-    private void show(PrintWriter out, BatchSource batches, Optional<Samples> samples,
+    /** The last line of {@code --json}; {@code rows} are empty where they went to a file. */
+    private record Report(
+            long step, long first_index, int row_count, List<Map<String, Object>> rows) {}
+
+    private List<Map<String, Object>> show(PrintWriter out, BatchSource batches, Optional<Samples> samples,
             Optional<Tokenizer> tokenizer, int first, int end) {
         int width = batches.shape().sequenceLength() + 1;
         Optional<NeoxSampler> neox = neox(batches);
+        List<Map<String, Object>> shown = new ArrayList<>();
         try (StepRows reader = new StepRows(batches);
                 RowWriter writer =
                         outFile == null ? null : new RowWriter(outFile, end - first, width)) {
@@ -159,6 +165,9 @@ final class DataViewCommand implements Callable<Integer> {
                 Map<String, Object> line = line(reader, batches, samples, tokenizer, neox, row, tokens);
                 if (writer == null) {
                     print(out, line);
+                    if (json.wanted()) {
+                        shown.add(line);
+                    }
                 } else {
                     writer.row(tokens, line);
                 }
@@ -169,6 +178,7 @@ final class DataViewCommand implements Callable<Integer> {
                         end - first, width, outFile);
             }
         }
+        return shown;
     }
 
     private Map<String, Object> line(StepRows reader, BatchSource batches,

@@ -19,8 +19,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Cuts a {@code .bin} file into numbered parts, joins parts again, and sums both up. Results are
- * written under temporary names and renamed once all of them are on disk; what is read is never
- * changed.
+ * written under temporary names and renamed once all of them are on disk, the index last where it
+ * is copied along; what is read is never changed.
  */
 public final class DataParts {
     /** The size of the parts the Pythia data is published in. */
@@ -93,6 +93,7 @@ public final class DataParts {
                         out.force(true);
                     }
                 }
+                pending.copyIndex(prefix, target);
                 pending.publish();
             } catch (IOException e) {
                 throw failed(target, e);
@@ -127,6 +128,7 @@ public final class DataParts {
                 }
             }
             out.force(true);
+            pending.copyIndex(prefix, target);
             pending.publish();
         } catch (IOException e) {
             throw failed(bin, e);
@@ -205,6 +207,22 @@ public final class DataParts {
             names.put(partial, file);
             return FileChannel.open(partial, StandardOpenOption.CREATE,
                     StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);
+        }
+
+        /** Copies the index too where results go under another name and have none there. */
+        void copyIndex(Path from, Path to) throws IOException {
+            Path index = TokenFile.indexPath(from);
+            Path copy = TokenFile.indexPath(to);
+            if (!Files.exists(index) || Files.exists(copy)) {
+                return;
+            }
+            try (FileChannel out = open(copy);
+                    FileChannel in = FileChannel.open(index, StandardOpenOption.READ)) {
+                for (long at = 0; at < in.size();) {
+                    at += in.transferTo(at, in.size() - at, out);
+                }
+                out.force(true);
+            }
         }
 
         void publish() throws IOException {

@@ -58,6 +58,12 @@ class DataPartsTest {
         assertThat(joined).isEqualTo(sums);
         assertThat(Files.readAllBytes(folder.resolve("joined.bin")))
                 .isEqualTo(Files.readAllBytes(Fixtures.file("single_epoch.bin")));
+        DataParts.shard(folder.resolve("joined"), folder.resolve("new/cut"), 1000,
+                DataProgress.none());
+        try (TokenFile file = TokenFile.open(folder.resolve("new/cut"))) {
+            assertThat(file.digest().idxSha256()).isEqualTo(fixture.text("sha256_idx"));
+            assertThat(file.digest().binSha256()).isEqualTo(fixture.text("sha256_bin"));
+        }
     }
 
     private int[][] items() {
