@@ -19,7 +19,8 @@ public record ParallelLayout(int dataParallel, int tensorParallel, int zero, int
     /** Most buddies of a chunk. */
     public static final int MOST_BUDDIES = 2;
 
-    private static final int STAGES = 4;
+    /** ZeRO stages. */
+    public static final int STAGES = 4;
 
     public ParallelLayout {
         if (dataParallel < 1 || tensorParallel < 1

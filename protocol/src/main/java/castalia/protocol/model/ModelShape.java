@@ -92,4 +92,17 @@ public record ModelShape(
     public long parameters() {
         return NeoxParameters.of(this).stream().mapToLong(Parameter::elements).sum();
     }
+
+    /**
+     * Floating-point operations of a forward and backward pass: six per token and parameter outside the
+     * embedding, and half of the full square of attention.
+     *
+     * @param tokens tokens of all sequences
+     * @param sequence tokens of a sequence
+     */
+    public double trainingFlops(long tokens, int sequence) {
+        double used = parameters() - (double) vocabulary * hidden;
+        double attention = (double) layers * hidden * sequence;
+        return 6.0 * tokens * (used + attention);
+    }
 }

@@ -41,6 +41,12 @@ public record TrainingPlan(
     /** Most virtual ranks. */
     public static final int MOST_VIRTUAL_RANKS = 1 << 16;
 
+    /**
+     * Rows of the head that are swept at once, so that logits of a micro-batch never exist as a whole.
+     * Part of the numeric version: the head's weight gradient adds the sweeps in order.
+     */
+    public static final int HEAD_ROWS = 256;
+
     private static final int LARGEST_BATCH = 1 << 24;
 
     public TrainingPlan {

@@ -84,6 +84,20 @@ public final class ReductionTree {
         collect(node.right(), block, cover);
     }
 
+    /** Buffers that folding a cover leaf by leaf takes: the results so far and those of the next node. */
+    public static int buffers(List<Node> cover) {
+        int most = 0;
+        for (int i = 0; i < cover.size(); i++) {
+            most = Math.max(most, i + buffers(cover.get(i)));
+        }
+        return most;
+    }
+
+    /** Buffers that folding a node leaf by leaf takes: log2(b)+1 where b leaves are a power of two. */
+    public static int buffers(Node node) {
+        return node.isLeaf() ? 1 : Math.max(buffers(node.left()), 1 + buffers(node.right()));
+    }
+
     /** Sums {@code values} in the order of the tree. */
     public static double sum(double[] values) {
         return values.length == 0 ? 0 : sum(values, root(values.length));

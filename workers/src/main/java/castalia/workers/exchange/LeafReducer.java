@@ -6,6 +6,7 @@ import castalia.kernels.DType;
 import castalia.kernels.Kernels;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.step.ReductionTree;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.model.FlatViews;
 import castalia.workers.state.HeldChunks;
@@ -52,7 +53,7 @@ public final class LeafReducer {
         this.late = FinishedGradients.early(placement) ? new int[0] : sent;
         long shard = Arrays.stream(finished.owned())
                 .mapToLong(c -> grid.chunk(c).length()).sum();
-        this.stack = new Buffer[buffers(leaves)][grid.size()];
+        this.stack = new Buffer[ReductionTree.buffers(ReductionTree.root(leaves))][grid.size()];
         for (int chunk : finished.owned()) {
             stack[0][chunk] = held.gradientBuffer(chunk);
         }
@@ -64,15 +65,6 @@ public final class LeafReducer {
                 at += grid.chunk(chunk).length();
             }
         }
-    }
-
-    /** Buffers that folding leaves one by one takes: sums of complete subtrees and the next leaf. */
-    public static int buffers(int leaves) {
-        int most = 0;
-        for (int leaf = 0; leaf < leaves; leaf++) {
-            most = Math.max(most, Integer.bitCount(leaf) + 1);
-        }
-        return most;
     }
 
     /** Rounds of a step. */

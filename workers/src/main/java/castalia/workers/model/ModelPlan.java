@@ -4,6 +4,7 @@ import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
+import castalia.protocol.specification.TrainingPlan;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -19,11 +20,8 @@ import java.util.List;
 public record ModelPlan(
         FlatLayout layout, int batch, int sequence, DType compute, Recomputation recomputation) {
 
-    /**
-     * Rows of the head that are swept at once, so that logits of a micro-batch never exist as a
-     * whole. Part of the numeric version: the head's weight gradient adds these chunks in order.
-     */
-    public static final int HEAD_ROWS = 256;
+    /** Rows of the head that are swept at once. */
+    public static final int HEAD_ROWS = TrainingPlan.HEAD_ROWS;
 
     public ModelPlan {
         if (batch < 1 || sequence < 1 || sequence > layout.shape().maxPositions()) {
@@ -185,13 +183,8 @@ public record ModelPlan(
         return all.stream().distinct().toList();
     }
 
-    /**
-     * Floating-point operations of one forward and backward pass: six per token and parameter
-     * outside the embedding, and half of the full square of attention.
-     */
+    /** Floating-point operations of one forward and backward pass. */
     public long flops() {
-        long used = shape().parameters() - (long) shape().vocabulary() * hidden();
-        long attention = (long) shape().layers() * hidden() * sequence;
-        return 6L * rows() * (used + attention);
+        return (long) shape().trainingFlops(rows(), sequence);
     }
 }

@@ -60,6 +60,7 @@ final class ComputeWeights implements AutoCloseable {
 
     /** Makes room for the weights of the chunks that a rank owns and does not compute with. */
     void own(Placement placement, int rank) {
+        freeSpare();
         ofOthers.close();
         ofOthers = arenas.get();
         for (Chunk chunk : grid.chunks()) {
@@ -98,6 +99,16 @@ final class ComputeWeights implements AutoCloseable {
         return made;
     }
 
+    /** It is made again when it is needed. */
+    private void freeSpare() {
+        Arena arena = ofSpare;
+        ofSpare = null;
+        spare = null;
+        if (arena != null) {
+            arena.close();
+        }
+    }
+
     long allocatedBytes() {
         return ofViews.allocatedBytes() + ofOthers.allocatedBytes()
                 + (ofSpare == null ? 0 : ofSpare.allocatedBytes());
@@ -107,8 +118,6 @@ final class ComputeWeights implements AutoCloseable {
     public void close() {
         ofViews.close();
         ofOthers.close();
-        if (ofSpare != null) {
-            ofSpare.close();
-        }
+        freeSpare();
     }
 }

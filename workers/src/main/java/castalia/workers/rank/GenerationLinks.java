@@ -5,6 +5,7 @@ import castalia.kernels.Kernels;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.step.ReductionTree;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.step.VirtualRanks;
 import castalia.protocol.step.Vote;
@@ -86,7 +87,7 @@ final class GenerationLinks implements AutoCloseable {
         LocalSpace space = new LocalSpace(parts.grid(), placement.slices(transport.rank()));
         return GradientPath.Folded.of(
                 new GradientFold(reducer.cover(), parts.kernels(), space,
-                        parts.buffers().take(space, GradientFold.buffers(reducer.cover()))),
+                        parts.buffers().take(space, ReductionTree.buffers(reducer.cover()))),
                 reducer);
     }
 

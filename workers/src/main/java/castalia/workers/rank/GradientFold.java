@@ -3,6 +3,7 @@ package castalia.workers.rank;
 import castalia.kernels.Buffer;
 import castalia.kernels.Kernels;
 import castalia.protocol.layout.LocalSpace;
+import castalia.protocol.step.ReductionTree;
 import castalia.protocol.step.ReductionTree.Node;
 import castalia.workers.model.FlatViews;
 import java.util.ArrayDeque;
@@ -46,32 +47,19 @@ final class GradientFold {
      * A fold of {@code cover}.
      *
      * @param space what the buffers are of
-     * @param buffers F32 buffers to fold in, as many as {@link #buffers} says
+     * @param buffers F32 buffers to fold in, as many as {@link ReductionTree#buffers} says
      */
     GradientFold(
             List<Node> cover, Kernels kernels, LocalSpace space, List<FlatViews> buffers) {
-        if (buffers.size() != buffers(cover)) {
+        if (buffers.size() != ReductionTree.buffers(cover)) {
             throw new IllegalArgumentException(
-                    buffers.size() + " buffers to fold in instead of " + buffers(cover));
+                    buffers.size() + " buffers to fold in instead of " + ReductionTree.buffers(cover));
         }
         this.cover = cover;
         this.kernels = kernels;
         this.folded = new FlatViews[cover.size()];
         this.all = List.copyOf(buffers);
         this.layers = new ByLayer(space.grid(), space.chunks());
-    }
-
-    /** Full buffers that folding a cover takes: the results so far and those of the next node. */
-    static int buffers(List<Node> cover) {
-        int most = 0;
-        for (int i = 0; i < cover.size(); i++) {
-            most = Math.max(most, i + buffers(cover.get(i)));
-        }
-        return most;
-    }
-
-    private static int buffers(Node node) {
-        return node.isLeaf() ? 1 : Math.max(buffers(node.left()), 1 + buffers(node.right()));
     }
 
     /**

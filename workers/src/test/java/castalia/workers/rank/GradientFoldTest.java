@@ -65,12 +65,12 @@ class GradientFoldTest {
                     List<Node> cover = ReductionTree.cover(virtualRanks, block);
                     try (FoldBuffers memory = new FoldBuffers(GRID, device::arena)) {
                         check(new GradientFold(cover, device.kernels(), SPACE,
-                                memory.take(SPACE, GradientFold.buffers(cover))), cover, block);
+                                memory.take(SPACE, ReductionTree.buffers(cover))), cover, block);
                         long buffers = memory.allocatedBytes() / (4L * ELEMENTS);
                         int deepest = cover.stream().mapToInt(n -> depth(n.count())).max().orElse(0);
                         assertThat(buffers)
                                 .as("block %s of %d", block, virtualRanks)
-                                .isEqualTo(GradientFold.buffers(cover))
+                                .isEqualTo(ReductionTree.buffers(cover))
                                 .isLessThanOrEqualTo(deepest + 1 + cover.size() - 1);
                     }
                 }
@@ -108,9 +108,9 @@ class GradientFoldTest {
 
     @Test
     void sixteenVirtualRanksOfOneRankTakeFiveBuffers() {
-        assertThat(GradientFold.buffers(List.of(ReductionTree.root(16)))).isEqualTo(5);
-        assertThat(GradientFold.buffers(List.of(ReductionTree.root(1)))).isEqualTo(1);
-        assertThat(GradientFold.buffers(List.of(new Node(1, 1), new Node(2, 2)))).isEqualTo(3);
+        assertThat(ReductionTree.buffers(List.of(ReductionTree.root(16)))).isEqualTo(5);
+        assertThat(ReductionTree.buffers(List.of(ReductionTree.root(1)))).isEqualTo(1);
+        assertThat(ReductionTree.buffers(List.of(new Node(1, 1), new Node(2, 2)))).isEqualTo(3);
     }
 
     @Test

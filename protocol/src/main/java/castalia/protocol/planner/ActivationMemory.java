@@ -1,0 +1,84 @@
+package castalia.protocol.planner;
+
+import castalia.protocol.model.ModelShape;
+import castalia.protocol.specification.TrainingPlan;
+
+/**
+ * Bytes that a model's passes over one micro-batch need on one rank. R rows (tokens), C hidden width,
+ * F feed-forward width, H heads, V vocabulary, T tensor slices, of which the rank computes n = T/t; e
+ * bytes of the compute type.
+ */
+final class ActivationMemory {
+
+    private static final long F32 = Float.BYTES;
+
+    private final Workload work;
+    private final ModelShape shape;
+    private final long rows;
+    private final long full;
+    private final long type;
+    private final int slices;
+    private final int ranks;
+    private final int count;
+
+    /** On one of {@code ranks} ranks that share a replica. */
+    ActivationMemory(Workload work, int ranks) {
+        TrainingPlan plan = work.plan();
+        this.work = work;
+        this.shape = plan.model();
+        this.rows = work.rows();
+        this.full = rows * shape.hidden();
+        this.type = work.computeBytes();
+        this.slices = plan.tensorSlices();
+        this.ranks = ranks;
+        this.count = slices / ranks;
+    }
+
+    /** All of it, at a position of the replica. */
+    long bytes(int position) {
+        long blocks = work.recompute() ? 1 : shape.layers();
+        return blocks * block() + stream() + scratch(position) + head() + rotaryTable();
+    }
+
+    /** What a block keeps for its backward pass. */
+    private long block() {
+        boolean parallel = shape.parallelResidual();
+        long norms = (parallel ? 2 : 4) * F32 * rows + (parallel ? 2 : 3) * type * full;
+        long perSlice = type * rows * (4L * shape.hidden() + 2L * shape.intermediate()) / slices
+                + F32 * rows * shape.heads() / slices;
+        return norms + count * perSlice;
+    }
+
+    /** The residual stream between blocks, the final norm, gradients of both, tokens and labels. */
+    private long stream() {
+        return (shape.layers() + 1 + 3) * type * full + 4 * F32 * rows;
+    }
+
+    /** What blocks share: partial sums over slices and gradients inside a block. */
+    private long scratch(int position) {
+        long partial = count * F32 * full;
+        long received = (ranks - 1) * F32 * ownRows(position) * shape.hidden();
+        long inputGradients = slices == 1 ? 0 : 2 * partial + received;
+        long inside = type * rows * (4L * shape.hidden() + shape.intermediate()) / slices;
+        return partial + received + inputGradients + 2 * type * full + inside;
+    }
+
+    private long ownRows(int position) {
+        return rows * (position + 1) / ranks - rows * position / ranks;
+    }
+
+    /** The sweep over rows that computes logits, loss and their gradients. */
+    private long head() {
+        long swept = Math.min(TrainingPlan.HEAD_ROWS, rows);
+        long wide = count * swept * shape.vocabulary() / slices;
+        long logits = F32 * wide + (type == F32 ? 0 : type * wide);
+        boolean apart = slices > 1 && (ranks == 1 || count > 1);
+        long partial = apart ? count * F32 * swept * shape.hidden() : 0;
+        long statistics = F32 * swept * (ranks * (2L * count + 1) + slices + (ranks > 1 ? 1 : 0));
+        return logits + partial + statistics;
+    }
+
+    private long rotaryTable() {
+        return F32 * Math.max(1, (long) work.plan().sequence() * shape.rotaryDimensions());
+    }
+}

@@ -1,0 +1,157 @@
+package castalia.protocol.planner;
+
+import castalia.protocol.layout.Chunk;
+import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.layout.Placement;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/** The memory that a placement takes on each of its ranks. */
+public final class PlacementMemory {
+
+    private static final long F32 = Float.BYTES;
+
+    /** Layers whose weights are there at once where they are gathered ahead of need. */
+    private static final long WINDOWS = 2;
+
+    private final Workload work;
+    private final Placement placement;
+    private final ParallelLayout layout;
+    private final GradientMemory folding;
+    private final long[] used;
+    private final long[] longestLayer;
+    private final long[] owned;
+    private final long[] ownedForOthers;
+    private final long[] held;
+    private final long[] heldChunks;
+    private final long[] sums;
+    private final long[] receivedAtOnce;
+    private final boolean[] neitherUsedNorOwned;
+    private final long[] early;
+
+    private PlacementMemory(Workload work, Placement placement) {
+        this.work = work;
+        this.placement = placement;
+        this.layout = placement.layout();
+        this.folding = new GradientMemory(placement);
+        int ranks = placement.ranks();
+        this.used = new long[ranks];
+        this.longestLayer = new long[ranks];
+        this.owned = new long[ranks];
+        this.ownedForOthers = new long[ranks];
+        this.held = new long[ranks];
+        this.heldChunks = new long[ranks];
+        this.sums = new long[ranks];
+        this.receivedAtOnce = new long[ranks];
+        this.neitherUsedNorOwned = new boolean[ranks];
+        this.early = new long[ranks];
+    }
+
+    /**
+     * The memory of every rank.
+     *
+     * @param earlyBytes most bytes of frames that a rank keeps because they came before they were
+     *     waited for; 0 where ranks share a process
+     */
+    public static List<RankMemory> of(Workload work, Placement placement, long earlyBytes) {
+        PlacementMemory memory = new PlacementMemory(work, placement);
+        memory.used();
+        memory.held();
+        return memory.ranks(earlyBytes);
+    }
+
+    private void used() {
+        int layers = work.shape().layers() + 2;
+        for (int p = 0; p < layout.tensorParallel(); p++) {
+            long[] byLayer = new long[layers];
+            for (Chunk chunk : work.grid().chunks()) {
+                boolean uses = Users.of(placement, chunk).contains(p);
+                byLayer[chunk.layer()] += uses ? chunk.length() : 0;
+            }
+            long all = Arrays.stream(byLayer).sum();
+            long longest = Arrays.stream(byLayer).max().orElse(0);
+            for (int d = 0; d < layout.dataParallel(); d++) {
+                used[placement.rankAt(d, p)] = all;
+                longestLayer[placement.rankAt(d, p)] = longest;
+            }
+        }
+    }
+
+    private void held() {
+        int[] atOnce = new int[layout.dataParallel() + 1];
+        for (int d = -1; d < layout.dataParallel(); d++) {
+            atOnce[d + 1] = folding.received(d);
+        }
+        for (ChunkGroup group : ChunkGroup.of(work, placement)) {
+            int owner = group.owner();
+            int own = folding.ownReplica(group);
+            owned[owner] += group.elements();
+            ownedForOthers[owner] += group.users().contains(owner) ? 0 : group.elements();
+            sums[owner] += folding.ofOwned(group) * group.elements();
+            receivedAtOnce[owner] = Math.max(receivedAtOnce[owner], atOnce[own + 1]);
+            early[owner] += earlyParts(own) * group.gradientBuffers();
+            group.users().forEachHolder(placement, group.chunk(), holder -> hold(holder, group));
+            group.users().forEach(user -> {
+                if (!placement.holds(user, group.chunk())) {
+                    early[user] += group.weightBuffers();
+                }
+            });
+        }
+    }
+
+    private void hold(int holder, ChunkGroup group) {
+        held[holder] += group.elements();
+        heldChunks[holder] += group.count();
+        if (holder != group.owner()) {
+            neitherUsedNorOwned[holder] |= !group.users().contains(holder);
+            early[holder] += group.gradientBuffers();
+        }
+    }
+
+    /** Parts of others that may wait for an owner: all of a step, or of two rounds. */
+    private long earlyParts(int ownReplica) {
+        long parts = 0;
+        for (int d = 0; d < layout.dataParallel(); d++) {
+            int all = folding.parts(d);
+            parts += d == ownReplica ? 0 : layout.zero() < 2 ? all : Math.min(2, all);
+        }
+        return parts;
+    }
+
+    private List<RankMemory> ranks(long earlyBytes) {
+        long votes = 0;
+        for (int r = 0; r < placement.ranks(); r++) {
+            votes += VoteBytes.of(placement, r, heldChunks[r]);
+        }
+        long[] activations = new long[layout.tensorParallel()];
+        ActivationMemory model = new ActivationMemory(work, layout.tensorParallel());
+        for (int p = 0; p < activations.length; p++) {
+            activations[p] = model.bytes(p);
+        }
+        List<RankMemory> all = new ArrayList<>(placement.ranks());
+        for (int r = 0; r < placement.ranks(); r++) {
+            all.add(new RankMemory(
+                    weights(r), windows(r), gradients(r),
+                    3 * F32 * owned[r], 3 * F32 * (held[r] - owned[r]),
+                    placement.computes(r) ? activations[placement.tensorPosition(r)] : 0,
+                    votes + Math.min(earlyBytes, early[r])));
+        }
+        return all;
+    }
+
+    private long weights(int rank) {
+        long spare = neitherUsedNorOwned[rank] ? work.longestChunk() : 0;
+        long stay = layout.zero() < 3 ? used[rank] + ownedForOthers[rank] : owned[rank];
+        return work.computeBytes() * (stay + spare);
+    }
+
+    private long windows(int rank) {
+        return layout.zero() < 3 ? 0 : WINDOWS * work.computeBytes() * longestLayer[rank];
+    }
+
+    private long gradients(int rank) {
+        return F32 * (folding.full(rank) * used[rank] + sums[rank] + held[rank] - owned[rank]
+                + receivedAtOnce[rank] * work.longestChunk());
+    }
+}

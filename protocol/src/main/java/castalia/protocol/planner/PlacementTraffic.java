@@ -1,0 +1,138 @@
+package castalia.protocol.planner;
+
+import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.layout.Placement;
+import java.util.ArrayList;
+import java.util.List;
+
+/** The payload bytes that the ranks of a placement give each other in one step. */
+public final class PlacementTraffic {
+
+    private static final long F32 = Float.BYTES;
+    private static final int PARTIALS = 0;
+    private static final int FINISHED = 1;
+    private static final int WEIGHTS = 2;
+    private static final int SLICES = 3;
+    private static final int VOTES = 4;
+    private static final int KINDS = 5;
+
+    private final Workload work;
+    private final Placement placement;
+    private final ParallelLayout layout;
+    private final int perNode;
+    private final GradientMemory folding;
+    private final long[] heldChunks;
+    private final long[][] sent;
+    private final long[][] received;
+    private final long[][] sentAcross;
+    private final long[][] receivedAcross;
+
+    private PlacementTraffic(Workload work, Placement placement, int perNode) {
+        this.work = work;
+        this.placement = placement;
+        this.layout = placement.layout();
+        this.perNode = perNode;
+        this.folding = new GradientMemory(placement);
+        int ranks = placement.ranks();
+        this.heldChunks = new long[ranks];
+        this.sent = new long[KINDS][ranks];
+        this.received = new long[KINDS][ranks];
+        this.sentAcross = new long[KINDS][ranks];
+        this.receivedAcross = new long[KINDS][ranks];
+    }
+
+    /**
+     * The traffic of every rank.
+     *
+     * @param perNode ranks of a node: rank r is on node r / perNode
+     */
+    public static List<RankTraffic> of(Workload work, Placement placement, int perNode) {
+        PlacementTraffic traffic = new PlacementTraffic(work, placement, perNode);
+        for (ChunkGroup group : ChunkGroup.of(work, placement)) {
+            traffic.chunks(group);
+        }
+        if (traffic.layout.tensorParallel() > 1) {
+            traffic.slices();
+        }
+        traffic.votes();
+        return traffic.ranks();
+    }
+
+    private void chunks(ChunkGroup group) {
+        int chunk = group.chunk();
+        int owner = group.owner();
+        long gradient = F32 * group.elements();
+        for (int d = 0; d < layout.dataParallel(); d++) {
+            count(PARTIALS, placement.source(d, chunk), owner, folding.parts(d) * gradient);
+        }
+        group.users().forEachHolder(placement, chunk, holder -> {
+            heldChunks[holder] += group.count();
+            count(FINISHED, owner, holder, gradient);
+        });
+        group.users().forEach(user -> weights(group, user));
+    }
+
+    /** Once a step, or with ZeRO 3 for every pass, forward and backward, of every micro-batch. */
+    private void weights(ChunkGroup group, int user) {
+        long bytes = (long) work.computeBytes() * group.elements();
+        if (layout.zero() == 3) {
+            count(WEIGHTS, group.owner(), user, 2 * passes(user) * bytes);
+        } else if (!placement.holds(user, group.chunk())) {
+            count(WEIGHTS, group.owner(), user, bytes);
+        }
+    }
+
+    /** Micro-batches of a rank in a step. */
+    private long passes(int rank) {
+        return (long) placement.block(rank).count() * work.plan().microBatchesPerVirtualRank();
+    }
+
+    private void slices() {
+        int t = layout.tensorParallel();
+        SliceTraffic pass = new SliceTraffic(work, t);
+        for (int d = 0; d < layout.dataParallel(); d++) {
+            long passes = passes(placement.rankAt(d, 0));
+            for (int from = 0; from < t; from++) {
+                for (int to = 0; to < t; to++) {
+                    count(SLICES, placement.rankAt(d, from), placement.rankAt(d, to),
+                            passes * pass.bytes(from, to));
+                }
+            }
+        }
+    }
+
+    private void votes() {
+        for (int from = 0; from < placement.ranks(); from++) {
+            long bytes = VoteBytes.of(placement, from, heldChunks[from]);
+            for (int to = 0; to < placement.ranks(); to++) {
+                count(VOTES, from, to, bytes);
+            }
+        }
+    }
+
+    private void count(int kind, int from, int to, long bytes) {
+        if (from == to) {
+            return;
+        }
+        sent[kind][from] += bytes;
+        received[kind][to] += bytes;
+        if (from / perNode != to / perNode) {
+            sentAcross[kind][from] += bytes;
+            receivedAcross[kind][to] += bytes;
+        }
+    }
+
+    private List<RankTraffic> ranks() {
+        List<RankTraffic> all = new ArrayList<>(placement.ranks());
+        for (int r = 0; r < placement.ranks(); r++) {
+            all.add(new RankTraffic(of(sent, r), of(received, r), of(sentAcross, r),
+                    of(receivedAcross, r)));
+        }
+        return all;
+    }
+
+    private static Traffic of(long[][] kinds, int rank) {
+        return new Traffic(kinds[PARTIALS][rank], kinds[FINISHED][rank], kinds[WEIGHTS][rank],
+                kinds[SLICES][rank], kinds[VOTES][rank]);
+    }
+}

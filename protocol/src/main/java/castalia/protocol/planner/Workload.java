@@ -1,0 +1,60 @@
+package castalia.protocol.planner;
+
+import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.model.ModelShape;
+import castalia.protocol.specification.TrainingPlan;
+
+/**
+ * What is to be computed, whatever the layout.
+ *
+ * @param plan the training plan
+ * @param grid the chunk grid of its layout
+ * @param recompute whether blocks are computed again in the backward pass instead of kept
+ */
+public record Workload(TrainingPlan plan, ChunkGrid grid, boolean recompute) {
+
+    /** The workload of a plan. */
+    public static Workload of(TrainingPlan plan, boolean recompute) {
+        return new Workload(
+                plan, ChunkGrid.of(FlatLayout.of(plan.model(), plan.tensorSlices())), recompute);
+    }
+
+    ModelShape shape() {
+        return plan.model();
+    }
+
+    /** Bytes of an element of the compute type. */
+    int computeBytes() {
+        return plan.precision().bytes();
+    }
+
+    /** Tokens of a micro-batch. */
+    int rows() {
+        return plan.tokensPerMicroBatch();
+    }
+
+    /** Elements of the longest chunk. */
+    int longestChunk() {
+        return grid.chunks().stream().mapToInt(c -> c.length()).max().orElse(0);
+    }
+
+    /** Floating-point operations of all ranks of a replica for one micro-batch. */
+    double flopsPerMicroBatch() {
+        double all = shape().trainingFlops(rows(), plan.sequence());
+        return recompute ? all + recomputedFlops() : all;
+    }
+
+    /** Up to the inputs of the last products; the last block's are there still. */
+    private double recomputedFlops() {
+        ModelShape s = shape();
+        double layer = (double) s.hidden()
+                * (3.0 * s.hidden() + s.intermediate() + plan.sequence());
+        return 2.0 * rows() * (s.layers() - 1) * layer;
+    }
+
+    /** Those of the backward pass of one micro-batch, in which gradients may leave. */
+    double backwardFlopsPerMicroBatch() {
+        return flopsPerMicroBatch() - shape().trainingFlops(rows(), plan.sequence()) / 3.0;
+    }
+}
