@@ -13,9 +13,9 @@ import java.util.OptionalLong;
  * @param availableBytes free or reclaimable now
  * @param limitBytes the tightest limit of the control groups this process is in, if there is one
  */
-record MemoryInfo(long totalBytes, long availableBytes, OptionalLong limitBytes) {
+public record MemoryInfo(long totalBytes, long availableBytes, OptionalLong limitBytes) {
     /** Reads the files of Linux under {@code root}, which is "/" outside tests. */
-    static MemoryInfo read(Path root) throws IOException {
+    public static MemoryInfo read(Path root) throws IOException {
         List<String> lines = Files.readAllLines(root.resolve("proc/meminfo"));
         long total = kilobytes(lines, "MemTotal:");
         long available = kilobytes(lines, "MemAvailable:");
@@ -25,7 +25,7 @@ record MemoryInfo(long totalBytes, long availableBytes, OptionalLong limitBytes)
     }
 
     /** What a run may use at most. */
-    long usableBytes() {
+    public long usableBytes() {
         return Math.min(availableBytes, limitBytes.orElse(Long.MAX_VALUE));
     }
 

@@ -16,9 +16,6 @@ import castalia.workers.model.ProductAnswers;
 import castalia.workers.model.Recomputation;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.RankSettings;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -46,7 +43,7 @@ public final class Wiring {
      */
     public static IntFunction<Device> devices(Hosting hosting, int sharers, CastaliaHome home) {
         CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
-                home.natives().toString(), availableBytes() / sharers, MatmulEngine.AUTO);
+                home.natives().toString(), MachineMemory.usableBytes() / sharers, MatmulEngine.AUTO);
         return _ -> new CpuDevice(settings);
     }
 
@@ -107,20 +104,5 @@ public final class Wiring {
             readers.add(new BatchReader(source, group.rank(r).block(), DATA_DEADLINE));
         }
         return readers;
-    }
-
-    /** Memory that may be used: what the system calls available, within the control group's limit. */
-    private static long availableBytes() {
-        long available = Long.MAX_VALUE;
-        try {
-            for (String line : Files.readAllLines(Path.of("/proc/meminfo"))) {
-                if (line.startsWith("MemAvailable:")) {
-                    available = Long.parseLong(line.replaceAll("\\D", "")) * 1024;
-                }
-            }
-        } catch (IOException | NumberFormatException e) {
-            return Runtime.getRuntime().maxMemory();
-        }
-        return available;
     }
 }

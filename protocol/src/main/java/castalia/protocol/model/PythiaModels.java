@@ -14,19 +14,23 @@ public final class PythiaModels {
     private static final double ROTARY_BASE = 10_000;
     private static final double LAYER_NORM_EPSILON = 1e-5;
     private static final int POSITIONS = 2048;
+
+    /** Sequences of a step of every published run. */
+    public static final int GLOBAL_BATCH = 1024;
+
     private static final String PREFIX = "pythia-";
 
     private static final List<Preset> ALL = List.of(
-            preset("14m", 6, 128, 4, 50_304, 1, 1.0e-3, 1.0e-4),
-            preset("31m", 6, 256, 8, 50_304, 1, 1.0e-3, 1.0e-4),
-            preset("70m", 6, 512, 8, 50_304, 1, 1.0e-3, 1.0e-4),
-            preset("160m", 12, 768, 12, 50_304, 1, 6.0e-4, 6.0e-5),
-            preset("410m", 24, 1024, 16, 50_304, 1, 3.0e-4, 3.0e-5),
-            preset("1b", 16, 2048, 8, 50_304, 1, 2.5e-4, 2.5e-5),
-            preset("1.4b", 24, 2048, 16, 50_304, 1, 2.0e-4, 2.0e-5),
-            preset("2.8b", 32, 2560, 32, 50_304, 1, 1.6e-4, 1.6e-5),
-            preset("6.9b", 32, 4096, 32, 50_432, 2, 1.2e-4, 1.2e-5),
-            preset("12b", 36, 5120, 40, 50_688, 4, 1.2e-4, 1.2e-5));
+            preset("14m", 6, 128, 4, 50_304, 1, 32, 1.0e-3, 1.0e-4),
+            preset("31m", 6, 256, 8, 50_304, 1, 32, 1.0e-3, 1.0e-4),
+            preset("70m", 6, 512, 8, 50_304, 1, 32, 1.0e-3, 1.0e-4),
+            preset("160m", 12, 768, 12, 50_304, 1, 32, 6.0e-4, 6.0e-5),
+            preset("410m", 24, 1024, 16, 50_304, 1, 32, 3.0e-4, 3.0e-5),
+            preset("1b", 16, 2048, 8, 50_304, 1, 16, 2.5e-4, 2.5e-5),
+            preset("1.4b", 24, 2048, 16, 50_304, 1, 16, 2.0e-4, 2.0e-5),
+            preset("2.8b", 32, 2560, 32, 50_304, 1, 16, 1.6e-4, 1.6e-5),
+            preset("6.9b", 32, 4096, 32, 50_432, 2, 8, 1.2e-4, 1.2e-5),
+            preset("12b", 36, 5120, 40, 50_688, 4, 8, 1.2e-4, 1.2e-5));
 
     private PythiaModels() {}
 
@@ -35,10 +39,12 @@ public final class PythiaModels {
      *
      * @param name for example {@code 70m}
      * @param shape its shape
+     * @param microBatch sequences of a published micro-batch
      * @param peakRate peak learning rate of the published configuration
      * @param lowestRate its min_lr
      */
-    public record Preset(String name, ModelShape shape, double peakRate, double lowestRate) {
+    public record Preset(
+            String name, ModelShape shape, int microBatch, double peakRate, double lowestRate) {
 
         /** The published name, for example {@code pythia-70m}. */
         public String fullName() {
@@ -65,12 +71,13 @@ public final class PythiaModels {
             int heads,
             int vocabulary,
             int modelParallel,
+            int microBatch,
             double peakRate,
             double lowestRate) {
         int rotaryDimensions = hidden / heads / 4;
         ModelShape shape = new ModelShape(
                 layers, hidden, heads, 4 * hidden, vocabulary, POSITIONS, rotaryDimensions,
                 ROTARY_BASE, LAYER_NORM_EPSILON, true, Gelu.TANH, modelParallel);
-        return new Preset(name, shape, peakRate, lowestRate);
+        return new Preset(name, shape, microBatch, peakRate, lowestRate);
     }
 }

@@ -5,7 +5,8 @@ package castalia.protocol.planner;
  *
  * @param count how many there are
  * @param perNode devices of a node
- * @param memoryBytes memory of a device that ranks may use
+ * @param memoryBytes memory that ranks may use: of a device, or of all together
+ * @param shared whether the ranks share that memory in equal parts, as on one machine
  * @param earlyBytes most bytes of frames that a rank keeps because they came before they were waited
  *     for; 0 where all ranks share a process
  * @param flops floating-point operations of a device per second, as training reaches them
@@ -16,6 +17,7 @@ public record Devices(
         int count,
         int perNode,
         long memoryBytes,
+        boolean shared,
         long earlyBytes,
         double flops,
         double nodeBandwidth,
@@ -42,6 +44,11 @@ public record Devices(
                     + " and bytes per second " + nodeBandwidth + " and " + linkBandwidth
                     + " must be positive");
         }
+    }
+
+    /** Memory of each of some ranks. */
+    public long memoryOf(int ranks) {
+        return shared ? memoryBytes / ranks : memoryBytes;
     }
 
     private static boolean positive(double value) {

@@ -64,7 +64,7 @@ public final class LayoutPlanner {
     public List<ParallelLayout> candidates() {
         List<ParallelLayout> all = new ArrayList<>();
         int virtualRanks = work.plan().virtualRanks();
-        for (int t = 1; t <= Math.min(work.plan().tensorSlices(), devices.count()); t *= 2) {
+        for (int t = 1; t <= mostTensorParallel(); t *= 2) {
             int most = Math.min(virtualRanks, devices.count() / t);
             for (int d = 1; d <= most; d++) {
                 if (d == 1 || d == most || rounds(virtualRanks, d) < rounds(virtualRanks, d - 1)) {
@@ -73,6 +73,22 @@ public final class LayoutPlanner {
             }
         }
         return List.copyOf(all);
+    }
+
+    /** All layouts with {@code replicas} replicas: none where V or the devices do not allow it. */
+    public List<ParallelLayout> candidates(int replicas) {
+        List<ParallelLayout> all = new ArrayList<>();
+        for (int t = 1; t <= mostTensorParallel(); t *= 2) {
+            if (replicas >= 1 && replicas <= Math.min(
+                    work.plan().virtualRanks(), devices.count() / t)) {
+                stages(replicas, t, all);
+            }
+        }
+        return List.copyOf(all);
+    }
+
+    private int mostTensorParallel() {
+        return Math.min(work.plan().tensorSlices(), devices.count());
     }
 
     private static int rounds(int virtualRanks, int replicas) {
@@ -122,7 +138,7 @@ public final class LayoutPlanner {
                         .max(Comparator.comparingLong(Traffic::total)).orElseThrow(),
                 traffic.stream().map(RankTraffic::received)
                         .max(Comparator.comparingLong(Traffic::total)).orElseThrow(),
-                time.of(placement, traffic), memory.total() - devices.memoryBytes());
+                time.of(placement, traffic), memory.total() - devices.memoryOf(layout.ranks()));
     }
 
     /** Whether there are devices enough for a layout, and memory enough on each. */
@@ -145,7 +161,9 @@ public final class LayoutPlanner {
         return estimate.fits() ? Optional.empty()
                 : Optional.of(layout + " needs " + text(estimate.memory().total())
                         + " of memory per rank, " + text(estimate.excessBytes()) + " more than the "
-                        + text(devices.memoryBytes()) + " of a device; " + whatFits());
+                        + text(devices.memoryOf(layout.ranks()))
+                        + (devices.shared() ? " of each rank's share; " : " of a device; ")
+                        + whatFits());
     }
 
     /** The fastest layouts that fit, or the one that comes closest. */

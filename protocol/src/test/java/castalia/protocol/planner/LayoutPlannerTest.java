@@ -33,7 +33,7 @@ class LayoutPlannerTest {
     }
 
     private static Devices devices(int count, long memory) {
-        return new Devices(count, 8, memory, 0, 100e12, 300e9, 25e9);
+        return new Devices(count, 8, memory, false, 0, 100e12, 300e9, 25e9);
     }
 
     private static TrainingPlan small(int virtualRanks) {
@@ -130,7 +130,7 @@ class LayoutPlannerTest {
         assertThat(time.total()).isEqualTo(time.compute() + time.exposed());
         assertThat(time.exposed()).isBetween(0.0, time.communication());
         StepTime slow = new LayoutPlanner(work,
-                new Devices(128, 8, 80 * GIB, 0, 100e12, 300e9, 2.5e9))
+                new Devices(128, 8, 80 * GIB, false, 0, 100e12, 300e9, 2.5e9))
                 .estimate(new ParallelLayout(64, 2, 1, 0)).time();
         assertThat(slow.compute()).isEqualTo(time.compute());
         assertThat(slow.exposed()).isGreaterThan(5 * time.exposed());
@@ -191,6 +191,21 @@ class LayoutPlannerTest {
             int globalBatch, int microBatch, int replicas, int expected) {
         assertThat(LayoutPlanner.virtualRanks(globalBatch, microBatch, replicas))
                 .isEqualTo(expected);
+    }
+
+    @Test
+    void ranksOfOneMachineShareItsMemory() {
+        Devices shared = new Devices(4, 4, 4 * GIB, true, 0, 1e12, 1e9, 1e9);
+        LayoutPlanner planner = new LayoutPlanner(Workload.of(small(8), false), shared);
+        for (int ranks : new int[] {1, 2, 4}) {
+            LayoutEstimate estimate = planner.estimate(new ParallelLayout(ranks, 1, 1, 0));
+            assertThat(estimate.memory().total() - estimate.excessBytes())
+                    .isEqualTo(4 * GIB / ranks);
+        }
+        assertThat(new LayoutPlanner(Workload.of(small(8), false),
+                new Devices(4, 4, GIB / 2, true, 0, 1e12, 1e9, 1e9))
+                .refusal(new ParallelLayout(4, 1, 0, 0)).orElseThrow())
+                .contains("more than the 128.0 MiB of each rank's share");
     }
 
     @Test

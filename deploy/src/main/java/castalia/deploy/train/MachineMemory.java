@@ -1,0 +1,57 @@
+package castalia.deploy.train;
+
+import castalia.deploy.doctor.MemoryInfo;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.planner.Devices;
+import castalia.protocol.planner.LayoutPlanner;
+import castalia.protocol.planner.Workload;
+import castalia.protocol.specification.TrainingPlan;
+import castalia.workers.model.Recomputation;
+import java.io.IOException;
+import java.nio.file.Path;
+
+/** Whether this machine has the memory for a layout, asked before anything is allocated. */
+public final class MachineMemory {
+
+    /** Speeds play no part in what fits; the fastest layouts are named as if links were no matter. */
+    private static final double SOME_FLOPS = 1e11;
+    private static final double SOME_BANDWIDTH = 4e9;
+
+    private MachineMemory() {}
+
+    /** Memory that may be used: what the system calls available, within the control groups' limits. */
+    public static long usableBytes() {
+        try {
+            return MemoryInfo.read(Path.of("/")).usableBytes();
+        } catch (IOException e) {
+            return Runtime.getRuntime().maxMemory();
+        }
+    }
+
+    /**
+     * Refuses a layout that has no room on this machine, all of whose ranks would be here.
+     *
+     * @param earlyBytes most bytes of frames a rank keeps; 0 for ranks of one process
+     * @throws CastaliaException naming what would fit
+     */
+    public static void require(
+            TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes) {
+        require(plan, recomputation, layout, earlyBytes, usableBytes());
+    }
+
+    static void require(
+            TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,
+            long usableBytes) {
+        LayoutPlanner planner = new LayoutPlanner(
+                Workload.of(plan, recomputation == Recomputation.BLOCK),
+                new Devices(layout.ranks(), layout.ranks(), usableBytes, true, earlyBytes, SOME_FLOPS,
+                        SOME_BANDWIDTH, SOME_BANDWIDTH));
+        planner.refusal(layout).ifPresent(why -> {
+            throw new CastaliaException(ErrorCode.OUT_OF_MEMORY, why
+                    + ". Or choose a smaller micro-batch, recomputation, or a machine with more memory;"
+                    + " ./castalia layouts shows more");
+        });
+    }
+}

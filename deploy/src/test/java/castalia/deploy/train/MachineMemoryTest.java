@@ -1,0 +1,54 @@
+package castalia.deploy.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.model.PythiaModels;
+import castalia.protocol.schedule.LearningRateSchedule;
+import castalia.protocol.specification.TrainingPlan;
+import castalia.workers.model.Recomputation;
+import org.junit.jupiter.api.Test;
+
+class MachineMemoryTest {
+
+    /** Every copy of weights, moments and one gradient takes 20 bytes a parameter: 1.3 GiB. */
+    private static final TrainingPlan PLAN = TrainingPlan.builder(
+                    PythiaModels.named("70m").orElseThrow().shape(),
+                    new LearningRateSchedule.Constant(1e-3, 0))
+            .virtualRanks(4).globalBatch(4).sequence(64).build();
+
+    @Test
+    void aLayoutThatDoesNotFitIsRefusedWithOnesThatDo() {
+        ParallelLayout layout = new ParallelLayout(4, 1, 0, 0);
+        assertThatThrownBy(() ->
+                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 0, 4L << 30))
+                .isInstanceOfSatisfying(CastaliaException.class, e ->
+                        assertThat(e.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY))
+                .hasMessageContaining("4x1 ZeRO 0 buddies 0 needs ")
+                .hasMessageContaining("more than the 1.0 GiB of each rank's share; what fits: ")
+                .hasMessageContaining("./castalia layouts");
+        assertThatCode(() ->
+                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 0, 8L << 30))
+                .doesNotThrowAnyException();
+    }
+
+    @Test
+    void framesThatComeEarlyCountForProcesses() {
+        ParallelLayout layout = new ParallelLayout(2, 1, 1, 0);
+        assertThatCode(() ->
+                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 0, 3L << 30))
+                .doesNotThrowAnyException();
+        assertThatThrownBy(() ->
+                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 1L << 30, 3L << 30))
+                .hasMessageContaining("2x1 ZeRO 1 buddies 0 needs ");
+    }
+
+    @Test
+    void thisMachineHasMemory() {
+        assertThat(MachineMemory.usableBytes()).isBetween(64L << 20, 1L << 50);
+    }
+}
