@@ -21,7 +21,7 @@ import java.util.stream.Stream;
  * standard input is a pipe that closes when this process ends, however it ends; its output goes to
  * a file.
  */
-final class ChildJvms implements WorkerProcesses {
+public final class ChildJvms implements WorkerProcesses {
 
     private static final String MAIN = "castalia.deploy.Main";
 
@@ -104,14 +104,7 @@ final class ChildJvms implements WorkerProcesses {
     private static Process launch(List<String> before, List<String> options, List<String> command,
             Path working, Path log) {
         List<String> line = new ArrayList<>(before);
-        line.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(ChildJvms::inherited)
-                .forEach(line::add);
-        line.addAll(HEAP);
-        line.addAll(options);
-        line.addAll(List.of("-cp", classPath(), MAIN));
-        line.addAll(command);
+        line.addAll(line(options, command));
         try {
             Files.createDirectories(Optional.ofNullable(log.getParent()).orElse(Path.of(".")));
             ProcessBuilder builder = new ProcessBuilder(line)
@@ -125,6 +118,31 @@ final class ChildJvms implements WorkerProcesses {
             throw new CastaliaException(ErrorCode.STORAGE_FAILED,
                     "cannot start a process with output to " + log + ": " + e.getMessage(), e);
         }
+    }
+
+    /** Starts the program with pipes for its input and output; errors go where ours go. */
+    public static Process piped(List<String> command) {
+        try {
+            return new ProcessBuilder(line(List.of(), command))
+                    .redirectError(ProcessBuilder.Redirect.INHERIT)
+                    .start();
+        } catch (IOException e) {
+            throw new CastaliaException(ErrorCode.STORAGE_FAILED,
+                    "cannot start a process: " + e.getMessage(), e);
+        }
+    }
+
+    private static List<String> line(List<String> options, List<String> command) {
+        List<String> line = new ArrayList<>();
+        line.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
+                .filter(ChildJvms::inherited)
+                .forEach(line::add);
+        line.addAll(HEAP);
+        line.addAll(options);
+        line.addAll(List.of("-cp", classPath(), MAIN));
+        line.addAll(command);
+        return line;
     }
 
     /** Ours, wherever the child works. */

@@ -32,12 +32,15 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "bench",
         description = {
-            "Measure: 'bench step' times whole training steps, 'bench index' the making of a sample",
+            "Measure: 'bench step' times whole training steps, 'bench collective' the exchanges between",
+            "processes, 'bench index' the making of a sample",
             "order at the scale of the Pile."
         },
-        subcommands = {BenchCommand.Step.class, BenchIndexCommand.class},
+        subcommands = {BenchCommand.Step.class, BenchCollectiveCommand.class,
+                BenchIndexCommand.class},
         footer = {"", "Examples:",
                 "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2",
+                "  ./castalia bench collective --ranks 2,4 --json",
                 "  ./castalia bench index --samples 200000000"})
 final class BenchCommand {
 

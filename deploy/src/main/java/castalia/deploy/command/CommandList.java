@@ -75,6 +75,7 @@ public final class CommandList {
             groups.computeIfAbsent(entry.group(), _ -> new ArrayList<>()).add(one.getCommandSpec());
         }
         root.addSubcommand(new WorkerCommand(home)); // for agents; people do not see it
+        root.addSubcommand(new BenchRankCommand(home)); // for 'bench collective'
         List<String> sections = new ArrayList<>(root.getHelpSectionKeys());
         sections.remove(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING);
         sections.remove(UsageMessageSpec.SECTION_KEY_COMMAND_LIST);
