@@ -1,6 +1,8 @@
 package castalia.workers.exchange;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
+import castalia.kernels.Kernels;
 import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
@@ -63,12 +65,37 @@ final class FinishedGradients {
     }
 
     /**
-     * Whether gradients are sent while a pass still runs. Not where the ranks of a replica exchange
-     * tensor slices in it: what an owner is not ready to take must not stand before, or be waited for
-     * with, what the pass itself needs.
+     * Those of {@link #sent} that may leave while a pass still runs. Not to ranks that take part in the
+     * same pass: what an owner is not ready to take must not stand before the slices that it waits for.
      */
-    static boolean early(Placement placement) {
-        return placement.layout().tensorParallel() == 1;
+    static int[] early(ChunkGrid grid, Placement placement, int rank) {
+        return Arrays.stream(sent(grid, placement, rank))
+                .filter(c -> leavesEarly(placement, rank, placement.owner(c))).toArray();
+    }
+
+    /** The others of {@link #sent}. */
+    static int[] late(ChunkGrid grid, Placement placement, int rank) {
+        return Arrays.stream(sent(grid, placement, rank))
+                .filter(c -> !leavesEarly(placement, rank, placement.owner(c))).toArray();
+    }
+
+    private static boolean leavesEarly(Placement placement, int rank, int owner) {
+        return placement.layout().tensorParallel() == 1 || !placement.computes(owner)
+                || placement.replica(owner) != placement.replica(rank);
+    }
+
+    /**
+     * Adds an F32 payload to a sum while it arrives.
+     *
+     * @param room memory that the payload may be read into
+     */
+    static void addReceived(
+            Kernels kernels, Buffer sum, Transport transport, int from, FrameTag tag, Buffer room) {
+        transport.receive(from, tag, room.segment(), (offset, bytes) -> {
+            long elements = bytes.byteSize() / Float.BYTES;
+            kernels.add(sum.slice(offset / Float.BYTES, elements),
+                    new Buffer(DType.F32, elements, bytes), elements);
+        });
     }
 
     /** The chunks this rank owns, in that order. */
@@ -81,6 +108,14 @@ final class FinishedGradients {
         held.finish(chunk, sum);
         for (int other : others[chunk]) {
             transport.send(other, tag(generation, step, chunk), sum.segment());
+        }
+    }
+
+    /** Says where finished gradients are going to be received; their memory is free from now on. */
+    void expect(long generation, long step) {
+        for (int chunk : buddied) {
+            transport.expect(placement.owner(chunk), tag(generation, step, chunk),
+                    held.gradientBuffer(chunk).segment());
         }
     }
 

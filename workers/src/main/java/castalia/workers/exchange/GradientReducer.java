@@ -65,12 +65,11 @@ public final class GradientReducer {
         this.cover = ReductionTree.cover(virtualRanks, placement.block(transport.rank()));
         this.tree = term(ReductionTree.root(virtualRanks), virtualRanks);
         this.finished = new FinishedGradients(grid, placement, transport, held);
-        int[] sent = FinishedGradients.sent(grid, placement, transport.rank());
-        this.early = FinishedGradients.early(placement) ? sent : new int[0];
-        this.late = FinishedGradients.early(placement) ? new int[0] : sent;
+        this.early = FinishedGradients.early(grid, placement, transport.rank());
+        this.late = FinishedGradients.late(grid, placement, transport.rank());
         int most = 0;
         for (int chunk : finished.owned()) {
-            most = Math.max(most, received(tree, chunk));
+            most = Math.max(most, received(tree, chunk, true));
             if (isMine(leftmost(tree), chunk)) {
                 held.releaseGradient(chunk);
             } else {
@@ -110,12 +109,17 @@ public final class GradientReducer {
         return new Term.Sum(term(node.left(), virtualRanks), term(node.right(), virtualRanks));
     }
 
-    /** Most received parts that are held at once while a chunk's tree is summed left to right. */
-    private int received(Term term, int chunk) {
+    /**
+     * Most received parts that are held at once while a chunk's tree is summed left to right.
+     *
+     * @param whole whether the term's sum is the chunk's, which has memory of its own
+     */
+    private int received(Term term, int chunk, boolean whole) {
         return switch (term) {
-            case Term.Folded folded -> isMine(folded, chunk) ? 0 : 1;
-            case Term.Sum(Term left, Term right) -> Math.max(received(left, chunk),
-                    (isMine(leftmost(left), chunk) ? 0 : 1) + received(right, chunk));
+            case Term.Folded folded -> whole || isMine(folded, chunk) ? 0 : 1;
+            case Term.Sum(Term left, Term right) -> Math.max(received(left, chunk, whole),
+                    (whole || isMine(leftmost(left), chunk) ? 0 : 1)
+                            + received(right, chunk, false));
         };
     }
 
@@ -133,6 +137,22 @@ public final class GradientReducer {
     }
 
     /**
+     * Begins a step: no finished gradient is held from now on, and what arrives goes straight to its
+     * place.
+     */
+    public void begin(long generation, long step) {
+        Term.Folded first = leftmost(tree);
+        for (int chunk : finished.owned()) {
+            if (!isMine(first, chunk)) {
+                transport.expect(placement.source(first.replica(), chunk),
+                        partial(generation, step, chunk, first.first()),
+                        held.gradientBuffer(chunk).segment());
+            }
+        }
+        finished.expect(generation, step);
+    }
+
+    /**
      * Starts sending this rank's folded gradients of one of {@link #early}; they stay untouched until
      * the transport is drained.
      */
@@ -144,8 +164,9 @@ public final class GradientReducer {
         }
     }
 
-    /** Sends all of {@link #early} and finishes. */
+    /** Begins, sends all of {@link #early} and finishes. */
     public void reduce(long generation, long step, FlatViews[] folded) {
+        begin(generation, step);
         for (int chunk : early) {
             send(generation, step, chunk, folded);
         }
@@ -167,32 +188,40 @@ public final class GradientReducer {
         }
         for (int chunk : finished.owned()) {
             scratchUsed = 0;
-            Buffer sum = evaluate(tree, generation, step, chunk, folded);
-            if (!isMine(leftmost(tree), chunk)) {
-                Buffer kept = held.gradientBuffer(chunk);
-                kernels.cast(kept, sum, sum.elements());
-                sum = kept;
-            }
-            finished.send(generation, step, chunk, sum);
+            finished.send(generation, step, chunk,
+                    evaluate(tree, true, generation, step, chunk, folded));
         }
         finished.receive(generation, step);
     }
 
-    private Buffer evaluate(
-            Term term, long generation, long step, int chunk, FlatViews[] folded) {
+    /**
+     * The sum of a term, in memory that more may be added to.
+     *
+     * @param whole whether it is the chunk's sum
+     */
+    private Buffer evaluate(Term term, boolean whole, long generation, long step, int chunk,
+            FlatViews[] folded) {
         return switch (term) {
             case Term.Folded of when isMine(of, chunk) -> folded[of.position()].chunk(chunk);
             case Term.Folded of -> {
-                Buffer into = scratch[scratchUsed++][chunk];
+                Buffer into = whole
+                        ? held.gradientBuffer(chunk) : scratch[scratchUsed++][chunk];
                 transport.receive(placement.source(of.replica(), chunk),
                         partial(generation, step, chunk, of.first()), into.segment());
                 yield into;
             }
             case Term.Sum(Term left, Term right) -> {
-                Buffer sum = evaluate(left, generation, step, chunk, folded);
+                Buffer sum = evaluate(left, whole, generation, step, chunk, folded);
                 int used = scratchUsed;
-                Buffer other = evaluate(right, generation, step, chunk, folded);
-                kernels.add(sum, other, sum.elements());
+                if (right instanceof Term.Folded of && !isMine(of, chunk)) {
+                    FinishedGradients.addReceived(kernels, sum, transport,
+                            placement.source(of.replica(), chunk),
+                            partial(generation, step, chunk, of.first()),
+                            scratch[used][chunk]);
+                } else {
+                    Buffer other = evaluate(right, false, generation, step, chunk, folded);
+                    kernels.add(sum, other, sum.elements());
+                }
                 scratchUsed = used;
                 yield sum;
             }

@@ -48,9 +48,8 @@ public final class LeafReducer {
         this.kernels = kernels;
         this.leaves = placement.virtualRanks();
         this.finished = new FinishedGradients(grid, placement, transport, held);
-        int[] sent = FinishedGradients.sent(grid, placement, transport.rank());
-        this.early = FinishedGradients.early(placement) ? sent : new int[0];
-        this.late = FinishedGradients.early(placement) ? new int[0] : sent;
+        this.early = FinishedGradients.early(grid, placement, transport.rank());
+        this.late = FinishedGradients.late(grid, placement, transport.rank());
         long shard = Arrays.stream(finished.owned())
                 .mapToLong(c -> grid.chunk(c).length()).sum();
         this.stack = new Buffer[ReductionTree.buffers(ReductionTree.root(leaves))][grid.size()];
@@ -79,6 +78,14 @@ public final class LeafReducer {
      */
     public int[] early() {
         return early.clone();
+    }
+
+    /**
+     * Begins a step: no finished gradient is held from now on, and those that arrive go straight to
+     * their place.
+     */
+    public void begin(long generation, long step) {
+        finished.expect(generation, step);
     }
 
     /**
@@ -129,19 +136,32 @@ public final class LeafReducer {
     private void push(long generation, long step, int chunk, int leaf, FlatViews gradient) {
         int top = Integer.bitCount(leaf);
         int source = placement.source(leaf % placement.layout().dataParallel(), chunk);
-        Buffer value = stack[top][chunk];
-        if (source != transport.rank()) {
-            transport.receive(source, tag(generation, step, chunk, leaf), value.segment());
-        } else if ((leaf & 1) == 1) {
-            value = gradient.chunk(chunk);
+        boolean mine = source == transport.rank();
+        Buffer next = stack[top][chunk];
+        if ((leaf & 1) == 0) {
+            if (mine) {
+                kernels.cast(next, gradient.chunk(chunk), next.elements());
+            } else {
+                transport.receive(source, tag(generation, step, chunk, leaf), next.segment());
+            }
+            return;
+        }
+        if (mine) {
+            add(chunk, top - 1, gradient.chunk(chunk));
         } else {
-            kernels.cast(value, gradient.chunk(chunk), value.elements());
+            addReceived(source, tag(generation, step, chunk, leaf), chunk, top - 1);
         }
-        for (int bit = leaf; (bit & 1) == 1; bit >>= 1) {
+        top--;
+        for (int bit = leaf >> 1; (bit & 1) == 1; bit >>= 1) {
             top--;
-            add(chunk, top, value);
-            value = stack[top][chunk];
+            add(chunk, top, stack[top + 1][chunk]);
         }
+    }
+
+    /** Adds a leaf to a level; it may be read into the level above, which is free then. */
+    private void addReceived(int source, FrameTag tag, int chunk, int level) {
+        FinishedGradients.addReceived(kernels, stack[level][chunk], transport, source, tag,
+                stack[level + 1][chunk]);
     }
 
     private void add(int chunk, int level, Buffer right) {

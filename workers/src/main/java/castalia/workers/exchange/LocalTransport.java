@@ -16,6 +16,7 @@ public final class LocalTransport implements Transport {
     private final Hub hub;
     private final int rank;
     private long sentBytes;
+    private long waitedNanos;
 
     private LocalTransport(Hub hub, int rank) {
         this.hub = hub;
@@ -56,14 +57,22 @@ public final class LocalTransport implements Transport {
 
     @Override
     public void receive(int from, FrameTag tag, MemorySegment into) {
+        receive(from, tag, into, (_, payload) -> into.copyFrom(payload));
+    }
+
+    /** Gives the sender's own memory, as one piece. */
+    @Override
+    public void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
         Address address = new Address(Objects.checkIndex(from, hub.ranks), rank, tag);
+        long begun = System.nanoTime();
         MemorySegment payload = hub.await(address);
+        waitedNanos += System.nanoTime() - begun;
         try {
-            if (payload.byteSize() != into.byteSize()) {
+            if (payload.byteSize() != room.byteSize()) {
                 throw new IllegalStateException(tag + " from rank " + from + " has "
-                        + payload.byteSize() + " bytes instead of " + into.byteSize());
+                        + payload.byteSize() + " bytes instead of " + room.byteSize());
             }
-            into.copyFrom(payload);
+            pieces.piece(0, payload);
         } finally {
             hub.consumed(address);
         }
@@ -71,7 +80,23 @@ public final class LocalTransport implements Transport {
 
     @Override
     public void drain() {
-        hub.drain(rank);
+        long begun = System.nanoTime();
+        for (int to = 0; to < hub.ranks; to++) {
+            hub.drain(rank, to);
+        }
+        waitedNanos += System.nanoTime() - begun;
+    }
+
+    @Override
+    public void drain(int to) {
+        long begun = System.nanoTime();
+        hub.drain(rank, to);
+        waitedNanos += System.nanoTime() - begun;
+    }
+
+    @Override
+    public long waitedNanos() {
+        return waitedNanos;
     }
 
     @Override
@@ -99,14 +124,14 @@ public final class LocalTransport implements Transport {
         private final int ranks;
         private final long deadlineNanos;
         private final Map<Address, MemorySegment> frames = new HashMap<>();
-        private final int[] outstanding;
+        private final int[][] outstanding;
         private int failed = -1;
         private @Nullable Throwable cause;
 
         Hub(int ranks, long deadlineNanos) {
             this.ranks = ranks;
             this.deadlineNanos = deadlineNanos;
-            this.outstanding = new int[ranks];
+            this.outstanding = new int[ranks][ranks];
         }
 
         synchronized void post(Address address, MemorySegment payload) {
@@ -114,7 +139,7 @@ public final class LocalTransport implements Transport {
             if (frames.putIfAbsent(address, payload) != null) {
                 throw new IllegalStateException("frame sent twice: " + address);
             }
-            outstanding[address.from]++;
+            outstanding[address.from][address.to]++;
             notifyAll();
         }
 
@@ -131,16 +156,14 @@ public final class LocalTransport implements Transport {
 
         synchronized void consumed(Address address) {
             frames.remove(address);
-            outstanding[address.from]--;
+            outstanding[address.from][address.to]--;
             notifyAll();
         }
 
-        synchronized void drain(int rank) {
+        synchronized void drain(int rank, int to) {
             long end = System.nanoTime() + deadlineNanos;
-            while (outstanding[rank] > 0) {
-                int receiver = frames.keySet().stream()
-                        .filter(a -> a.from == rank).findFirst().map(Address::to).orElse(rank);
-                pause(end, receiver, "the receipt of frames of rank " + rank);
+            while (outstanding[rank][to] > 0) {
+                pause(end, to, "the receipt of frames of rank " + rank);
             }
         }
 

@@ -113,7 +113,9 @@ public final class TensorExchange implements SliceExchange {
     public void settle() {
         if (outstanding) {
             long begun = System.nanoTime();
-            transport.drain();
+            for (int rank : ranks) {
+                transport.drain(rank);
+            }
             outstanding = false;
             waitNanos += System.nanoTime() - begun;
         }

@@ -36,12 +36,60 @@ public interface Transport extends AutoCloseable {
     void receive(int from, FrameTag tag, MemorySegment into);
 
     /**
+     * Says where a frame is going to be received, so that it can be read straight to there however
+     * early it comes. A {@code receive} with the same tag and destination is to follow; until then
+     * the destination may be written at any time. An end of the generation, or {@link #forget}, withdraws
+     * it.
+     */
+    default void expect(int from, FrameTag tag, MemorySegment into) {}
+
+    /** Withdraws every {@link #expect} that was not received: nothing is written there any more. */
+    default void forget() {}
+
+    /**
+     * As the other, for who only reads the payload: gives it piece by piece, in order, each as soon as
+     * it is there, and copies nothing that came early.
+     *
+     * @param room memory of the frame's size where the payload may be written
+     * @param pieces told of each piece; what it is given is not to be written, and not to be read
+     *     afterwards
+     */
+    default void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
+        receive(from, tag, room);
+        pieces.piece(0, room);
+    }
+
+    /** Is told of a payload's parts. */
+    @FunctionalInterface
+    interface Pieces {
+
+        /**
+         * A part is there.
+         *
+         * @param offset its first byte in the payload
+         * @param bytes where it lies
+         */
+        void piece(long offset, MemorySegment bytes);
+    }
+
+    /**
+     * Waits until every payload sent to one rank may change again.
+     *
+     * @throws AbandonedException as {@link #drain()}
+     * @throws PeerLostException as {@code receive}
+     */
+    void drain(int to);
+
+    /**
      * Waits until every payload sent may change again.
      *
      * @throws AbandonedException if the generation is over; payloads may change then, too
-     * @throws PeerLostException as {@link #receive}
+     * @throws PeerLostException as {@code receive}
      */
     void drain();
+
+    /** Time the rank spent in {@code receive} and {@code drain} so far, nanoseconds. */
+    long waitedNanos();
 
     /** Payload bytes sent so far. */
     long sentBytes();

@@ -44,6 +44,17 @@ public final class WeightGather {
     }
 
     /**
+     * Says where the weights of a step are going to be received: from the vote on, when nobody computes
+     * with the older ones any more.
+     */
+    public void expect(long generation, long step, IntFunction<Buffer> compute) {
+        for (int chunk : received) {
+            transport.expect(placement.owner(chunk), tag(generation, step, chunk),
+                    compute.apply(chunk).segment());
+        }
+    }
+
+    /**
      * Sends what this rank owns to those who lack it and receives what it lacks.
      *
      * @param step version of the weights

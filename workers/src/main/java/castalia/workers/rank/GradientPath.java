@@ -31,6 +31,7 @@ sealed interface GradientPath {
         @Override
         public void reduce(
                 long generation, long step, GradientFold.Leaf leaf, Runnable requireCurrent) {
+            reducer.begin(generation, step);
             FlatViews[] folded = fold.fold(leaf, (chunk, of) -> {
                 if (early.get(chunk)) {
                     reducer.send(generation, step, chunk, of);
@@ -48,6 +49,7 @@ sealed interface GradientPath {
         @Override
         public void reduce(
                 long generation, long step, GradientFold.Leaf leaf, Runnable requireCurrent) {
+            reducer.begin(generation, step);
             for (int round = 0; round < reducer.rounds(); round++) {
                 if (round < block.count()) {
                     int virtualRank = block.at(round);

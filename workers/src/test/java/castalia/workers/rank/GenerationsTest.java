@@ -77,6 +77,17 @@ class GenerationsTest {
         }
 
         @Override
+        public void drain(int rank) {
+            count();
+            to.drain(rank);
+        }
+
+        @Override
+        public long waitedNanos() {
+            return to.waitedNanos();
+        }
+
+        @Override
         public long sentBytes() {
             return to.sentBytes();
         }

@@ -241,6 +241,16 @@ final class LocalPlanes {
         }
 
         @Override
+        public void drain(int to) {
+            drain();
+        }
+
+        @Override
+        public long waitedNanos() {
+            return 0;
+        }
+
+        @Override
         public long sentBytes() {
             return sent;
         }

@@ -47,6 +47,9 @@ public final class CollectiveRank {
     private static final Duration PATIENCE = Duration.ofMinutes(1);
     private static final long SAMPLE_NANOS = 60_000_000;
     private static final int MOST_TIMES = 200;
+    private static final double WARM_SECONDS = 1.5;
+    private static final int WARM_TIMES = 10;
+    private static final long WARM_BYTES = 1 << 20;
     private static final int FIRST_VOTES = 1000;
     private static final int VOTES = 2000;
     private static final long VOTED_MICROS = 1000;
@@ -181,7 +184,24 @@ public final class CollectiveRank {
         return new Sample(slowest * 1e-9 / times, processors * 1e-9 / times);
     }
 
+    /** Lets the JVM compile what is timed. */
+    private void warmUp(Group group, Runnable... collectives) {
+        double seconds = 0;
+        while (seconds < WARM_SECONDS) {
+            for (Runnable collective : collectives) {
+                seconds += sample(group, collective, WARM_TIMES).seconds * WARM_TIMES;
+            }
+        }
+    }
+
     private void measure(Way way, Group group, RawSockets.Links links, Device device) {
+        Bucket first = Bucket.of(WARM_BYTES, settings.ranks());
+        try (Collective plane = new PlaneCollective(first, group.transport, group.generation, device,
+                        () -> ++number);
+                Collective raw = new RawCollective(first, settings.rank(), links, device)) {
+            warmUp(group, plane::reduceScatter, raw::reduceScatter, plane::allGather,
+                    raw::allGather);
+        }
         for (long about : settings.buckets()) {
             Bucket bucket = Bucket.of(about, settings.ranks());
             try (Collective plane = new PlaneCollective(bucket, group.transport, group.generation,

@@ -66,7 +66,9 @@ final class PlaneCollective implements Collective {
 
     @Override
     public void allGather() {
-        gather.gather(generation, steps.getAsLong(), weights::chunk);
+        long step = steps.getAsLong();
+        gather.expect(generation, step, weights::chunk);
+        gather.gather(generation, step, weights::chunk);
         transport.drain();
     }
 

@@ -14,9 +14,8 @@ final class Bytes {
 
     private Bytes() {}
 
-    /** Fills the buffer, from its start, and flips it; false if the stream ended before. */
+    /** Fills the rest of a buffer and flips it; false if the stream ended and it was empty. */
     static boolean readIfAny(SocketChannel from, ByteBuffer into) throws IOException {
-        into.clear();
         while (into.hasRemaining()) {
             if (from.read(into) < 0) {
                 if (into.position() == 0) {
@@ -30,14 +29,19 @@ final class Bytes {
         return true;
     }
 
-    /** Fills a segment and returns the CRC32C of its bytes. */
-    static int read(SocketChannel from, MemorySegment into) throws IOException {
+    /**
+     * Fills a segment and returns the CRC32C of its bytes.
+     *
+     * @param next gets what of the bytes after it there is already, as far as it has room
+     */
+    static int read(SocketChannel from, MemorySegment into, ByteBuffer next) throws IOException {
         ByteBuffer buffer = into.asByteBuffer();
         ByteBuffer arrived = buffer.duplicate();
+        ByteBuffer[] both = {buffer, next};
         CRC32C crc = new CRC32C();
         while (buffer.hasRemaining()) {
             int start = buffer.position();
-            if (from.read(buffer) < 0) {
+            if (from.read(both) < 0) {
                 throw new EOFException("connection ended after " + start + " of "
                         + into.byteSize() + " bytes of a frame");
             }
@@ -60,10 +64,13 @@ final class Bytes {
     }
 
     static void write(SocketChannel to, ByteBuffer... buffers) throws IOException {
-        ByteBuffer last = buffers[buffers.length - 1];
-        do {
-            to.write(buffers);
-        } while (last.hasRemaining() || buffers[0].hasRemaining());
+        int first = 0;
+        while (first < buffers.length) {
+            to.write(buffers, first, buffers.length - first);
+            while (first < buffers.length && !buffers[first].hasRemaining()) {
+                first++;
+            }
+        }
     }
 
     static int crc(ByteBuffer bytes) {

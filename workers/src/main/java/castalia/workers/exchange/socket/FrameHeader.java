@@ -15,7 +15,7 @@ import java.util.List;
  *  0 int   magic            24 long generation     48 int part
  *  4 byte  version          32 long step           52 int length of the payload
  *  5 byte  kind             40 int  attempt        56 int CRC32C of the payload
- *  6 short zero             44 int  chunk          60 int CRC32C of bytes 0 to 59
+ *  6 short pieces left      44 int  chunk          60 int CRC32C of bytes 0 to 59
  *  8 long  sender
  * 16 long  term
  * </pre>
@@ -29,7 +29,7 @@ sealed interface FrameHeader {
     int MAGIC = 0x46545343;
 
     /** Version of the layout. */
-    byte VERSION = 1;
+    byte VERSION = 2;
 
     /** Kind of a {@link Stale} answer, outside the range of payloads. */
     byte STALE = 64;
@@ -44,17 +44,20 @@ sealed interface FrameHeader {
     Fence fence();
 
     /**
-     * A payload follows.
+     * A payload, or a piece of one, follows.
      *
-     * @param length bytes of the payload
+     * @param left pieces of the same payload that come after this one
+     * @param length bytes that follow
      * @param payloadCrc their CRC32C
      */
-    record Data(Incarnation sender, long term, FrameTag tag, int length, int payloadCrc)
+    record Data(
+            Incarnation sender, long term, FrameTag tag, int left, int length, int payloadCrc)
             implements FrameHeader {
 
         public Data {
-            if (term < 0 || length < 0) {
-                throw new IllegalArgumentException("term " + term + ", length " + length);
+            if (term < 0 || left < 0 || left > Short.MAX_VALUE || length < 0) {
+                throw new IllegalArgumentException(
+                        "term " + term + ", " + left + " pieces left, length " + length);
             }
             if (tag.generation() < 0 || tag.step() < 0 || tag.attempt() < 0 || tag.chunk() < 0
                     || tag.part() < 0) {
@@ -81,8 +84,9 @@ sealed interface FrameHeader {
         int at = to.position();
         to.putInt(MAGIC).put(VERSION);
         switch (this) {
-            case Data(Incarnation sender, long term, FrameTag tag, int length, int payloadCrc) ->
-                to.put(code(tag.kind())).putShort((short) 0)
+            case Data(Incarnation sender, long term, FrameTag tag, int left, int length,
+                    int payloadCrc) ->
+                to.put(code(tag.kind())).putShort((short) left)
                         .putLong(sender.id()).putLong(term).putLong(tag.generation())
                         .putLong(tag.step()).putInt(tag.attempt()).putInt(tag.chunk())
                         .putInt(tag.part()).putInt(length).putInt(payloadCrc);
@@ -106,7 +110,7 @@ sealed interface FrameHeader {
         int magic = from.getInt();
         int version = from.get();
         byte kind = from.get();
-        int zero = from.getShort();
+        int left = from.getShort();
         Incarnation sender = new Incarnation(from.getLong());
         long term = from.getLong();
         long generation = from.getLong();
@@ -119,7 +123,7 @@ sealed interface FrameHeader {
         require(magic == MAGIC, "magic", magic);
         require(from.getInt() == Bytes.crc(from.slice(at, BYTES - 4)), "header checksum of kind", kind);
         require(version == VERSION, "version", version);
-        require(zero == 0, "reserved field", zero);
+        require(left >= 0, "pieces left", left);
         require(term >= 0, "term", term);
         require(generation >= 0, "generation", generation);
         require(step >= 0, "step", step);
@@ -127,13 +131,13 @@ sealed interface FrameHeader {
         require(chunk >= 0, "chunk", chunk);
         require(part >= 0, "part", part);
         if (kind == STALE) {
-            require((step | attempt | chunk | part | length | payloadCrc) == 0,
+            require((left | step | attempt | chunk | part | length | payloadCrc) == 0,
                     "stale answer with length", length);
             return new Stale(sender, new Fence(term, generation));
         }
         require(length >= 0 && length <= mostBytes, "length", length);
         FrameTag tag = new FrameTag(kind(kind), generation, step, attempt, chunk, part);
-        return new Data(sender, term, tag, length, payloadCrc);
+        return new Data(sender, term, tag, left, length, payloadCrc);
     }
 
     private static void require(boolean holds, String field, long value) throws RefusedException {

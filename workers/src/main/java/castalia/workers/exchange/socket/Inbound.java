@@ -89,8 +89,10 @@ final class Inbound implements Runnable {
             core.greeted(Inbound.this);
             Incarnation sender = hello.sender();
             from = sender;
+            header.clear();
             while (Bytes.readIfAny(channel, header)) {
                 FrameHeader read = FrameHeader.decode(header, settings.bounds().frameBytes());
+                header.clear();
                 if (!(read instanceof FrameHeader.Data frame) || !frame.sender().equals(sender)
                         || isFeed(frame.tag().kind()) != (hello.role() == Role.FEED)) {
                     throw new RefusedException("damaged frame: unexpected " + read);
@@ -111,7 +113,8 @@ final class Inbound implements Runnable {
 
     private void deliver(FrameHeader.Data frame) throws IOException {
         Mailbox mailbox = core.mailbox();
-        Mailbox.Key key = new Mailbox.Key(frame.sender(), frame.term(), frame.tag());
+        Mailbox.Key key = new Mailbox.Key(
+                frame.sender(), frame.term(), frame.tag(), frame.left());
         switch (mailbox.place(key, frame.length(), this::close)) {
             case Mailbox.Over(Fence newest) -> {
                 skip(frame);
@@ -127,7 +130,7 @@ final class Inbound implements Runnable {
             case Mailbox.Room room -> {
                 boolean whole = false;
                 try {
-                    requireIntact(frame, Bytes.read(channel, room.segment()));
+                    requireIntact(frame, Bytes.read(channel, room.segment(), header));
                     whole = true;
                 } finally {
                     if (whole) {
@@ -151,7 +154,7 @@ final class Inbound implements Runnable {
         }
         boolean whole = false;
         try {
-            requireIntact(frame, Bytes.read(channel, lease.segment()));
+            requireIntact(frame, Bytes.read(channel, lease.segment(), header));
             whole = true;
         } finally {
             if (!whole) {
@@ -184,9 +187,9 @@ final class Inbound implements Runnable {
         core.tallies().staleFrames.increment();
         if (newest.newerThan(answered)) {
             answered = newest;
-            header.clear();
-            new FrameHeader.Stale(core.settings().incarnation(), newest).encode(header);
-            Bytes.write(channel, header.flip());
+            ByteBuffer answer = ByteBuffer.allocateDirect(FrameHeader.BYTES);
+            new FrameHeader.Stale(core.settings().incarnation(), newest).encode(answer);
+            Bytes.write(channel, answer.flip());
         }
     }
 }

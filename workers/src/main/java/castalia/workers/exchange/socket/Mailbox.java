@@ -22,21 +22,42 @@ final class Mailbox implements AutoCloseable {
 
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
-    private final Map<Key, MemorySegment> waiting = new HashMap<>();
+    private final Map<Key, Wanted> waiting = new HashMap<>();
     private final Map<Key, Room> rooms = new HashMap<>();
     private final FramePool pool;
-    private Fence raised = Fence.NONE;
-    private boolean closed;
+    private volatile Fence raised = Fence.NONE;
+    private volatile boolean closed;
 
     Mailbox(long mostBytes) {
         this.pool = new FramePool(mostBytes);
     }
 
-    /** Names a frame among those of all senders and generations. */
-    record Key(Incarnation from, long term, FrameTag tag) {
+    /**
+     * Names a frame among those of all senders and generations.
+     *
+     * @param left pieces of the same payload that come after it
+     */
+    record Key(Incarnation from, long term, FrameTag tag, int left) {
+
+        /** Another piece of the same payload. */
+        Key piece(int piecesLeft) {
+            return left == piecesLeft ? this : new Key(from, term, tag, piecesLeft);
+        }
 
         Fence fence() {
             return new Fence(term, tag.generation());
+        }
+    }
+
+    /**
+     * Where a frame is wanted.
+     *
+     * @param lastResort whether a buffer is preferred, which is more likely in the cache
+     */
+    private record Wanted(MemorySegment into, boolean lastResort) {
+
+        boolean fits(int length) {
+            return into.isNative() && into.byteSize() == length;
         }
     }
 
@@ -89,19 +110,13 @@ final class Mailbox implements AutoCloseable {
                 if (rooms.containsKey(key)) {
                     return new Duplicate();
                 }
-                MemorySegment into = waiting.get(key);
-                Room room;
-                if (into != null && into.isNative() && into.byteSize() == length) {
-                    room = new Room(key, into, null, cut);
-                } else {
-                    Lease lease = pool.take(length);
-                    room = lease == null ? null : new Room(key, lease.segment(), lease, cut);
-                }
+                Wanted wanted = waiting.get(key);
+                Room room = room(key, length, cut, wanted);
                 if (room != null) {
                     rooms.put(key, room);
                     return room;
                 }
-                if (into != null) {
+                if (wanted != null) {
                     return new Full();
                 }
                 changed.awaitUninterruptibly();
@@ -109,6 +124,18 @@ final class Mailbox implements AutoCloseable {
         } finally {
             lock.unlock();
         }
+    }
+
+    private @Nullable Room room(Key key, int length, Runnable cut, @Nullable Wanted wanted) {
+        if (wanted != null && wanted.fits(length) && !wanted.lastResort) {
+            return new Room(key, wanted.into, null, cut);
+        }
+        Lease lease = pool.take(length);
+        if (lease != null) {
+            return new Room(key, lease.segment(), lease, cut);
+        }
+        return wanted != null && wanted.fits(length)
+                ? new Room(key, wanted.into, null, cut) : null;
     }
 
     /** The payload is whole and intact. */
@@ -144,11 +171,15 @@ final class Mailbox implements AutoCloseable {
         }
     }
 
-    /** Says where a frame is wanted. To be followed by {@link #withdraw}. */
-    void expect(Key key, MemorySegment into) {
+    /**
+     * Says where a frame is wanted, now or later. To be followed by {@link #withdraw}.
+     *
+     * @param lastResort whether it is to be read there only where no buffer is free
+     */
+    void expect(Key key, MemorySegment into, boolean lastResort) {
         lock.lock();
         try {
-            if (waiting.putIfAbsent(key, into) != null) {
+            if (waiting.putIfAbsent(key, new Wanted(into, lastResort)) != null) {
                 throw new IllegalStateException("two receivers of " + key.tag());
             }
             changed.signalAll();
@@ -185,34 +216,54 @@ final class Mailbox implements AutoCloseable {
     /**
      * Takes a frame that was awaited.
      *
-     * @return false if the generation ended in the meantime
+     * @param into where it was expected
+     * @return where it lies: there, or in a buffer until that is released; null if the generation
+     *     ended in the meantime
      * @throws IllegalStateException if it has another size than {@code into}
      */
-    boolean take(Key key, MemorySegment into) {
+    @Nullable Taken take(Key key, MemorySegment into) {
         Room room;
         lock.lock();
         try {
             room = rooms.get(key);
             if (room == null || !room.ready) {
-                return false;
+                return null;
             }
             rooms.remove(key);
         } finally {
             lock.unlock();
         }
-        if (room.lease != null) {
-            try {
-                if (room.segment.byteSize() != into.byteSize()) {
-                    throw new IllegalStateException(key.tag() + " from " + key.from() + " has "
-                            + room.segment.byteSize() + " bytes instead of " + into.byteSize());
-                }
-                into.copyFrom(room.segment);
-            } finally {
-                room.lease.release();
+        Taken taken = new Taken(room.segment, room.lease);
+        if (room.segment.byteSize() != into.byteSize()) {
+            taken.release();
+            throw new IllegalStateException(key.tag() + " from " + key.from() + " has "
+                    + room.segment.byteSize() + " bytes instead of " + into.byteSize());
+        }
+        return taken;
+    }
+
+    /** A frame that is nobody else's any more. */
+    final class Taken {
+
+        private final MemorySegment segment;
+        private final @Nullable Lease lease;
+
+        private Taken(MemorySegment segment, @Nullable Lease lease) {
+            this.segment = segment;
+            this.lease = lease;
+        }
+
+        MemorySegment segment() {
+            return segment;
+        }
+
+        /** Once, when its memory is read no more. */
+        void release() {
+            if (lease != null) {
+                lease.release();
                 roomAgain();
             }
         }
-        return true;
     }
 
     private void roomAgain() {
@@ -302,12 +353,7 @@ final class Mailbox implements AutoCloseable {
 
     /** Whether the frame's generation is over. */
     boolean over(Fence fence) {
-        lock.lock();
-        try {
-            return closed || raised.newerThan(fence);
-        } finally {
-            lock.unlock();
-        }
+        return closed || raised.newerThan(fence);
     }
 
     @Override

@@ -40,11 +40,11 @@ final class Outbound {
     private final Core core;
     private final Member peer;
     private final Role role;
-    private final ByteBuffer header = ByteBuffer.allocateDirect(FrameHeader.BYTES);
+    private final FrameWriter writer;
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     private final Deque<Outgoing> queue = new ArrayDeque<>();
-    private @Nullable Outgoing current;
+    private final List<Outgoing> current = new ArrayList<>();
     private @Nullable SocketChannel channel;
     private @Nullable SocketChannel connecting;
     private Fence usedUnder = Fence.NONE;
@@ -66,6 +66,7 @@ final class Outbound {
         this.core = core;
         this.peer = peer;
         this.role = role;
+        this.writer = new FrameWriter(core);
         core.start("to-" + peer.name(), this::run);
     }
 
@@ -133,7 +134,7 @@ final class Outbound {
         try {
             queue.removeIf(frame -> frame.fence.equals(fence) && dropped.add(frame));
             SocketChannel open = channel;
-            if (current != null && current.fence.equals(fence) && open != null) {
+            if (!current.isEmpty() && current.getFirst().fence.equals(fence) && open != null) {
                 cut = true;
                 wanted = false;
                 Bytes.closeQuietly(open);
@@ -265,10 +266,8 @@ final class Outbound {
             if (address instanceof InetSocketAddress) {
                 made.setOption(StandardSocketOptions.TCP_NODELAY, true);
             }
-            header.clear();
-            new Hello(role, settings.run(), settings.incarnation(), peer.incarnation())
-                    .encode(header);
-            Bytes.write(made, header.flip());
+            writer.write(made, new Hello(
+                    role, settings.run(), settings.incarnation(), peer.incarnation()));
             late.cancel(false);
             good = adopt(made);
         } finally {
@@ -309,26 +308,25 @@ final class Outbound {
         }
     }
 
+    /** Writes the oldest frame, and with it others that are small: one call for all of them. */
     private void writeNext(SocketChannel open) throws IOException {
-        Outgoing frame;
         lock.lock();
         try {
-            frame = queue.poll();
-            current = frame;
-            if (frame == null) {
-                return;
+            long bytes = 0;
+            for (Outgoing next = queue.peek();
+                    next != null && (current.isEmpty() || next.fence.equals(usedUnder)
+                            && FrameWriter.together(current.size(), bytes + next.payload.byteSize()));
+                    next = queue.peek()) {
+                bytes += next.payload.byteSize();
+                usedUnder = next.fence;
+                current.add(queue.remove());
             }
-            usedUnder = frame.fence;
         } finally {
             lock.unlock();
         }
+        List<Outgoing> frames = List.copyOf(current);
         try {
-            ByteBuffer payload = frame.payload.asByteBuffer();
-            header.clear();
-            new FrameHeader.Data(core.settings().incarnation(), frame.fence.term(), frame.tag,
-                    payload.remaining(), Bytes.crc(payload.duplicate())).encode(header);
-            Bytes.write(open, header.flip(), payload);
-            core.tallies().sentBytes.add(frame.payload.byteSize());
+            writer.write(open, frames);
         } catch (IOException e) {
             lock.lock();
             try {
@@ -339,11 +337,11 @@ final class Outbound {
         } finally {
             lock.lock();
             try {
-                current = null;
+                current.clear();
             } finally {
                 lock.unlock();
             }
-            frame.done.run();
+            frames.forEach(frame -> frame.done.run());
         }
     }
 
@@ -354,6 +352,7 @@ final class Outbound {
                     && FrameHeader.decode(answer, 0) instanceof FrameHeader.Stale stale
                     && stale.sender().equals(peer.incarnation())) {
                 core.answered(stale.fence());
+                answer.clear();
             }
         } catch (IOException e) {
             // whatever it was, the connection is of no more use

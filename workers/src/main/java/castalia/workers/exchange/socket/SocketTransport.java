@@ -15,9 +15,8 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.concurrent.locks.Condition;
-import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -36,6 +35,9 @@ final class SocketTransport implements Transport {
     /** Time for a frame under way when its generation ends. */
     static final long GRACE_NANOS = TimeUnit.MILLISECONDS.toNanos(250);
 
+    /** Pieces of a payload that are waited for together. */
+    private static final int WOKEN_FOR = 4;
+
     private static final long LET_GO_NANOS = TimeUnit.SECONDS.toNanos(30);
 
     private final Fence fence;
@@ -47,10 +49,10 @@ final class SocketTransport implements Transport {
     private final Suspicions suspicions;
     private final long deadlineNanos;
     private final int mostBytes;
-    private final ReentrantLock lock = new ReentrantLock();
-    private final Condition changed = lock.newCondition();
-    private final int[] outstanding;
-    private final boolean[] gone;
+    private final Receipts receipts;
+    private final AtomicIntegerArray gone;
+    private final Expectations expected;
+    private long waitedNanos;
     private volatile boolean over;
     private final AtomicLong sentBytes = new AtomicLong();
 
@@ -67,10 +69,11 @@ final class SocketTransport implements Transport {
         this.suspicions = membership.suspicions;
         this.peers = peers;
         this.mailbox = mailbox;
+        this.expected = new Expectations(mailbox);
         this.deadlineNanos = settings.deadlines().peer().toNanos();
         this.mostBytes = settings.bounds().frameBytes();
-        this.outstanding = new int[members.size()];
-        this.gone = new boolean[members.size()];
+        this.receipts = new Receipts(members.size());
+        this.gone = new AtomicIntegerArray(members.size());
     }
 
     /** Who is in a generation, and whom to tell of silence. */
@@ -115,16 +118,11 @@ final class SocketTransport implements Transport {
             throw new IllegalArgumentException(tag + " is neither native memory nor bytes");
         }
         requireLive();
-        lock.lock();
-        try {
-            outstanding[to]++;
-        } finally {
-            lock.unlock();
-        }
-        if (peer(to).enqueue(new Outgoing(fence, tag, payload, () -> finished(to)))) {
+        receipts.begin(to);
+        if (peer(to).enqueue(new Outgoing(fence, tag, payload, () -> receipts.end(to)))) {
             sentBytes.addAndGet(payload.byteSize());
         } else {
-            finished(to);
+            receipts.end(to);
         }
     }
 
@@ -141,57 +139,93 @@ final class SocketTransport implements Transport {
         }
     }
 
-    private void finished(int to) {
-        lock.lock();
-        try {
-            outstanding[to]--;
-            changed.signalAll();
-        } finally {
-            lock.unlock();
-        }
+    @Override
+    public void expect(int from, FrameTag tag, MemorySegment into) {
+        Mailbox.Key last = last(from, tag);
+        requireLive();
+        expected.add(last, into, false);
+    }
+
+    /** Names the last piece of a payload. */
+    private Mailbox.Key last(int from, FrameTag tag) {
+        requirePeer(from, tag);
+        return new Mailbox.Key(members.get(from).incarnation(), fence.term(), tag, 0);
+    }
+
+    @Override
+    public void forget() {
+        expected.clear();
     }
 
     @Override
     public void receive(int from, FrameTag tag, MemorySegment into) {
-        requirePeer(from, tag);
+        receive(from, tag, into, false, (offset, bytes) -> {
+            if (bytes.address() != into.address() + offset) {
+                into.asSlice(offset, bytes.byteSize()).copyFrom(bytes);
+            }
+        });
+    }
+
+    @Override
+    public void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
+        receive(from, tag, room, true, pieces);
+    }
+
+    private void receive(
+            int from, FrameTag tag, MemorySegment room, boolean lastResort, Pieces pieces) {
+        Mailbox.Key last = last(from, tag);
         requireLive();
-        Mailbox.Key key = new Mailbox.Key(
-                members.get(from).incarnation(), fence.term(), tag);
-        mailbox.expect(key, into);
+        int count = Piece.count(room.byteSize());
         try {
-            waitFor(from, () -> tag.kind() + " of chunk " + tag.chunk() + ", step " + tag.step(),
-                    nanos -> mailbox.await(key, nanos));
-            if (!mailbox.take(key, into)) {
-                throw abandoned();
+            expected.add(last, room, lastResort);
+            for (int i = 0; i < count; i++) {
+                Mailbox.Key key = last.piece(count - 1 - i);
+                if (i % WOKEN_FOR == 0) {
+                    // a thread that waits is woken for some pieces together
+                    await(last.piece(Math.max(0, count - i - WOKEN_FOR)), from);
+                }
+                await(key, from);
+                Mailbox.Taken taken = mailbox.take(key, Piece.of(room, i));
+                if (taken == null) {
+                    throw abandoned();
+                }
+                try {
+                    pieces.piece(Piece.start(i), taken.segment());
+                } finally {
+                    taken.release();
+                }
             }
         } finally {
-            mailbox.withdraw(key, GRACE_NANOS);
+            expected.remove(last, count);
         }
+    }
+
+    private void await(Mailbox.Key key, int from) {
+        long begun = System.nanoTime();
+        FrameTag tag = key.tag();
+        waitFor(from, () -> tag.kind() + " of chunk " + tag.chunk() + ", step " + tag.step(),
+                nanos -> mailbox.await(key, nanos));
+        waitedNanos += System.nanoTime() - begun;
     }
 
     @Override
     public void drain() {
-        requireLive();
-        for (int r = 0; r < outstanding.length; r++) {
-            int to = r;
-            waitFor(to, () -> "receipt of frames", nanos -> awaitReceipt(to, nanos));
+        for (int to = 0; to < peers.length; to++) {
+            drain(to);
         }
     }
 
-    private boolean awaitReceipt(int to, long nanos) throws InterruptedException {
-        long left = nanos;
-        lock.lockInterruptibly();
-        try {
-            while (outstanding[to] > 0 && !over) {
-                if (left <= 0) {
-                    return false;
-                }
-                left = changed.awaitNanos(left);
-            }
-            return true;
-        } finally {
-            lock.unlock();
-        }
+    @Override
+    public void drain(int to) {
+        long begun = System.nanoTime();
+        requireLive();
+        waitFor(to, () -> "receipt of frames", nanos -> receipts.await(to, nanos));
+        waitedNanos += System.nanoTime() - begun;
+    }
+
+    @Override
+    public long waitedNanos() {
+        return waitedNanos;
     }
 
     /** Waits for at most some nanoseconds and says whether the wait is over. */
@@ -228,6 +262,7 @@ final class SocketTransport implements Transport {
     }
 
     private PeerLostException lost(int peer, String what, @Nullable Throwable cause) {
+        forget();
         return new PeerLostException(peer,
                 "rank " + peer + " (" + members.get(peer).label() + "): " + what, cause);
     }
@@ -246,18 +281,14 @@ final class SocketTransport implements Transport {
 
     /** Ends every wait. */
     void abandon() {
-        lock.lock();
-        try {
-            over = true;
-            changed.signalAll();
-        } finally {
-            lock.unlock();
-        }
+        over = true;
+        receipts.abandon();
     }
 
-    /** Waits until no payload is read any more. */
+    /** Waits until no payload is read and no destination written any more. */
     private void letGo() {
-        if (awaitLetGo(GRACE_NANOS)) {
+        forget();
+        if (receipts.awaitAll(GRACE_NANOS)) {
             return;
         }
         for (int r = 0; r < peers.length; r++) {
@@ -265,43 +296,9 @@ final class SocketTransport implements Transport {
                 peer(r).cut(fence);
             }
         }
-        if (!awaitLetGo(LET_GO_NANOS)) {
+        if (!receipts.awaitAll(LET_GO_NANOS)) {
             throw new IllegalStateException("frames of generation " + fence + " do not end");
         }
-    }
-
-    private boolean awaitLetGo(long nanos) {
-        boolean interrupted = false;
-        long end = System.nanoTime() + nanos;
-        lock.lock();
-        try {
-            while (outstandingAny()) {
-                long left = end - System.nanoTime();
-                if (left <= 0) {
-                    return false;
-                }
-                try {
-                    changed.awaitNanos(left);
-                } catch (InterruptedException e) {
-                    interrupted = true;
-                }
-            }
-            return true;
-        } finally {
-            lock.unlock();
-            if (interrupted) {
-                Thread.currentThread().interrupt();
-            }
-        }
-    }
-
-    private boolean outstandingAny() {
-        for (int n : outstanding) {
-            if (n > 0) {
-                return true;
-            }
-        }
-        return false;
     }
 
     /** A member's connection ended; told once. */
@@ -313,14 +310,8 @@ final class SocketTransport implements Transport {
         if (peer == members.size() || peer == rank) {
             return;
         }
-        lock.lock();
-        try {
-            if (over || gone[peer]) {
-                return;
-            }
-            gone[peer] = true;
-        } finally {
-            lock.unlock();
+        if (over || !gone.compareAndSet(peer, 0, 1)) {
+            return;
         }
         suspicions.suspect(members.get(peer), true, why);
     }

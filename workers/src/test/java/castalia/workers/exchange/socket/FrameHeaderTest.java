@@ -23,7 +23,8 @@ class FrameHeaderTest {
 
     private static FrameHeader.Data data(Kind kind) {
         return new FrameHeader.Data(
-                SENDER, 3, new FrameTag(kind, 4, 0x0102030405L, 6, 7, 8), 0x90A, 0xDEADBEEF);
+                SENDER, 3, new FrameTag(kind, 4, 0x0102030405L, 6, 7, 8), 0x304, 0x90A,
+                0xDEADBEEF);
     }
 
     private static byte[] encoded(FrameHeader header) {
@@ -53,13 +54,13 @@ class FrameHeaderTest {
     @Test
     void theBytesAreThese() {
         assertThat(HexFormat.of().formatHex(encoded(data(Kind.PARTIAL_GRADIENT)))).isEqualTo(
-                "43535446" + "01" + "01" + "0000" + "8877665544332211" + "0300000000000000"
+                "43535446" + "02" + "01" + "0403" + "8877665544332211" + "0300000000000000"
                         + "0400000000000000" + "0504030201000000" + "06000000" + "07000000"
-                        + "08000000" + "0a090000" + "efbeadde" + "46699b85");
+                        + "08000000" + "0a090000" + "efbeadde" + "54c0e457");
         assertThat(HexFormat.of().formatHex(
                 encoded(new FrameHeader.Stale(SENDER, new Fence(9, 10))))).isEqualTo(
-                "43535446" + "01" + "40" + "0000" + "8877665544332211" + "0900000000000000"
-                        + "0a00000000000000" + "00".repeat(28) + "aeed2f38");
+                "43535446" + "02" + "40" + "0000" + "8877665544332211" + "0900000000000000"
+                        + "0a00000000000000" + "00".repeat(28) + "57fd1c9f");
     }
 
     @ParameterizedTest
@@ -83,8 +84,8 @@ class FrameHeaderTest {
 
     @ParameterizedTest
     @CsvSource({
-        "0, 4, 1, magic", "4, 1, 2, version", "5, 1, 0, kind", "5, 1, 11, kind", "5, 1, 64, stale",
-        "6, 2, 1, reserved", "16, 8, -1, term", "24, 8, -1, generation", "32, 8, -1, step",
+        "0, 4, 1, magic", "4, 1, 1, version", "5, 1, 0, kind", "5, 1, 11, kind", "5, 1, 64, stale",
+        "6, 2, -1, pieces", "16, 8, -1, term", "24, 8, -1, generation", "32, 8, -1, step",
         "40, 4, -1, attempt", "44, 4, -1, chunk", "48, 4, -1, part", "52, 4, -1, length",
         "52, 4, 1048577, length 1048577"
     })

@@ -54,7 +54,7 @@ final class RawPeer implements AutoCloseable {
     byte[] frame(Fence fence, int chunk, MemorySegment payload) {
         ByteBuffer bytes =
                 ByteBuffer.allocate(FrameHeader.BYTES + (int) payload.byteSize());
-        new FrameHeader.Data(LIFE, fence.term(), Planes.tag(fence, chunk),
+        new FrameHeader.Data(LIFE, fence.term(), Planes.tag(fence, chunk), 0,
                 (int) payload.byteSize(), Bytes.crc(payload.asByteBuffer())).encode(bytes);
         bytes.put(payload.asByteBuffer());
         return bytes.array();

@@ -1,0 +1,171 @@
+package castalia.workers.exchange.socket;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import castalia.workers.exchange.AbandonedException;
+import castalia.workers.exchange.FrameTag;
+import castalia.workers.exchange.Transport;
+import castalia.workers.exchange.socket.Planes.Way;
+import castalia.workers.exchange.socket.SocketSettings.Bounds;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.net.Socket;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Frames whose destination is known before they come, and frames that are used piece by piece. */
+@Timeout(value = 1, unit = TimeUnit.MINUTES)
+class ExpectedFramesTest {
+
+    private static final int LONG = 3 * Piece.BYTES + 17;
+
+    @TempDir Path folder;
+
+    private static FrameTag tag(int chunk) {
+        return Planes.tag(Planes.FIRST, chunk);
+    }
+
+    @Test
+    void whatIsExpectedIsReadToItsPlaceThoughNobodyWaits() {
+        try (Planes planes = Planes.open(2, Way.UNIX, folder)) {
+            List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
+            MemorySegment sent = planes.memory(LONG, 3);
+            MemorySegment into = planes.arena.allocate(LONG);
+            ranks.get(1).expect(0, tag(1), into);
+            ranks.get(0).send(1, tag(1), sent);
+            ranks.get(0).drain();
+            Planes.until(() -> planes.all.get(1).counters().receivedBytes() == LONG);
+            assertThat(planes.all.get(1).earlyBytes()).isZero();
+            assertThat(into.mismatch(sent)).isEqualTo(-1);
+            ranks.get(1).receive(0, tag(1), into);
+            assertThat(into.mismatch(sent)).isEqualTo(-1);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void anotherDestinationThanWasExpectedIsFilled(boolean early) {
+        try (Planes planes = Planes.open(2, Way.TCP, folder)) {
+            List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
+            MemorySegment sent = planes.memory(LONG, 3);
+            MemorySegment expected = planes.arena.allocate(LONG);
+            MemorySegment into = planes.arena.allocate(LONG);
+            if (early) {
+                ranks.get(0).send(1, tag(1), sent);
+                Planes.until(() -> planes.all.get(1).counters().receivedBytes() == LONG);
+            }
+            ranks.get(1).expect(0, tag(1), expected);
+            CompletableFuture<?> received =
+                    CompletableFuture.runAsync(() -> ranks.get(1).receive(0, tag(1), into));
+            if (!early) {
+                ranks.get(0).send(1, tag(1), sent);
+            }
+            received.join();
+            assertThat(into.mismatch(sent)).isEqualTo(-1);
+            assertThat(planes.all.get(1).earlyBytes()).isZero();
+        }
+    }
+
+    @Test
+    void whatIsForgottenIsNotWritten() {
+        try (Planes planes = Planes.open(2, Way.TCP, folder)) {
+            List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
+            Arena own = Arena.ofShared();
+            ranks.get(1).expect(0, tag(1), own.allocate(LONG));
+            ranks.get(1).forget();
+            own.close();
+            ranks.get(0).send(1, tag(1), planes.memory(LONG, 3));
+            assertThat(planes.received(ranks.get(1), 0, tag(1), LONG)).hasSize(LONG);
+        }
+    }
+
+    @Test
+    void memoryIsFreeWhenAGenerationEndsInTheMiddleOfAnExpectedFrame() throws Exception {
+        try (Planes planes = Planes.open(1, Way.TCP, folder);
+                RawPeer peer = new RawPeer(planes, 0)) {
+            planes.members.add(peer.member());
+            Transport rank = planes.join(0, Planes.FIRST, Planes.LONG);
+            Arena own = Arena.ofShared();
+            MemorySegment into = own.allocate(1000);
+            rank.expect(1, tag(1), into);
+            peer.hello();
+            byte[] frame = peer.frame(Planes.FIRST, 1, planes.memory(1000, 1));
+            peer.write(Arrays.copyOf(frame, 500));
+            try (Socket first = peer.accepted()) {
+                Planes.until(() -> into.get(ValueLayout.JAVA_BYTE, 0) != 0);
+                planes.all.get(0).raise(Planes.SECOND);
+                assertThatThrownBy(() -> rank.receive(1, tag(2), planes.arena.allocate(8)))
+                        .isInstanceOf(AbandonedException.class);
+                own.close(); // would fail while a thread still writes to it
+                assertThat(peer.isCut()).isTrue();
+                assertThat(first.isClosed()).isFalse();
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void piecesComeInOrderWhetherTheyAreEarlyOrWaitedFor(boolean early) {
+        Bounds tight = new Bounds(1 << 22, 1L << 22, 1L << 22, 16);
+        try (Planes planes = Planes.open(2, s -> s.withBounds(tight))) {
+            List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
+            int size = 4_000_003;
+            MemorySegment sent = planes.memory(size, 3);
+            MemorySegment other = planes.memory(size, 4);
+            if (early) {
+                ranks.get(0).send(1, tag(1), sent);
+                Planes.until(() -> planes.all.get(1).counters().receivedBytes() == size);
+            }
+            MemorySegment room = planes.arena.allocate(size);
+            byte[] got = new byte[size];
+            List<Long> offsets = new ArrayList<>();
+            CompletableFuture<?> received = CompletableFuture.runAsync(() -> {
+                for (int chunk = 1; chunk <= 2; chunk++) {
+                    offsets.clear();
+                    ranks.get(1).receive(0, tag(chunk), room, (offset, bytes) -> {
+                        offsets.add(offset);
+                        MemorySegment.ofArray(got).asSlice(offset, bytes.byteSize())
+                                .copyFrom(bytes);
+                    });
+                    assertThat(MemorySegment.ofArray(got).mismatch(chunk == 1 ? sent : other))
+                            .isEqualTo(-1);
+                }
+            });
+            if (!early) {
+                ranks.get(0).send(1, tag(1), sent);
+            }
+            ranks.get(0).send(1, tag(2), other);
+            received.join();
+            assertThat(offsets).hasSize(Piece.count(size)).isSorted();
+            assertThat(planes.all.get(1).earlyBytes()).isZero();
+        }
+    }
+
+    @Test
+    void aDrainToOnePeerDoesNotWaitForAnother() throws Exception {
+        try (Planes planes = Planes.open(2, Way.TCP, folder);
+                RawPeer stopped = new RawPeer(planes, 0)) {
+            planes.members.add(stopped.member());
+            Transport rank = planes.join(0, Planes.FIRST, Planes.LONG);
+            Transport other = planes.join(1, Planes.FIRST, Planes.LONG);
+            for (int i = 0; i < 20; i++) {
+                rank.send(2, tag(i), planes.arena.allocate(Planes.BOUNDS.frameBytes()));
+            }
+            rank.send(1, tag(1), planes.memory(1000, 1));
+            rank.drain(1);
+            assertThat(planes.received(other, 0, tag(1), 1000)).hasSize(1000);
+            assertThat(CompletableFuture.runAsync(rank::drain)).isNotDone();
+        }
+    }
+}
