@@ -59,7 +59,7 @@ public final class ControlSamples {
                 new WorkerMessage.Stepped(FENCE, WORKER, new Progress(
                         41, 5.5, Double.NaN, 1e-4, new StateDigest(5, 6), 32,
                         new Progress.Totals(1, 2, 3, 4, 5),
-                        new Progress.Nanos(6, 7, 8, 9, 1L << 40))),
+                        new Progress.Nanos(6, 7, 8, 9, 1L << 40, 11))),
                 new WorkerMessage.Validated(FENCE, 100, 4.75),
                 new WorkerMessage.Paused(FENCE, WORKER, 42),
                 new WorkerMessage.Suspects(FENCE, WORKER, new Incarnation(-1), true, "vote of 41"),
@@ -70,7 +70,7 @@ public final class ControlSamples {
                 new WorkerMessage.Stepped(FENCE, WORKER, new Progress(
                         42, 5.5, Double.NaN, 1e-4, new StateDigest(5, 6), 32,
                         Optional.of(new Scaling(4096, true, 3)),
-                        new Progress.Totals(1, 2, 3, 4, 5), new Progress.Nanos(6, 7, 8, 9, 10))),
+                        new Progress.Totals(1, 2, 3, 4, 5), new Progress.Nanos(6, 7, 8, 9, 10, 0))),
                 new WorkerMessage.Reported(new HolderReport(
                         FENCE, WORKER, Optional.of(SCALARS), List.of(), 7,
                         SliceBlock.NONE, Optional.of(SKIPPED))));

@@ -64,7 +64,7 @@ class WorkerActorTest {
     private static WorkerMessage stepped(long step) {
         return new WorkerMessage.Stepped(new Fence(1, 1), new Incarnation(1), new Progress(
                 step, 1, 1, 1, StateDigest.ZERO, 1, new Progress.Totals(0, 0, 0, 0, 0),
-                new Progress.Nanos(0, 0, 0, 0, 0)));
+                new Progress.Nanos(0, 0, 0, 0, 0, 0)));
     }
 
     @Test

@@ -40,6 +40,7 @@ public final class StepBench {
      * @param backward_s backward passes and the head's sweep
      * @param reduction_s folding, reduction and votes
      * @param optimizer_s update and gather
+     * @param exposed_s what of these a rank waited for others: communication that no computation hides
      * @param gflops billions of floating-point operations per second
      * @param peak_bytes peak resident memory of the process
      * @param parameters stored parameters
@@ -64,6 +65,7 @@ public final class StepBench {
             double backward_s,
             double reduction_s,
             double optimizer_s,
+            double exposed_s,
             double gflops,
             long peak_bytes,
             long parameters,
@@ -117,7 +119,8 @@ public final class StepBench {
                     median(reports, r -> r.times().forward()),
                     median(reports, r -> r.times().backward()),
                     median(reports, r -> r.times().reduction()),
-                    median(reports, r -> r.times().optimizer()), round(flops / step * 1e-9, 1),
+                    median(reports, r -> r.times().optimizer()),
+                    median(reports, r -> r.times().waited()), round(flops / step * 1e-9, 1),
                     peakBytes(), plan.model().parameters(), loss, group.scalars().step(),
                     answers.hash(), group.digest().hex());
         }

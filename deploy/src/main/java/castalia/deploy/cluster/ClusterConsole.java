@@ -112,7 +112,7 @@ final class ClusterConsole implements RunCluster.Listener {
                 RunMetrics.finite(progress.gradientNorm()), progress.learningRate(),
                 tokensPerStep * (step + 1), current, seconds,
                 spent.forward() * 1e-9, spent.backward() * 1e-9, spent.reduction() * 1e-9,
-                spent.optimizer() * 1e-9, progress.stateBefore().hex(),
+                spent.optimizer() * 1e-9, spent.waited() * 1e-9, progress.stateBefore().hex(),
                 progress.scaling().map(Scaling::lossScale).orElse(null),
                 progress.scaling().map(Scaling::skippedSteps).orElse(null)));
         line.show(String.format(Locale.ROOT, "step %d/%d  loss %.4f%s  %,.0f tokens/s  workers %d  "

@@ -141,8 +141,10 @@ final class BenchCommand {
                     "%.1f tokens/s, %.4f s a step (median of %d; fastest %.4f), %.1f GFLOP/s%n",
                     result.tokens_per_s(), result.step_s(), steps, result.min_s(), result.gflops());
             out.printf(Locale.ROOT,
-                    "forward %.4f s, head and backward %.4f s, reduction %.4f s, optimizer %.4f s%n",
-                    result.forward_s(), result.backward_s(), result.reduction_s(), result.optimizer_s());
+                    "forward %.4f s, head and backward %.4f s, reduction %.4f s, optimizer %.4f s; "
+                            + "of these %.4f s waiting for other ranks%n",
+                    result.forward_s(), result.backward_s(), result.reduction_s(), result.optimizer_s(),
+                    result.exposed_s());
             out.printf(Locale.ROOT, "peak memory %.0f MiB, digest after %d steps %s%n",
                     result.peak_bytes() / 1048576.0,
                     result.total_steps(), result.digest());

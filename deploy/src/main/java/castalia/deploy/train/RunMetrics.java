@@ -43,6 +43,8 @@ public final class RunMetrics implements AutoCloseable {
      * A step's line; the names of its components are those of the file. A value that is not finite
      * is null, and so is the norm of a step whose update was skipped.
      *
+     * @param exposed_s what of these rank 0 waited for other workers: communication that no computation
+     *     hides
      * @param loss_scale scale of the step, and
      * @param skipped_steps how many were skipped so far; both only where the precision needs them
      */
@@ -58,6 +60,7 @@ public final class RunMetrics implements AutoCloseable {
             double backward_s,
             double reduction_s,
             double optimizer_s,
+            double exposed_s,
             String digest_before,
             @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Double loss_scale,
             @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Long skipped_steps) {}

@@ -153,6 +153,7 @@ public final class TrainingRun implements AutoCloseable {
                 tokens * (report.step() + 1), tokens / seconds, seconds,
                 report.times().forward() * 1e-9, report.times().backward() * 1e-9,
                 report.times().reduction() * 1e-9, report.times().optimizer() * 1e-9,
+                report.times().waited() * 1e-9,
                 report.stateBefore().hex(), report.scaling().map(Scaling::lossScale).orElse(null),
                 report.scaling().map(Scaling::skippedSteps).orElse(null)));
         listener.stepped(report, seconds, tokens / seconds);

@@ -15,7 +15,7 @@ import java.util.Optional;
  * @param sequences sequences this worker computed in this step
  * @param scaling what loss scaling did, where the precision needs it
  * @param totals what the worker counted since it started
- * @param nanos time the step took on this worker: data, forward, backward, reduction, optimizer
+ * @param nanos where the step's time went on this worker
  */
 public record Progress(
         long step,
@@ -54,11 +54,21 @@ public record Progress(
     public record Totals(
             long sequences, long sentBytes, long receivedBytes, long staleFrames, long diskBytes) {}
 
-    /** Where a step's time went, in nanoseconds. */
+    /**
+     * Where a step's time went, in nanoseconds.
+     *
+     * @param data filling token buffers
+     * @param forward forward passes
+     * @param backward backward passes and the head's sweep
+     * @param reduction folding, reducing and voting
+     * @param optimizer update and gather of weights
+     * @param waited what of these was waiting for other workers: communication that no computation
+     *     hides
+     */
     public record Nanos(
-            long data, long forward, long backward, long reduction, long optimizer) {
+            long data, long forward, long backward, long reduction, long optimizer, long waited) {
 
-        /** Sum of all parts. */
+        /** Sum of the parts. */
         public long total() {
             return data + forward + backward + reduction + optimizer;
         }

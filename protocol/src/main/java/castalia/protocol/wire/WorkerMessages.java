@@ -121,7 +121,8 @@ final class WorkerMessages {
                 .setForwardNanos(nanos.forward())
                 .setBackwardNanos(nanos.backward())
                 .setReductionNanos(nanos.reduction())
-                .setOptimizerNanos(nanos.optimizer());
+                .setOptimizerNanos(nanos.optimizer())
+                .setWaitedNanos(nanos.waited());
         progress.scaling().ifPresent(scaling -> message.setScaling(ScalingMessage.newBuilder()
                 .setLossScale(scaling.lossScale())
                 .setSkipped(scaling.skipped())
@@ -160,7 +161,8 @@ final class WorkerMessages {
         Progress.Totals totals = new Progress.Totals(m.getTotalSequences(), m.getSentBytes(),
                 m.getReceivedBytes(), m.getStaleFrames(), m.getDiskBytes());
         Progress.Nanos nanos = new Progress.Nanos(m.getDataNanos(), m.getForwardNanos(),
-                m.getBackwardNanos(), m.getReductionNanos(), m.getOptimizerNanos());
+                m.getBackwardNanos(), m.getReductionNanos(), m.getOptimizerNanos(),
+                m.getWaitedNanos());
         Progress progress = new Progress(
                 m.getStep(),
                 m.getLoss(),

@@ -102,7 +102,7 @@ class RunMachineTest {
     private static WorkerMessage.Stepped stepped(Fence fence, Member member, long step) {
         return new WorkerMessage.Stepped(fence, member.incarnation(), new Progress(
                 step, 5, 1, 1e-3, StateDigest.ZERO, 4, new Progress.Totals(4, 0, 0, 0, 0),
-                new Progress.Nanos(1, 1, 1, 1, 1)));
+                new Progress.Nanos(1, 1, 1, 1, 1, 1)));
     }
 
     private void assertRefused(WorkerMessage.Registered offer, String... words) {

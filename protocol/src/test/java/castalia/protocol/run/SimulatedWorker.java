@@ -395,7 +395,7 @@ final class SimulatedWorker {
         state.gathered();
         say(new WorkerMessage.Stepped(seen, member.incarnation(), new Progress(version() - 1, 1, 1, 1,
                 new StateDigest(0, 0), 1, new Progress.Totals(0, 0, 0, 0, 0),
-                new Progress.Nanos(0, 20_000_000, 20_000_000, 0, 0))));
+                new Progress.Nanos(0, 20_000_000, 20_000_000, 0, 0, 0))));
         boundary();
     }
 

@@ -27,6 +27,7 @@ final class RankStep {
     private final RankState state;
     private final BatchWork work;
     private long reductionNanos;
+    private long waitedBefore;
 
     RankStep(TrainingPlan plan, Kernels kernels, RankState state, BatchWork work) {
         this.plan = plan;
@@ -47,6 +48,7 @@ final class RankStep {
         state.held().forgetGradients();
         float scale = (float) (scalars.lossScale() / plan.tokensPerMicroBatch());
         work.startClocks();
+        waitedBefore = links.transport().waitedNanos();
         long start = System.nanoTime();
         links.reduce(step, (virtualRank, into, layerDone) -> work.gradient(
                 source, step, virtualRank, into, scale, links::requireCurrent, layerDone));
@@ -85,6 +87,8 @@ final class RankStep {
                 long start = System.nanoTime();
                 state.commit(apply);
                 whenCommitted.accept(apply);
+                state.weightsIncomplete();
+                links.expectWeights(step + 1, state.compute());
                 double rate = state.apply(links.heldChunks, apply);
                 exchangeWeights(links);
                 yield report(before, apply, apply.norm(), rate, links, System.nanoTime() - start);
@@ -140,6 +144,7 @@ final class RankStep {
         return new StepReport(before.step(), outcome.loss(), norm, rate, outcome.state(),
                 links.speaks() ? links.block.count() * plan.sequencesPerVirtualRank() : 0, scaling,
                 new StepReport.Times(work.dataNanos(), forward, backward,
-                        reductionNanos - forward - backward, optimizerNanos));
+                        reductionNanos - forward - backward, optimizerNanos,
+                        links.transport().waitedNanos() - waitedBefore));
     }
 }

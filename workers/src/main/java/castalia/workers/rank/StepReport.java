@@ -35,10 +35,12 @@ public record StepReport(
      * @param backward backward passes and the head's sweep
      * @param reduction folding, reducing and voting
      * @param optimizer update and gather of weights
+     * @param waited what of these was waiting for other ranks: communication that no computation hides
      */
-    public record Times(long data, long forward, long backward, long reduction, long optimizer) {
+    public record Times(
+            long data, long forward, long backward, long reduction, long optimizer, long waited) {
 
-        /** Sum of all parts. */
+        /** Sum of the parts. */
         public long total() {
             return data + forward + backward + reduction + optimizer;
         }

@@ -293,7 +293,7 @@ final class RankLoop implements AutoCloseable {
                 new Progress.Totals(rank.sequences(), counters.sentBytes(),
                         counters.receivedBytes(), counters.staleFrames(), installer.diskBytes()),
                 new Progress.Nanos(t.data(), t.forward(), t.backward(), t.reduction(),
-                        t.optimizer()));
+                        t.optimizer(), t.waited()));
     }
 
     /** A peer was lost to the transport itself: says so and leaves the generation. */
