@@ -33,16 +33,33 @@ import picocli.CommandLine.Spec;
         name = "bench",
         description = {
             "Measure: 'bench step' times whole training steps, 'bench collective' the exchanges between",
-            "processes, 'bench index' the making of a sample",
-            "order at the scale of the Pile."
+            "processes, 'bench determinism' what a fixed order of sums costs, 'bench index' the making of a",
+            "sample order at the scale of the Pile."
         },
-        subcommands = {BenchCommand.Step.class, BenchCollectiveCommand.class,
+        subcommands = {BenchCommand.Step.class, BenchCollectiveCommand.class, BenchDeterminismCommand.class,
                 BenchIndexCommand.class},
         footer = {"", "Examples:",
                 "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2",
                 "  ./castalia bench collective --ranks 2,4 --json",
                 "  ./castalia bench index --samples 200000000"})
 final class BenchCommand {
+
+    static PythiaModels.Preset preset(String model) {
+        return PythiaModels.named(model).orElseThrow(() -> new CastaliaException(
+                ErrorCode.CONFIG_INVALID,
+                "no model is called " + model + "; known: " + PythiaModels.all().stream()
+                        .map(PythiaModels.Preset::fullName).collect(Collectors.joining(", "))));
+    }
+
+    static Precision precision(String dtype) {
+        return switch (dtype) {
+            case "fp32" -> Precision.FP32;
+            case "bf16" -> Precision.BF16;
+            case "fp16" -> Precision.FP16;
+            default -> throw new CastaliaException(
+                    ErrorCode.CONFIG_INVALID, "--dtype " + dtype + " is none of fp32, bf16, fp16");
+        };
+    }
 
     /** {@code bench step}. */
     @Command(
@@ -117,11 +134,7 @@ final class BenchCommand {
                         "--steps " + steps + " must be at least 1 and --warmup " + warmup + " at least 0");
             }
             int v = virtualRanks == 0 ? ranks : virtualRanks;
-            PythiaModels.Preset preset = PythiaModels.named(model).orElseThrow(
-                    () -> new CastaliaException(
-                    ErrorCode.CONFIG_INVALID,
-                            "no model is called " + model + "; known: " + PythiaModels.all().stream()
-                            .map(PythiaModels.Preset::fullName).collect(Collectors.joining(", "))));
+            PythiaModels.Preset preset = preset(model);
             TrainingPlan plan = plan(preset, v);
             Hosting hosting = hosting();
             if (config != null) {
@@ -161,13 +174,7 @@ final class BenchCommand {
         }
 
         private TrainingPlan plan(PythiaModels.Preset preset, int v) {
-            Precision precision = switch (dtype) {
-                case "fp32" -> Precision.FP32;
-                case "bf16" -> Precision.BF16;
-                case "fp16" -> Precision.FP16;
-                default -> throw new CastaliaException(
-                        ErrorCode.CONFIG_INVALID, "--dtype " + dtype + " is none of fp32, bf16, fp16");
-            };
+            Precision precision = precision(dtype);
             long iterations = warmup + (long) steps;
             try {
                 return TrainingPlan.builder(preset.shape(), new LearningRateSchedule.Constant(

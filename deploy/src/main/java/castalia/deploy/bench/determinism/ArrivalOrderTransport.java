@@ -1,0 +1,73 @@
+package castalia.deploy.bench.determinism;
+
+import castalia.workers.exchange.FrameTag;
+import castalia.workers.exchange.FrameTag.Kind;
+import castalia.workers.exchange.Transport;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * Gives an owner that asks for one rank's gradient of a chunk whichever came first: its sum is then
+ * taken in the order of arrival, and its bits are a matter of chance.
+ */
+record ArrivalOrderTransport(Transport to, Arrivals arrivals) implements Transport {
+
+    @Override
+    public int rank() {
+        return to.rank();
+    }
+
+    @Override
+    public int ranks() {
+        return to.ranks();
+    }
+
+    @Override
+    public void send(int rank, FrameTag tag, MemorySegment payload) {
+        to.send(rank, tag, payload);
+        if (tag.kind() == Kind.PARTIAL_GRADIENT) {
+            arrivals.add(rank, rank(), tag);
+        }
+    }
+
+    private Arrivals.Arrival first(int from, FrameTag tag) {
+        return tag.kind() == Kind.PARTIAL_GRADIENT
+                ? arrivals.take(rank(), tag) : new Arrivals.Arrival(from, tag);
+    }
+
+    @Override
+    public void receive(int from, FrameTag tag, MemorySegment into) {
+        Arrivals.Arrival first = first(from, tag);
+        to.receive(first.from(), first.tag(), into);
+    }
+
+    @Override
+    public void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
+        Arrivals.Arrival first = first(from, tag);
+        to.receive(first.from(), first.tag(), room, pieces);
+    }
+
+    @Override
+    public void drain() {
+        to.drain();
+    }
+
+    @Override
+    public void drain(int rank) {
+        to.drain(rank);
+    }
+
+    @Override
+    public long waitedNanos() {
+        return to.waitedNanos();
+    }
+
+    @Override
+    public long sentBytes() {
+        return to.sentBytes();
+    }
+
+    @Override
+    public void close() {
+        to.close();
+    }
+}
