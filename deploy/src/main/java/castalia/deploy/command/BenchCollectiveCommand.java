@@ -38,7 +38,6 @@ final class BenchCollectiveCommand implements Callable<Integer> {
 
     private static final int MOST_RANKS = 16;
     private static final long LARGEST = 1L << 30;
-    private static final String FORMAT = "%-5s %5d  %-15s %8s  %6.2f %6.2f  %5.2f  %6.3f %6.3f%n";
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli fills it before anything runs
@@ -88,7 +87,8 @@ final class BenchCollectiveCommand implements Callable<Integer> {
 
     private static void print(PrintWriter out, Finding found) {
         switch (found) {
-            case Row row -> out.printf(Locale.ROOT, FORMAT, row.way(), row.ranks(),
+            case Row row -> out.printf(Locale.ROOT,
+                    "%-5s %5d  %-15s %8s  %6.2f %6.2f  %5.2f  %6.3f %6.3f%n", row.way(), row.ranks(),
                     row.collective(), size(row.bucket_bytes()), row.gb_per_s(),
                     row.plain_gb_per_s(), row.ratio(), row.cpu_s_per_gb(),
                     row.plain_cpu_s_per_gb());

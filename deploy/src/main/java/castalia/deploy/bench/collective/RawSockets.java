@@ -2,6 +2,7 @@ package castalia.deploy.bench.collective;
 
 import java.io.EOFException;
 import java.io.IOException;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.net.StandardProtocolFamily;
@@ -51,7 +52,7 @@ final class RawSockets implements AutoCloseable {
         this.path = folder.resolve("raw-" + ProcessHandle.current().pid() + ".sock");
         this.tcp = ServerSocketChannel.open(StandardProtocolFamily.INET);
         tcp.setOption(StandardSocketOptions.SO_RCVBUF, SOCKET_BUFFER);
-        tcp.bind(new InetSocketAddress("127.0.0.1", 0));
+        tcp.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
         this.unix = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
         Files.deleteIfExists(path);
         unix.bind(UnixDomainSocketAddress.of(path));
@@ -72,7 +73,8 @@ final class RawSockets implements AutoCloseable {
         for (int r = 0; r < all.size(); r++) {
             if (r != rank) {
                 SocketAddress address = switch (way) {
-                    case TCP -> new InetSocketAddress("127.0.0.1", all.get(r).rawPort());
+                    case TCP -> new InetSocketAddress(
+                            InetAddress.getLoopbackAddress(), all.get(r).rawPort());
                     case UNIX -> UnixDomainSocketAddress.of(all.get(r).rawSocket());
                 };
                 SocketChannel channel = SocketChannel.open(way == Way.TCP

@@ -314,8 +314,9 @@ final class Outbound {
         try {
             long bytes = 0;
             for (Outgoing next = queue.peek();
-                    next != null && (current.isEmpty() || next.fence.equals(usedUnder)
-                            && FrameWriter.together(current.size(), bytes + next.payload.byteSize()));
+                    next != null && (current.isEmpty() || (next.fence.equals(usedUnder)
+                            && FrameWriter.together(
+                                    current.size(), bytes + next.payload.byteSize())));
                     next = queue.peek()) {
                 bytes += next.payload.byteSize();
                 usedUnder = next.fence;
