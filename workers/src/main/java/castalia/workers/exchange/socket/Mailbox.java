@@ -6,7 +6,9 @@ import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.socket.FramePool.Lease;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -21,7 +23,13 @@ import org.jspecify.annotations.Nullable;
 final class Mailbox implements AutoCloseable {
 
     private final ReentrantLock lock = new ReentrantLock();
-    private final Condition changed = lock.newCondition();
+    /** Something that a rank awaits arrived, or its generation is over. */
+    private final Condition arrival = lock.newCondition();
+    /** A reader may find a place now. */
+    private final Condition space = lock.newCondition();
+    /** A reader is done with a destination. */
+    private final Condition letGo = lock.newCondition();
+    private final Set<Key> awaited = new HashSet<>();
     private final Map<Key, Wanted> waiting = new HashMap<>();
     private final Map<Key, Room> rooms = new HashMap<>();
     private final FramePool pool;
@@ -119,7 +127,7 @@ final class Mailbox implements AutoCloseable {
                 if (wanted != null) {
                     return new Full();
                 }
-                changed.awaitUninterruptibly();
+                space.awaitUninterruptibly();
             }
         } finally {
             lock.unlock();
@@ -142,12 +150,12 @@ final class Mailbox implements AutoCloseable {
     void arrived(Room room) {
         lock.lock();
         try {
+            room.ready = true;
             if (room.dropped) {
                 discard(room);
-            } else {
-                room.ready = true;
+            } else if (awaited.contains(room.key)) {
+                arrival.signalAll();
             }
-            changed.signalAll();
         } finally {
             lock.unlock();
         }
@@ -158,7 +166,6 @@ final class Mailbox implements AutoCloseable {
         lock.lock();
         try {
             discard(room);
-            changed.signalAll();
         } finally {
             lock.unlock();
         }
@@ -168,6 +175,9 @@ final class Mailbox implements AutoCloseable {
         rooms.remove(room.key, room);
         if (room.lease != null) {
             room.lease.release();
+            space.signalAll();
+        } else {
+            letGo.signalAll();
         }
     }
 
@@ -182,7 +192,7 @@ final class Mailbox implements AutoCloseable {
             if (waiting.putIfAbsent(key, new Wanted(into, lastResort)) != null) {
                 throw new IllegalStateException("two receivers of " + key.tag());
             }
-            changed.signalAll();
+            space.signalAll();
         } finally {
             lock.unlock();
         }
@@ -196,6 +206,7 @@ final class Mailbox implements AutoCloseable {
     boolean await(Key key, long nanos) throws InterruptedException {
         long end = System.nanoTime() + nanos;
         lock.lockInterruptibly();
+        awaited.add(key);
         try {
             while (true) {
                 Room room = rooms.get(key);
@@ -206,9 +217,10 @@ final class Mailbox implements AutoCloseable {
                 if (left <= 0) {
                     return false;
                 }
-                changed.awaitNanos(left);
+                arrival.awaitNanos(left);
             }
         } finally {
+            awaited.remove(key);
             lock.unlock();
         }
     }
@@ -269,7 +281,7 @@ final class Mailbox implements AutoCloseable {
     private void roomAgain() {
         lock.lock();
         try {
-            changed.signalAll();
+            space.signalAll();
         } finally {
             lock.unlock();
         }
@@ -301,9 +313,9 @@ final class Mailbox implements AutoCloseable {
                 }
                 try {
                     if (cut) {
-                        changed.await();
+                        letGo.await();
                     } else {
-                        left = changed.awaitNanos(left);
+                        left = letGo.awaitNanos(left);
                     }
                 } catch (InterruptedException e) {
                     interrupted = true;
@@ -327,7 +339,8 @@ final class Mailbox implements AutoCloseable {
                     drop(room);
                 }
             }
-            changed.signalAll();
+            arrival.signalAll();
+            space.signalAll();
         } finally {
             lock.unlock();
         }
@@ -364,7 +377,8 @@ final class Mailbox implements AutoCloseable {
             for (Room room : rooms.values().toArray(Room[]::new)) {
                 drop(room);
             }
-            changed.signalAll();
+            arrival.signalAll();
+            space.signalAll();
         } finally {
             lock.unlock();
         }
