@@ -46,6 +46,11 @@ public record ParallelLayout(int dataParallel, int tensorParallel, int zero, int
         return new ParallelLayout(ranks, 1, 1, 1);
     }
 
+    /** Whether ranks fetch the weights they compute with from their owners, layer by layer. */
+    public boolean fetchesWeights() {
+        return zero == STAGES - 1;
+    }
+
     /** Ranks that compute. */
     public int ranks() {
         return dataParallel * tensorParallel;

@@ -80,9 +80,15 @@ final class RunLayouts {
         return all;
     }
 
-    /** Whether some rank that computes lacks the weights of its slices at a version. */
+    /**
+     * Whether some rank that computes lacks the weights of its slices at a version. None does where
+     * weights are fetched when they are needed.
+     */
     static boolean lacksWeights(
             List<Member> members, Placement placement, List<HolderReport> reports, long version) {
+        if (placement.layout().fetchesWeights()) {
+            return false;
+        }
         for (int r = 0; r < placement.layout().ranks(); r++) {
             Incarnation worker = members.get(r).incarnation();
             SliceBlock slices = placement.slices(r);

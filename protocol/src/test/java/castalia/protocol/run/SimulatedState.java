@@ -28,6 +28,7 @@ final class SimulatedState {
     Optional<ScalarState> scalars = Optional.empty();
     private Optional<Committed> committed = Optional.empty();
     private long weights = -1;
+    private boolean fetches;
     private SliceBlock slices = SliceBlock.NONE;
 
     SimulatedState(SimulatedRun run) {
@@ -89,10 +90,11 @@ final class SimulatedState {
             }
         }
         gradients.clear();
-        if (gather) {
+        fetches = place.fetches();
+        if (gather || fetches) {
             gathered();
         }
-        if (place.slices().count() > 0 && !gather) {
+        if (place.slices().count() > 0 && !gather && !fetches) {
             run.require(weights == version() && slices.equals(place.slices()),
                     name + " has weights of version " + weights + " of " + slices);
         }
@@ -100,7 +102,7 @@ final class SimulatedState {
     }
 
     /** What a member of a generation holds and computes. */
-    record Place(Set<Integer> held, SliceBlock slices) {}
+    record Place(Set<Integer> held, SliceBlock slices, boolean fetches) {}
 
     private void load(Set<Integer> held, long version) {
         versions.clear();
@@ -128,8 +130,8 @@ final class SimulatedState {
         return update;
     }
 
-    /** The compute weights of its version are complete. */
+    /** The compute weights of its version are complete, unless it fetches them when it needs them. */
     void gathered() {
-        weights = version();
+        weights = fetches ? -1 : version();
     }
 }

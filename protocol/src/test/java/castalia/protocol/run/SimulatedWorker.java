@@ -190,7 +190,8 @@ final class SimulatedWorker {
         Set<Integer> held = IntStream.of(wanted.placement().held(rank))
                 .boxed().collect(Collectors.toSet());
         state.install(wanted.start(),
-                new SimulatedState.Place(held, wanted.placement().slices(rank)), wanted.gather(),
+                new SimulatedState.Place(held, wanted.placement().slices(rank),
+                        wanted.placement().layout().fetchesWeights()), wanted.gather(),
                 member.name());
         say(new WorkerMessage.Installed(wanted.fence(), member.incarnation()));
         early.getOrDefault(wanted.fence(), List.of())

@@ -9,7 +9,8 @@ package castalia.workers.exchange;
  * @param step step it belongs to; for slices the number of the pass in the generation
  * @param attempt how often the step was begun before
  * @param chunk chunk of the grid; 0 for votes; for slices the number of the exchange in the pass
- * @param part first leaf of the tree node for partial sums; for slices the number of the piece; else 0
+ * @param part first leaf of the tree node for partial sums; for slices the number of the piece; for
+ *     what is fetched the number of the request; else 0
  */
 public record FrameTag(Kind kind, long generation, long step, int attempt, int chunk, int part) {
 
@@ -34,6 +35,10 @@ public record FrameTag(Kind kind, long generation, long step, int attempt, int c
         /** Everybody got what was moved so far. */
         MOVED,
         /** A block of rows, or row statistics, between the ranks of a replica. */
-        SLICE
+        SLICE,
+        /** Asks an owner for a chunk's weights in the compute type; has no payload. */
+        FETCH,
+        /** The answer to a {@link #FETCH}, with the same other fields. */
+        FETCHED
     }
 }

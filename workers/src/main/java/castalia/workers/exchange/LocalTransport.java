@@ -100,6 +100,38 @@ public final class LocalTransport implements Transport {
     }
 
     @Override
+    public void serve(long version, @Nullable MemorySegment[] chunks) {
+        hub.serve(rank, new Served(version, chunks));
+    }
+
+    @Override
+    public void withdraw() {
+        hub.withdraw(rank);
+    }
+
+    /** Nothing is copied before {@link #fetched}. */
+    @Override
+    public void fetch(int from, FrameTag tag, MemorySegment into) {
+        Objects.checkIndex(from, hub.ranks);
+    }
+
+    @Override
+    public void fetched(int from, FrameTag tag, MemorySegment into) {
+        long begun = System.nanoTime();
+        MemorySegment served = hub.borrow(from, tag);
+        waitedNanos += System.nanoTime() - begun;
+        try {
+            if (served.byteSize() != into.byteSize()) {
+                throw new IllegalStateException(tag + " from rank " + from + " has "
+                        + served.byteSize() + " bytes instead of " + into.byteSize());
+            }
+            into.copyFrom(served);
+        } finally {
+            hub.giveBack(from);
+        }
+    }
+
+    @Override
     public long sentBytes() {
         return sentBytes;
     }
@@ -112,11 +144,20 @@ public final class LocalTransport implements Transport {
         hub.fail(rank, cause);
     }
 
-    /** Nobody needs to be told: frames not yet received stay valid until the sender drains. */
+    /**
+     * Nobody needs to be told: frames not yet received stay valid until the sender drains. Of what is
+     * served nothing is copied any more.
+     */
     @Override
-    public void close() {}
+    public void close() {
+        hub.withdraw(rank);
+    }
 
     private record Address(int from, int to, FrameTag tag) {}
+
+    /** What a rank serves. */
+    @SuppressWarnings("ArrayRecordComponent") // one segment per chunk; never compared
+    private record Served(long version, @Nullable MemorySegment[] chunks) {}
 
     /** The frames under way, guarded by the hub's monitor; at most what the senders hold. */
     private static final class Hub {
@@ -125,6 +166,8 @@ public final class LocalTransport implements Transport {
         private final long deadlineNanos;
         private final Map<Address, MemorySegment> frames = new HashMap<>();
         private final int[][] outstanding;
+        private final @Nullable Served[] served;
+        private final int[] borrowers;
         private int failed = -1;
         private @Nullable Throwable cause;
 
@@ -132,6 +175,8 @@ public final class LocalTransport implements Transport {
             this.ranks = ranks;
             this.deadlineNanos = deadlineNanos;
             this.outstanding = new int[ranks][ranks];
+            this.served = new Served[ranks];
+            this.borrowers = new int[ranks];
         }
 
         synchronized void post(Address address, MemorySegment payload) {
@@ -165,6 +210,49 @@ public final class LocalTransport implements Transport {
             while (outstanding[rank][to] > 0) {
                 pause(end, to, "the receipt of frames of rank " + rank);
             }
+        }
+
+        synchronized void serve(int rank, Served weights) {
+            served[rank] = weights;
+            notifyAll();
+        }
+
+        @SuppressWarnings("NullAway") // an element that is null stands for a rank that serves nothing
+        synchronized void withdraw(int rank) {
+            served[rank] = null;
+            boolean interrupted = false;
+            while (borrowers[rank] > 0) { // each copies a chunk, and then gives it back
+                try {
+                    wait();
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+
+        /** What a rank serves, which stays as it is until {@link #giveBack}. */
+        synchronized MemorySegment borrow(int from, FrameTag tag) {
+            long end = System.nanoTime() + deadlineNanos;
+            while (true) {
+                Served weights = served[from];
+                if (weights != null && weights.version >= tag.step()) {
+                    MemorySegment chunk = weights.chunks[tag.chunk()];
+                    if (chunk == null || weights.version > tag.step()) {
+                        throw new IllegalStateException("rank " + from + " does not serve " + tag);
+                    }
+                    borrowers[from]++;
+                    return chunk;
+                }
+                pause(end, from, tag.toString());
+            }
+        }
+
+        synchronized void giveBack(int from) {
+            borrowers[from]--;
+            notifyAll();
         }
 
         synchronized void fail(int rank, Throwable why) {

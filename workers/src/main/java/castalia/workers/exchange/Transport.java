@@ -1,6 +1,7 @@
 package castalia.workers.exchange;
 
 import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One rank's connection to the others of its generation. Used by the rank's thread only. Tensor
@@ -91,10 +92,47 @@ public interface Transport extends AutoCloseable {
     /** Time the rank spent in {@code receive} and {@code drain} so far, nanoseconds. */
     long waitedNanos();
 
+    /**
+     * Publishes weights, in place of those before: members fetch them from this memory without this
+     * rank's thread. It must not change until {@link #withdraw}. Requests that came before are
+     * answered now. Nothing is served any more once the generation is over.
+     *
+     * @param version step of the weights
+     * @param chunks by chunk of the grid what is served; null for what is not
+     */
+    void serve(long version, @Nullable MemorySegment[] chunks);
+
+    /**
+     * Ends {@link #serve}: when this returns, or the transport is closed, nothing that was served is
+     * read any more.
+     *
+     * @throws AbandonedException if the generation is over
+     * @throws PeerLostException as {@code receive}
+     */
+    void withdraw();
+
+    /**
+     * Starts fetching weights that a peer serves, or will, and returns. {@code into} is written until
+     * {@link #fetched} returns or the transport is closed; it must be native memory, of the size that
+     * is served.
+     *
+     * @param tag of kind {@link FrameTag.Kind#FETCH}, never used before in this generation
+     * @throws AbandonedException if the generation is over
+     */
+    void fetch(int from, FrameTag tag, MemorySegment into);
+
+    /**
+     * Waits for what a {@link #fetch} with the same arguments began.
+     *
+     * @throws AbandonedException if the generation is over
+     * @throws PeerLostException as {@code receive}
+     */
+    void fetched(int from, FrameTag tag, MemorySegment into);
+
     /** Payload bytes sent so far. */
     long sentBytes();
 
-    /** Ends it. Payloads may change afterwards. */
+    /** Ends it. Payloads and what was served may change afterwards, and nothing is fetched. */
     @Override
     void close();
 }

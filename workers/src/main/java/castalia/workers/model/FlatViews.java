@@ -1,6 +1,7 @@
 package castalia.workers.model;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.layout.LocalSpace;
@@ -11,13 +12,14 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One flat buffer over the part of the parameter space that a rank uses, seen as tensor slices and as
- * chunks.
+ * The part of the parameter space that a rank uses, seen as tensor slices and as chunks: one flat
+ * buffer, or {@link LayerWindows} that layers share.
  */
 public final class FlatViews {
 
     private final LocalSpace space;
-    private final Buffer flat;
+    private final DType type;
+    private final @Nullable Buffer flat;
     private final Map<Role, @Nullable Buffer[][]> bySlice;
     private final @Nullable Buffer[] byChunk;
 
@@ -32,13 +34,30 @@ public final class FlatViews {
      * @throws IllegalArgumentException if the buffer's length is not that of the space
      */
     public FlatViews(LocalSpace space, Buffer flat) {
-        ChunkGrid grid = space.grid();
-        FlatLayout layout = grid.layout();
+        this(space, flat.type(), flat, (_, offset, count) -> flat.slice(offset, count));
         if (flat.elements() != space.elements()) {
             throw new IllegalArgumentException("buffer of " + flat.elements()
                     + " elements for a flat space of " + space.elements());
         }
+    }
+
+    FlatViews(LocalSpace space, DType type, Memory memory) {
+        this(space, type, null, memory);
+    }
+
+    /** Where elements of the flat space lie. */
+    @FunctionalInterface
+    interface Memory {
+
+        /** The memory of {@code count} elements of a layer, from {@code offset} in the space. */
+        Buffer range(int layer, long offset, long count);
+    }
+
+    private FlatViews(LocalSpace space, DType type, @Nullable Buffer flat, Memory memory) {
+        ChunkGrid grid = space.grid();
+        FlatLayout layout = grid.layout();
         this.space = space;
+        this.type = type;
         this.flat = flat;
         int layers = layout.shape().layers() + 2;
         this.bySlice = new EnumMap<>(Role.class);
@@ -48,12 +67,13 @@ public final class FlatViews {
                 bySlice.computeIfAbsent(slice.parameter().role(),
                         _ -> new Buffer[layers][layout.tensorSlices()])
                         [slice.parameter().layer()][slice.slice()] =
-                        flat.slice(offset, slice.elements());
+                        memory.range(slice.parameter().layer(), offset, slice.elements());
             }
         }
         this.byChunk = new Buffer[grid.size()];
         for (int chunk : space.chunks()) {
-            byChunk[chunk] = flat.slice(space.offset(chunk), grid.chunk(chunk).length());
+            byChunk[chunk] = memory.range(grid.chunk(chunk).layer(), space.offset(chunk),
+                    grid.chunk(chunk).length());
         }
     }
 
@@ -62,9 +82,18 @@ public final class FlatViews {
         return space;
     }
 
-    /** The whole buffer. */
+    /** Type of the elements. */
+    public DType type() {
+        return type;
+    }
+
+    /** The whole buffer; there is none where layers share windows. */
     public Buffer flat() {
-        return flat;
+        Buffer whole = flat;
+        if (whole == null) {
+            throw new IllegalStateException("layers share windows of " + space.slices());
+        }
+        return whole;
     }
 
     /** A tensor slice; slice 0 for tensors that are not cut. */

@@ -48,6 +48,7 @@ public final class NeoxModel implements AutoCloseable {
     private final Buffer tokens;
     private final Buffer labels;
     private final Buffer[] labelRows;
+    private LayerWeights layers = LayerWeights.PRESENT;
     private IntConsumer layerDone = _ -> {};
     private long forwardNanos;
     private long backwardNanos;
@@ -61,8 +62,8 @@ public final class NeoxModel implements AutoCloseable {
      */
     public NeoxModel(
             ModelPlan plan, ChunkGrid grid, Device device, FlatViews weights, boolean backward) {
-        if (weights.flat().type() != plan.compute() || !grid.layout().equals(plan.layout())) {
-            throw new IllegalArgumentException("weights of type " + weights.flat().type()
+        if (weights.type() != plan.compute() || !grid.layout().equals(plan.layout())) {
+            throw new IllegalArgumentException("weights of type " + weights.type()
                     + " for a model that computes in " + plan.compute());
         }
         this.plan = plan;
@@ -133,6 +134,11 @@ public final class NeoxModel implements AutoCloseable {
         join.connect(exchange);
     }
 
+    /** Says who brings the weights, where not all of them are in memory at once. */
+    public void bring(LayerWeights by) {
+        layers = by;
+    }
+
     /** Bytes of working memory. */
     public long allocatedBytes() {
         return arena.allocatedBytes();
@@ -178,18 +184,19 @@ public final class NeoxModel implements AutoCloseable {
             throw new IllegalStateException("this model was made for forward passes only");
         }
         long start = System.nanoTime();
-        forward(inputs, targets);
+        forward(inputs, targets, true);
         long middle = System.nanoTime();
-        int layers = plan.shape().layers();
+        int top = plan.shape().layers();
         double loss = head.lossAndGradient(
                 dNormed, dNormedRows, gradients, normedRows, labelRows, scale, accumulate);
         kernels.layerNormBackward(dx, finalNorm(gradients, Role.FINAL_LN_WEIGHT),
-                finalNorm(gradients, Role.FINAL_LN_BIAS), null, dNormed.whole(), x[layers].whole(),
+                finalNorm(gradients, Role.FINAL_LN_BIAS), null, dNormed.whole(), x[top].whole(),
                 mean, rstd,
                 finalNorm(weights, Role.FINAL_LN_WEIGHT), plan.rows(), plan.hidden(), accumulate);
-        layerDone.accept(layers + 1);
-        for (int b = layers - 1; b >= 0; b--) {
-            if (plan.recomputation() == Recomputation.BLOCK && b < layers - 1) {
+        layerDone.accept(top + 1);
+        for (int b = top - 1; b >= 0; b--) {
+            layers.need(b + 1);
+            if (plan.recomputation() == Recomputation.BLOCK && b < top - 1) {
                 blocks[b].recompute(x[b], activations[b]);
             }
             blocks[b].backward(dx, x[b].whole(), activations[b], gradients, accumulate);
@@ -210,7 +217,7 @@ public final class NeoxModel implements AutoCloseable {
 
     /** Sums the losses over the tokens of a micro-batch; no gradients. */
     public double loss(MemorySegment inputs, MemorySegment targets) {
-        forward(inputs, targets);
+        forward(inputs, targets, false);
         double loss = head.loss(normedRows, labelRows);
         join.settle();
         return loss;
@@ -231,7 +238,7 @@ public final class NeoxModel implements AutoCloseable {
             throw new IllegalArgumentException("logits of " + rows + " rows from row " + firstRow
                     + " of a micro-batch of " + plan.rows());
         }
-        forward(inputs, null);
+        forward(inputs, null, false);
         join.settle();
         int vocabulary = plan.shape().vocabulary();
         int part = plan.sliceVocabulary();
@@ -256,7 +263,8 @@ public final class NeoxModel implements AutoCloseable {
         }
     }
 
-    private void forward(MemorySegment inputs, @Nullable MemorySegment targets) {
+    private void forward(
+            MemorySegment inputs, @Nullable MemorySegment targets, boolean goesBack) {
         checkTokens(inputs);
         device.upload(tokens, inputs);
         if (targets != null) {
@@ -264,6 +272,8 @@ public final class NeoxModel implements AutoCloseable {
             device.upload(labels, targets);
         }
         join.begin();
+        layers.begin(goesBack);
+        layers.need(0);
         RowBlocks found = join.alone() ? x[0] : normed;
         for (int i = 0; i < join.count(); i++) {
             int s = join.slice(i);
@@ -275,8 +285,10 @@ public final class NeoxModel implements AutoCloseable {
             join.tokens(x[0], found, tokens, scratch.received());
         }
         for (int b = 0; b < blocks.length; b++) {
+            layers.need(b + 1);
             blocks[b].forward(x[b + 1], x[b], activations[b]);
         }
+        layers.need(blocks.length + 1);
         kernels.layerNorm(normed.whole(), mean, rstd, x[blocks.length].whole(),
                 finalNorm(weights, Role.FINAL_LN_WEIGHT), finalNorm(weights, Role.FINAL_LN_BIAS),
                 (float) plan.shape().layerNormEpsilon(), plan.rows(), plan.hidden());

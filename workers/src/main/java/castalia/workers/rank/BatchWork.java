@@ -47,17 +47,19 @@ final class BatchWork {
     /**
      * Writes the gradient of a virtual rank and keeps its loss sum.
      *
+     * @param followed whether another virtual rank's follows in the step
      * @param requireCurrent called before every micro-batch; ends the work by throwing
      * @param layerDone told when the gradient of a layer will not change any more
      */
     void gradient(
-            BatchSource source, long step, int virtualRank, FlatViews into, float scale,
-            Runnable requireCurrent, IntConsumer layerDone) {
+            BatchSource source, long step, int virtualRank, boolean followed, FlatViews into,
+            float scale, Runnable requireCurrent, IntConsumer layerDone) {
         NeoxModel computing = model.model();
         int last = plan.microBatchesPerVirtualRank() - 1;
         double sum = 0;
         for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
             requireCurrent.run();
+            model.followed(followed || m < last);
             long start = System.nanoTime();
             source.fill(step, virtualRank, m, inputs, labels);
             dataNanos += System.nanoTime() - start;
@@ -82,6 +84,7 @@ final class BatchWork {
             int v = block.at(i);
             for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
                 requireCurrent.run();
+                model.followed(false);
                 source.fill(batch, v, m, inputs, labels);
                 sums[v] += model.model().loss(inputs, labels);
             }

@@ -9,12 +9,18 @@ import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.layout.SliceBlock;
 import castalia.workers.model.FlatViews;
+import castalia.workers.model.LayerWindows;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+import java.util.Objects;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Weights in the compute type: those a rank computes with, in one flat buffer, and those it owns for
- * others, each in memory of its own.
+ * others, each in memory of its own. With ZeRO 3 all it owns are for others, itself among them: what it
+ * computes with is brought to windows layer by layer.
  */
 final class ComputeWeights implements AutoCloseable {
 
@@ -22,6 +28,7 @@ final class ComputeWeights implements AutoCloseable {
     private final DType type;
     private final Supplier<Arena> arenas;
     private FlatViews views;
+    private boolean windowed;
     private Arena ofViews;
     private Arena ofOthers;
     private final @Nullable Buffer[] others;
@@ -49,23 +56,41 @@ final class ComputeWeights implements AutoCloseable {
         return views;
     }
 
-    /** Makes room for the weights of a space, in place of those there were. */
-    void use(LocalSpace space) {
-        ofViews.close();
-        ofViews = arenas.get();
-        views = new FlatViews(
-                new LocalSpace(grid, SliceBlock.NONE), ofViews.allocate(type, 0));
-        views = new FlatViews(space, ofViews.allocate(type, space.elements()));
+    /** Whether the weights to compute with are brought to windows, layer by layer. */
+    boolean windowed() {
+        return windowed;
     }
 
-    /** Makes room for the weights of the chunks that a rank owns and does not compute with. */
+    /**
+     * Makes room for the weights of a space, in place of those there were.
+     *
+     * @param inWindows whether a few layers at a time are enough
+     */
+    void use(LocalSpace space, boolean inWindows) {
+        ofViews.close();
+        Arena arena = arenas.get();
+        ofViews = arena;
+        windowed = inWindows;
+        views = new FlatViews(
+                new LocalSpace(grid, SliceBlock.NONE), arena.allocate(type, 0));
+        views = inWindows
+                ? new LayerWindows(space).views(elements -> arena.allocate(type, elements))
+                : new FlatViews(space, arena.allocate(type, space.elements()));
+    }
+
+    /** Whether a chunk's weights are among those to compute with, and stay there. */
+    private boolean stays(int chunk) {
+        return !windowed && views.space().contains(chunk);
+    }
+
+    /** Makes room for the weights of the chunks that a rank owns and keeps for others. */
     void own(Placement placement, int rank) {
         freeSpare();
         ofOthers.close();
         ofOthers = arenas.get();
         for (Chunk chunk : grid.chunks()) {
             int c = chunk.index();
-            boolean other = placement.owner(c) == rank && !views.space().contains(c);
+            boolean other = placement.owner(c) == rank && !stays(c);
             put(c, other ? ofOthers.allocate(type, chunk.length()) : null);
         }
     }
@@ -77,14 +102,41 @@ final class ComputeWeights implements AutoCloseable {
 
     /** Whether somebody reads a chunk's weights here. */
     boolean has(int chunk) {
-        return views.space().contains(chunk) || others[chunk] != null;
+        return stays(chunk) || others[chunk] != null;
     }
 
     /** Where new weights of a held chunk go; memory that nobody reads, where it is not used. */
     Buffer of(int chunk) {
         Buffer other = others[chunk];
-        return views.space().contains(chunk) ? views.chunk(chunk)
+        return stays(chunk) ? views.chunk(chunk)
                 : other != null ? other : spare().slice(0, grid.chunk(chunk).length());
+    }
+
+    /** By chunk the memory of the weights kept for others, null for the rest. */
+    @Nullable MemorySegment[] served() {
+        @Nullable MemorySegment[] all = new MemorySegment[others.length];
+        for (int c = 0; c < all.length; c++) {
+            Buffer other = others[c];
+            if (other != null) {
+                all[c] = other.segment();
+            }
+        }
+        return all;
+    }
+
+    /**
+     * Inverts a bit of a weight: of the flat space used, or with ZeRO 3 of a chunk that others are
+     * given.
+     *
+     * @param element number of the weight; counted on from the start where there are fewer
+     */
+    void flip(long element, int bit) {
+        Buffer memory = windowed
+                ? Arrays.stream(others).filter(Objects::nonNull).findFirst().orElseThrow()
+                : views.flat();
+        long at = element % memory.elements() * type.bytes() * Byte.SIZE + bit;
+        byte old = memory.segment().get(ValueLayout.JAVA_BYTE, at >>> 3);
+        memory.segment().set(ValueLayout.JAVA_BYTE, at >>> 3, (byte) (old ^ 1 << (at & 7)));
     }
 
     private Buffer spare() {

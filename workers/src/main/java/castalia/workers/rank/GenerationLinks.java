@@ -37,12 +37,12 @@ final class GenerationLinks implements AutoCloseable {
     private final Arena scratch;
     private final GradientPath gradients;
     private final VoteExchange votes;
-    private final WeightGather gather;
+    private final WeightPath weights;
 
     /** What of the rank a generation works with. */
     record Parts(
-            ChunkGrid grid, HeldChunks held, FoldBuffers buffers, Kernels kernels,
-            Supplier<Arena> arenas) {}
+            ChunkGrid grid, HeldChunks held, ComputeWeights weights, FoldBuffers buffers,
+            Kernels kernels, Supplier<Arena> arenas) {}
 
     /**
      * Makes the exchanges and room for every chunk held. {@code transport} is closed with it, and
@@ -72,7 +72,11 @@ final class GenerationLinks implements AutoCloseable {
                 parts.held().add(chunk);
             }
             this.gradients = placement.layout().zero() < 2 ? folded(parts) : leaves(parts);
-            this.gather = new WeightGather(grid, placement, transport);
+            this.weights = placement.layout().fetchesWeights()
+                    ? new WeightPath.Served(transport, parts.weights(), new FetchedLayers(
+                            generation, placement, transport, parts.held(), parts.weights()))
+                    : new WeightPath.Gathered(generation, parts.weights(),
+                            new WeightGather(grid, placement, transport));
             this.votes = new VoteExchange(transport, placement, grid.size());
         } catch (RuntimeException | Error e) {
             scratch.close();
@@ -131,14 +135,9 @@ final class GenerationLinks implements AutoCloseable {
                 all, placement.chunks(), virtualRanks, tokens, gradientMean, clip);
     }
 
-    /** Says where the compute weights of {@code version} go, which nobody reads any more. */
-    void expectWeights(long version, ComputeWeights compute) {
-        gather.expect(generation, version, compute::of);
-    }
-
-    /** Brings every rank the compute weights of {@code version}. */
-    void gather(long version, ComputeWeights compute) {
-        gather.gather(generation, version, compute::of);
+    /** How ranks come by the compute weights that others own. */
+    WeightPath weights() {
+        return weights;
     }
 
     long generation() {

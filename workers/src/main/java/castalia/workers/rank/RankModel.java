@@ -1,14 +1,11 @@
 package castalia.workers.rank;
 
 import castalia.kernels.Device;
-import castalia.protocol.CastaliaException;
-import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.layout.SliceBlock;
 import castalia.workers.exchange.TensorExchange;
-import castalia.workers.exchange.Transport;
 import castalia.workers.model.ModelPlan;
 import castalia.workers.model.NeoxModel;
 import org.jspecify.annotations.Nullable;
@@ -19,13 +16,12 @@ import org.jspecify.annotations.Nullable;
  */
 final class RankModel implements AutoCloseable {
 
-    private static final int MOST_ZERO = 2;
-
     private final ModelPlan plan;
     private final ChunkGrid grid;
     private final Device device;
     private final ComputeWeights weights;
     private @Nullable NeoxModel model;
+    private @Nullable WeightPath path;
 
     /** Of no slices yet. */
     RankModel(ModelPlan plan, ChunkGrid grid, Device device) {
@@ -39,36 +35,45 @@ final class RankModel implements AutoCloseable {
      * Takes a rank's place: its slices, and room for the weights it owns for others.
      *
      * @return whether the weights are new memory that has to be filled
-     * @throws CastaliaException for a ZeRO stage that is not supported
      */
     boolean place(Placement placement, int rank) {
-        if (placement.layout().zero() > MOST_ZERO) {
-            throw new CastaliaException(ErrorCode.UNSUPPORTED, "ZeRO stage "
-                    + placement.layout().zero() + " is not supported; use 0, 1 or 2");
-        }
-        boolean anew = use(placement.slices(rank));
+        boolean anew = use(placement.slices(rank), placement.layout().fetchesWeights());
         weights.own(placement, rank);
-        return anew;
+        return anew || weights.windowed();
     }
 
-    private boolean use(SliceBlock slices) {
-        if (slices.equals(weights.views().space().slices())
+    private boolean use(SliceBlock slices, boolean inWindows) {
+        if (slices.equals(weights.views().space().slices()) && inWindows == weights.windowed()
                 && (model != null) == (slices.count() > 0)) {
             return false;
         }
         closeModel();
-        weights.use(new LocalSpace(grid, slices));
+        weights.use(new LocalSpace(grid, slices), inWindows);
         if (slices.count() > 0) {
             model = new NeoxModel(plan, grid, device, weights.views(), true);
         }
         return true;
     }
 
-    /** Gives the model a generation's exchange with the other ranks of its replica. */
-    void connect(long generation, Placement placement, Transport transport) {
+    /** Gives the model a generation's exchanges: with its replica, and of weights. */
+    void connect(GenerationLinks links) {
+        path = links.weights();
         NeoxModel now = model;
-        if (now != null && placement.layout().tensorParallel() > 1) {
-            now.connect(new TensorExchange(generation, placement, transport));
+        if (now == null) {
+            return;
+        }
+        if (links.placement.layout().tensorParallel() > 1) {
+            now.connect(new TensorExchange(
+                    links.generation(), links.placement, links.transport()));
+        }
+        now.bring(links.weights().layers());
+    }
+
+    /** See {@link WeightPath#followed}. */
+    void followed(boolean byAnother) {
+        WeightPath now = path;
+        if (now != null) {
+            now.followed(byAnother);
         }
     }
 

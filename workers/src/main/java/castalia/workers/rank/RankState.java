@@ -98,11 +98,14 @@ final class RankState {
 
     /**
      * Finishes an update that others committed and this rank did not come to apply: it voted, so
-     * it has the gradients. To be called when the rank has left its generation.
+     * it has the gradients.
+     *
+     * @param leave leaves the generation, which must not read what changes; called before
      */
-    void finishCommitted() {
+    void finishCommitted(Runnable leave) {
         Committed last = committed;
         if (everSet && last != null && last.step() == scalars.step()) {
+            leave.run();
             rollForward(last, after(scalars, last.verdict()));
         }
     }
@@ -218,7 +221,8 @@ final class RankState {
             }
         }
         return new HolderReport(fence, worker,
-                everSet ? Optional.of(scalars) : Optional.empty(), chunks, weightsVersion,
+                everSet ? Optional.of(scalars) : Optional.empty(), chunks,
+                compute.windowed() ? TrainingRank.INCOMPLETE : weightsVersion,
                 compute.views().space().slices(),
                 Optional.ofNullable(committed));
     }

@@ -50,8 +50,9 @@ final class RankStep {
         work.startClocks();
         waitedBefore = links.transport().waitedNanos();
         long start = System.nanoTime();
-        links.reduce(step, (virtualRank, into, layerDone) -> work.gradient(
-                source, step, virtualRank, into, scale, links::requireCurrent, layerDone));
+        int last = links.block.count() == 0 ? -1 : links.block.at(links.block.count() - 1);
+        links.reduce(step, (virtualRank, into, layerDone) -> work.gradient(source, step,
+                virtualRank, virtualRank != last, into, scale, links::requireCurrent, layerDone));
         reductionNanos = System.nanoTime() - start - work.dataNanos();
     }
 
@@ -86,9 +87,10 @@ final class RankStep {
             case Verdict.Apply apply -> {
                 long start = System.nanoTime();
                 state.commit(apply);
+                links.weights().withdraw();
                 whenCommitted.accept(apply);
                 state.weightsIncomplete();
-                links.expectWeights(step + 1, state.compute());
+                links.weights().expect(step + 1);
                 double rate = state.apply(links.heldChunks, apply);
                 exchangeWeights(links);
                 yield report(before, apply, apply.norm(), rate, links, System.nanoTime() - start);
@@ -98,7 +100,9 @@ final class RankStep {
                 long start = System.nanoTime();
                 state.commit(skip);
                 whenCommitted.accept(skip);
+                links.weights().withdraw();
                 state.skip(links.heldChunks, skip);
+                links.weights().skipped(state.scalars().step());
                 links.transport().drain();
                 double rate = state.rule().after(before.appliedUpdates(), 1).rate();
                 yield report(before, skip, Double.NaN, rate, links, System.nanoTime() - start);
@@ -125,9 +129,16 @@ final class RankStep {
         }
     }
 
-    /** Gathers the compute weights of the scalar state's version. */
-    void exchangeWeights(GenerationLinks links) {
-        links.gather(state.scalars().step(), state.compute());
+    /** Rounds held weights, and then as {@link #exchangeWeights}. */
+    void gather(GenerationLinks links) {
+        links.weights().withdraw();
+        state.cast(links.heldChunks);
+        exchangeWeights(links);
+    }
+
+    /** Brings every rank the compute weights of the scalar state's version, or lets it fetch them. */
+    private void exchangeWeights(GenerationLinks links) {
+        links.weights().exchange(state.scalars().step());
         state.weightsComplete();
         links.transport().drain();
     }

@@ -119,8 +119,9 @@ public final class TrainingRank implements AutoCloseable {
             throw e;
         }
         links = new GenerationLinks(generation, placement, transport, abandoned,
-                new GenerationLinks.Parts(grid, held(), buffers, kernels, device::arena));
-        model.connect(generation, placement, transport);
+                new GenerationLinks.Parts(
+                        grid, held(), model.weights(), buffers, kernels, device::arena));
+        model.connect(links);
     }
 
     /** Leaves the generation, if there is one: its transport is closed; what is held stays. */
@@ -197,6 +198,11 @@ public final class TrainingRank implements AutoCloseable {
     /** The weights that it computes with, in the compute type. */
     public FlatViews compute() {
         return model.weights().views();
+    }
+
+    /** Inverts a bit of a weight in the compute type, for fault injection. */
+    public void flip(long element, int bit) {
+        model.weights().flip(element, bit);
     }
 
     /** The plan of a micro-batch. */
@@ -291,10 +297,9 @@ public final class TrainingRank implements AutoCloseable {
         return state;
     }
 
-    /** To be called on all ranks: rounds held weights and gathers everyone's compute weights. */
+    /** To be called on all ranks: rounds held weights and gathers, or serves, compute weights. */
     public void gather() {
-        state.cast(links().heldChunks);
-        step.exchangeWeights(links());
+        step.gather(links());
     }
 
     /**
@@ -314,7 +319,7 @@ public final class TrainingRank implements AutoCloseable {
      * be committed is finished first.
      */
     public HolderReport report(Fence fence, Incarnation worker) {
-        state.finishCommitted();
+        state.finishCommitted(this::leave);
         return state.report(fence, worker);
     }
 

@@ -40,7 +40,7 @@ final class Installer {
             case Start.Memory(ScalarState scalars, _, List<ReshardPlan.Move> moves) -> {
                 ChunkCarrier.carry(rank, grid, scalars, moves);
                 rank.resume(scalars);
-                if (gather) {
+                if (gather || rank.placement().layout().fetchesWeights()) {
                     rank.gather();
                 } else if (rank.weightsVersion() != scalars.step()) {
                     throw new IllegalStateException("compute weights of version "

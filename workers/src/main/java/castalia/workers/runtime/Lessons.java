@@ -147,7 +147,7 @@ final class Lessons implements AutoCloseable {
                 }
             }
             case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS, STORED, MOVE, MOVED,
-                    SLICE -> throw new
+                    SLICE, FETCH, FETCHED -> throw new
                     IllegalStateException(parcel.tag() + " was offered to a learner");
         }
     }

@@ -16,8 +16,6 @@ import castalia.workers.exchange.PeerLostException;
 import castalia.workers.exchange.Transport;
 import castalia.workers.rank.StepReport;
 import castalia.workers.rank.TrainingRank;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -100,7 +98,7 @@ final class RankLoop implements AutoCloseable {
                 stored.published(step);
                 waits = false;
             }
-            case CoordinatorMessage.FlipBit flip -> flip(flip);
+            case CoordinatorMessage.FlipBit flip -> rank.flip(flip.element(), flip.bit());
             case CoordinatorMessage.Dismiss _ -> endGeneration();
         }
     }
@@ -187,14 +185,6 @@ final class RankLoop implements AutoCloseable {
             rank.dropOthers();
             stored.unpublished().forEach(step -> StoredSteps.say(step, fence, outbox));
         }
-    }
-
-    /** For fault-injection tests. */
-    private void flip(CoordinatorMessage.FlipBit flip) {
-        MemorySegment weights = rank.compute().flat().segment();
-        long bit = flip.element() * rank.compute().flat().type().bytes() * 8L + flip.bit();
-        byte old = weights.get(ValueLayout.JAVA_BYTE, bit >>> 3);
-        weights.set(ValueLayout.JAVA_BYTE, bit >>> 3, (byte) (old ^ 1 << (bit & 7)));
     }
 
     /** Takes in lessons and, where the generation steps, passes one boundary and one step. */

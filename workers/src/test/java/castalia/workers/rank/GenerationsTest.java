@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -88,6 +89,30 @@ class GenerationsTest {
         }
 
         @Override
+        public void serve(long version, @Nullable MemorySegment[] chunks) {
+            count();
+            to.serve(version, chunks);
+        }
+
+        @Override
+        public void withdraw() {
+            count();
+            to.withdraw();
+        }
+
+        @Override
+        public void fetch(int from, FrameTag tag, MemorySegment into) {
+            count();
+            to.fetch(from, tag, into);
+        }
+
+        @Override
+        public void fetched(int from, FrameTag tag, MemorySegment into) {
+            count();
+            to.fetched(from, tag, into);
+        }
+
+        @Override
         public long sentBytes() {
             return to.sentBytes();
         }
@@ -144,7 +169,8 @@ class GenerationsTest {
     @ParameterizedTest
     @CsvSource({"FP32, 1, 0, true", "FP32, 1, 1, false", "FP32, 1, 2, true", "BF16, 1, 2, false",
             "FP32, 1, -1, true", "FP32, 0, 1, false", "FP32, 2, 0, true", "FP32, 2, 2, false",
-            "FP16, 1, 0, true", "FP16, 1, 1, false", "FP16, 1, -1, true", "FP16, 2, 1, true"})
+            "FP16, 1, 0, true", "FP16, 1, 1, false", "FP16, 1, -1, true", "FP16, 2, 1, true",
+            "FP32, 3, 0, true", "BF16, 3, 2, false", "FP16, 3, -1, true"})
     void whereverAGenerationEndsTheRunGoesOnWithTheSameBits(
             Precision precision, int zero, int victim, boolean survives) {
         ParallelLayout layout = new ParallelLayout(3, 1, zero, zero == 0 ? 0 : 1);

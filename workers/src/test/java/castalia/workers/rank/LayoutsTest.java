@@ -13,6 +13,9 @@ import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.workers.model.Recomputation;
 import castalia.workers.rank.TinyRun.Layout;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -44,7 +47,12 @@ class LayoutsTest {
     }
 
     private static StateDigest together(TrainingPlan plan, ParallelLayout layout) {
-        try (RankGroup group = new RankGroup(RankSettings.of(plan, Recomputation.NONE), layout,
+        return together(plan, layout, Recomputation.NONE);
+    }
+
+    private static StateDigest together(
+            TrainingPlan plan, ParallelLayout layout, Recomputation recomputation) {
+        try (RankGroup group = new RankGroup(RankSettings.of(plan, recomputation), layout,
                 TinyRun.devices(1), TinyRun.DEADLINE)) {
             StateTransfer.initialise(group, Initialisation.Drawn.published());
             TinyRun.trace(group, STEPS);
@@ -56,7 +64,8 @@ class LayoutsTest {
     @CsvSource({
         "1, 0, 0", "2, 0, 0", "3, 0, 1", "4, 0, 2",
         "1, 1, 0", "2, 1, 0", "3, 1, 2", "4, 1, 2", "4, 1, 0",
-        "1, 2, 0", "1, 2, 1", "2, 2, 0", "2, 2, 1", "3, 2, 1", "3, 2, 2", "4, 2, 2", "7, 2, 1"
+        "1, 2, 0", "1, 2, 1", "2, 2, 0", "2, 2, 1", "3, 2, 1", "3, 2, 2", "4, 2, 2", "7, 2, 1",
+        "1, 3, 0", "1, 3, 2", "2, 3, 0", "2, 3, 1", "3, 3, 1", "3, 3, 2", "4, 3, 0", "7, 3, 1"
     })
     void noLayoutChangesABit(int dataParallel, int zero, int buddies) {
         TrainingPlan plan = plan(Precision.FP32);
@@ -65,11 +74,56 @@ class LayoutsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"3, 0, 1", "4, 1, 2", "3, 2, 1"})
+    @CsvSource({"3, 0, 1", "4, 1, 2", "3, 2, 1", "1, 3, 0", "3, 3, 1", "4, 3, 2"})
     void norDoesOneInBf16(int dataParallel, int zero, int buddies) {
         TrainingPlan plan = plan(Precision.BF16);
         assertThat(together(plan, new ParallelLayout(dataParallel, 1, zero, buddies)))
                 .isEqualTo(alone(plan, STEPS));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"2, 2, 1", "1, 3, 0", "3, 3, 0", "2, 3, 1"})
+    void norDoesOneInFp16WithStepsThatAreSkipped(int dataParallel, int zero, int buddies) {
+        TrainingPlan plan = TinyRun.in(plan(Precision.FP32), Precision.FP16);
+        assertThat(together(plan, new ParallelLayout(dataParallel, 1, zero, buddies)))
+                .isEqualTo(alone(plan, STEPS));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 1, 0", "3, 1, 1", "2, 2, 0"})
+    void recomputedBlocksFetchTheirWeightsToo(
+            int dataParallel, int tensorParallel, int buddies) {
+        TrainingPlan plan = sliced(Precision.BF16);
+        assertThat(together(plan, new ParallelLayout(dataParallel, tensorParallel, 3, buddies),
+                Recomputation.BLOCK)).isEqualTo(alone(plan, STEPS));
+    }
+
+    @Test
+    void validationAndLogitsAreTheSameWithFetchedWeights() {
+        TrainingPlan plan = plan(Precision.BF16);
+        List<Double> losses = new ArrayList<>();
+        List<float[]> logits = new ArrayList<>();
+        for (ParallelLayout layout : List.of(
+                new ParallelLayout(1, 1, 0, 0), new ParallelLayout(3, 1, 3, 1))) {
+            try (RankGroup group = new RankGroup(RankSettings.of(plan, Recomputation.NONE), layout,
+                    TinyRun.devices(1), TinyRun.DEADLINE)) {
+                StateTransfer.initialise(group, Initialisation.Drawn.published());
+                TinyRun.trace(group, 1);
+                losses.add(group.validate(TinyRun.sources(plan, layout.ranks()), 2));
+                TinyRun.trace(group, 1);
+                MemorySegment out = MemorySegment.ofArray(new float[2 * plan.model().vocabulary()]);
+                MemorySegment tokens = MemorySegment.ofArray(new int[plan.sequence()]);
+                group.onRank(layout.ranks() - 1, rank -> {
+                    rank.logits(out, tokens, 3, 2);
+                    return rank;
+                });
+                logits.add(out.toArray(ValueLayout.JAVA_FLOAT));
+                TinyRun.trace(group, 1);
+                assertThat(group.digest()).isEqualTo(alone(plan, STEPS));
+            }
+        }
+        assertThat(losses.get(1)).isEqualTo(losses.get(0));
+        assertThat(logits.get(1)).isEqualTo(logits.get(0));
     }
 
     /** Four tensor slices, eight heads. */
@@ -82,7 +136,8 @@ class LayoutsTest {
     @CsvSource({
         "1, 2, 1, 0, FP32", "1, 4, 0, 0, FP32", "2, 2, 0, 1, FP32", "2, 2, 1, 2, FP32",
         "2, 2, 2, 1, FP32", "3, 2, 1, 1, FP32", "2, 4, 2, 0, FP32", "3, 2, 2, 2, BF16",
-        "2, 4, 1, 1, BF16"
+        "2, 4, 1, 1, BF16", "1, 2, 3, 0, FP32", "1, 4, 3, 1, FP32", "2, 2, 3, 1, FP32",
+        "3, 2, 3, 2, FP32", "4, 2, 3, 0, BF16", "2, 4, 3, 1, BF16"
     })
     void norDoTensorSlicesOfSeveralRanks(
             int dataParallel, int tensorParallel, int zero, int buddies, Precision precision) {
@@ -101,8 +156,9 @@ class LayoutsTest {
             workers.step();
             List<ParallelLayout> layouts = List.of(
                     new ParallelLayout(1, 4, 1, 1), new ParallelLayout(2, 2, 2, 1),
-                    new ParallelLayout(1, 2, 1, 1), new ParallelLayout(2, 1, 0, 0),
-                    new ParallelLayout(2, 2, 0, 0));
+                    new ParallelLayout(1, 2, 1, 1), new ParallelLayout(2, 2, 3, 1),
+                    new ParallelLayout(1, 4, 3, 0), new ParallelLayout(2, 1, 0, 0),
+                    new ParallelLayout(2, 1, 3, 1), new ParallelLayout(2, 2, 0, 0));
             for (int i = 0; i < layouts.size(); i++) {
                 ParallelLayout layout = layouts.get(i);
                 workers.reshape(i % 2 == 0 ? heldElsewhere(workers, plan, layout)
@@ -119,8 +175,9 @@ class LayoutsTest {
         TrainingPlan plan = plan(Precision.BF16);
         List<ParallelLayout> layouts = List.of(
                 new ParallelLayout(2, 1, 2, 1), new ParallelLayout(1, 1, 0, 0),
-                new ParallelLayout(4, 1, 1, 2), new ParallelLayout(3, 1, 2, 0),
-                new ParallelLayout(3, 1, 0, 1));
+                new ParallelLayout(3, 1, 3, 1), new ParallelLayout(4, 1, 1, 2),
+                new ParallelLayout(3, 1, 2, 0), new ParallelLayout(2, 1, 3, 0),
+                new ParallelLayout(4, 1, 3, 2), new ParallelLayout(3, 1, 0, 1));
         try (Workers workers = new Workers(plan, 4)) {
             workers.begin(3, (_, transport) -> transport);
             workers.onAll(rank -> rank.loaded(ScalarState.initial()));

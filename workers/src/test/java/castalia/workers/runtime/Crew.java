@@ -12,6 +12,7 @@ import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.run.RollForward;
 import castalia.protocol.specification.Initialisation;
@@ -53,6 +54,8 @@ final class Crew implements AutoCloseable {
     final ChunkGrid grid;
     final LocalPlanes planes = new LocalPlanes();
     boolean sockets;
+    /** ZeRO stage of every generation. */
+    int zero = 1;
     /** How long a micro-batch takes to read, so that messages come in time. */
     int fillMillis;
     final MemoryCheckpoints storage = new MemoryCheckpoints();
@@ -141,8 +144,12 @@ final class Crew implements AutoCloseable {
 
     /** Begins a generation and lets it step. */
     void begin(List<Member> members, Start start, long saved) {
-        begin(members, Placement.of(grid, settings.plan().virtualRanks(), members.size()), start,
+        begin(members, Placement.of(grid, settings.plan().virtualRanks(), layout(members)), start,
                 true, saved);
+    }
+
+    private ParallelLayout layout(List<Member> members) {
+        return new ParallelLayout(members.size(), 1, zero, 1);
     }
 
     void begin(
@@ -191,8 +198,10 @@ final class Crew implements AutoCloseable {
         }
         long version = memory.scalars().step();
         boolean gather = reports.stream().anyMatch(r -> r.weights() != version);
-        begin(members, Placement.of(settings.grid(), settings.plan().virtualRanks(), members.size(), owners,
-                buddies), new Start.Memory(memory.scalars(), memory.update(), List.of()), gather, saved);
+        begin(members, Placement.of(layout(members), settings.plan().virtualRanks(),
+                settings.plan().tensorSlices(), members.size(),
+                Placement.Holdings.of(grid, owners, buddies)),
+                new Start.Memory(memory.scalars(), memory.update(), List.of()), gather, saved);
         return memory.scalars();
     }
 

@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Queue;
 import java.util.Set;
 import java.util.function.Supplier;
@@ -38,6 +39,8 @@ final class LocalPlanes {
         public void close() {}
     }
 
+    private record Served(Fence fence, long version, @Nullable MemorySegment[] chunks) {}
+
     private final Map<Incarnation, Plane> planes = new HashMap<>();
     private final Map<Incarnation, Integer> refusing = new HashMap<>();
 
@@ -59,6 +62,7 @@ final class LocalPlanes {
         private final Queue<Frame> parcels = new ArrayDeque<>();
         private final Set<Incarnation> broken = new HashSet<>();
         private Fence newest = Fence.NONE;
+        private @Nullable Served served;
         private boolean closed;
         private long sent;
         private long received;
@@ -234,6 +238,60 @@ final class LocalPlanes {
         }
 
         @Override
+        public void serve(long version, @Nullable MemorySegment[] chunks) {
+            synchronized (LocalPlanes.this) {
+                requireCurrent();
+                plane.served = new Served(fence, version, chunks);
+                LocalPlanes.this.notifyAll();
+            }
+        }
+
+        @Override
+        public void withdraw() {
+            synchronized (LocalPlanes.this) {
+                plane.served = null;
+                requireCurrent();
+            }
+        }
+
+        @Override
+        public void fetch(int from, FrameTag tag, MemorySegment into) {
+            synchronized (LocalPlanes.this) {
+                requireCurrent();
+            }
+        }
+
+        @Override
+        public void fetched(int from, FrameTag tag, MemorySegment into) {
+            Member of = members.get(from);
+            long suspicious = System.nanoTime() + patience.get().toNanos();
+            boolean told = false;
+            synchronized (LocalPlanes.this) {
+                while (true) {
+                    requireCurrent();
+                    Plane other = planes.get(of.incarnation());
+                    Served served = other == null ? null : other.served;
+                    if (served != null && served.fence.equals(fence)
+                            && served.version == tag.step()) {
+                        into.copyFrom(Objects.requireNonNull(served.chunks[tag.chunk()]));
+                        plane.received += into.byteSize();
+                        return;
+                    }
+                    boolean gone = plane.broken.contains(of.incarnation());
+                    if (!told && (gone || System.nanoTime() > suspicious)) {
+                        told = true;
+                        suspicions.suspect(of, gone, tag.toString());
+                    }
+                    try {
+                        LocalPlanes.this.wait(50);
+                    } catch (InterruptedException e) {
+                        throw new AbandonedException("interrupted");
+                    }
+                }
+            }
+        }
+
+        @Override
         public void drain() {
             synchronized (LocalPlanes.this) {
                 requireCurrent();
@@ -256,6 +314,10 @@ final class LocalPlanes {
         }
 
         @Override
-        public void close() {}
+        public void close() {
+            synchronized (LocalPlanes.this) {
+                plane.served = null;
+            }
+        }
     }
 }

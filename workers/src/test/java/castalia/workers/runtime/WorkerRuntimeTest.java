@@ -9,9 +9,13 @@ import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.control.GenerationPlan.Start;
 import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.WorkerMessage;
+import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.run.RollForward;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
@@ -19,6 +23,9 @@ import castalia.protocol.step.StateDigest;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.TinyRun;
 import castalia.workers.rank.TinyRun.Layout;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -80,13 +87,15 @@ class WorkerRuntimeTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"FP32, 0, false", "FP32, 2, true", "BF16, 1, false", "FP16, 0, false", "FP16, 1, true"})
+    @CsvSource({"FP32, 0, false, 1", "FP32, 2, true, 1", "BF16, 1, false, 1", "FP16, 0, false, 1",
+            "FP16, 1, true, 1", "FP32, 0, true, 3", "BF16, 1, true, 3", "FP16, 2, false, 3"})
     void theSurvivorsOfAKilledWorkerGoOnFromMemory(
-            Precision precision, int killed, boolean sockets) {
+            Precision precision, int killed, boolean sockets, int zero) {
         TrainingPlan plan = TinyRun.in(PLAN, precision);
         try (Crew crew = new Crew(plan, 25, NEVER, Optional.empty())) {
             crew.sockets = sockets;
-            crew.fillMillis = 3;
+            crew.zero = zero;
+            crew.fillMillis = 10;
             List<Member> members = add(crew, 3);
             start(crew, members);
             crew.awaitStep(4);
@@ -104,10 +113,11 @@ class WorkerRuntimeTest {
     }
 
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void generationAfterGenerationInTheMiddleOfStepsChangesNoBit(boolean sockets) {
+    @CsvSource({"false, 1", "true, 1", "true, 3"})
+    void generationAfterGenerationInTheMiddleOfStepsChangesNoBit(boolean sockets, int zero) {
         try (Crew crew = crew(30, NEVER)) {
             crew.sockets = sockets;
+            crew.zero = zero;
             crew.fillMillis = 3;
             List<Member> members = add(crew, 3);
             start(crew, members);
@@ -120,16 +130,50 @@ class WorkerRuntimeTest {
         }
     }
 
+    /** The peer accepts connections and never says anything. */
+    @Test
+    void whoWaitsForTheWeightsOfAFrozenOwnerSaysSoAndGoesOnWithoutIt() throws IOException {
+        try (Crew crew = crew(30, NEVER);
+                ServerSocket frozen = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+            crew.sockets = true;
+            crew.zero = 3;
+            crew.fillMillis = 3;
+            Member worker = crew.add(0);
+            start(crew, List.of(worker));
+            crew.awaitStep(3);
+            Member other = new Member(new Incarnation(7), "w7", "n", 7,
+                    new Endpoint("127.0.0.1", frozen.getLocalPort(), Optional.empty()));
+            RollForward.Memory memory = (RollForward.Memory) RollForward.of(
+                    crew.query(List.of(worker)), crew.grid.size());
+            GenerationPlan plan = new GenerationPlan(crew.fence, List.of(worker, other),
+                    Placement.of(crew.grid, 4, new ParallelLayout(2, 1, 3, 0)),
+                    new Start.Memory(memory.scalars(), memory.update(), List.of()), false, -1);
+            crew.send(worker, new CoordinatorMessage.Install(plan));
+            crew.await(WorkerMessage.Installed.class);
+            crew.send(worker, new CoordinatorMessage.Start(crew.fence));
+            WorkerMessage.Suspects suspects = crew.await(WorkerMessage.Suspects.class);
+            assertThat(suspects.about()).isEqualTo(other.incarnation());
+            assertThat(suspects.broken()).isFalse();
+            assertThat(suspects.what()).startsWith("FETCHED of chunk ");
+            crew.query(List.of(worker));
+            crew.begin(List.of(worker), new Start.Initial(), -1);
+            assertThat(crew.finish(1)).isEqualTo(undisturbed(PLAN, 30));
+        }
+    }
+
     private static List<Integer> owned(Placement placement, int rank) {
         return IntStream.of(placement.owned(rank)).boxed().toList();
     }
 
     @ParameterizedTest
-    @CsvSource({"FP32, false", "BF16, false", "FP32, true", "FP16, false", "FP16, true"})
-    void aSpareLearnsWhileTheOthersStepAndBecomesAMember(Precision precision, boolean sockets) {
+    @CsvSource({"FP32, false, 1", "BF16, false, 1", "FP32, true, 1", "FP16, false, 1",
+            "FP16, true, 1", "BF16, true, 3"})
+    void aSpareLearnsWhileTheOthersStepAndBecomesAMember(
+            Precision precision, boolean sockets, int zero) {
         TrainingPlan plan = TinyRun.in(PLAN, precision);
         try (Crew crew = new Crew(plan, 60, NEVER, Optional.empty())) {
             crew.sockets = sockets;
+            crew.zero = zero;
             crew.fillMillis = 3;
             List<Member> members = add(crew, 2);
             Member spare = crew.add(2);

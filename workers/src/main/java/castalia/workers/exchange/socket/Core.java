@@ -19,6 +19,8 @@ interface Core {
 
     Inbox inbox();
 
+    Shelf shelf();
+
     /** Starts a thread of the plane. */
     void start(String name, Runnable body);
 

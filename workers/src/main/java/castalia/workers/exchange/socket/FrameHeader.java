@@ -158,6 +158,8 @@ sealed interface FrameHeader {
             case SLICE -> 8;
             case MOVE -> 9;
             case MOVED -> 10;
+            case FETCH -> 11;
+            case FETCHED -> 12;
         };
     }
 

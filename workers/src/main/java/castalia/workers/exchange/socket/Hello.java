@@ -1,6 +1,7 @@
 package castalia.workers.exchange.socket;
 
 import castalia.protocol.identity.Incarnation;
+import castalia.workers.exchange.FrameTag.Kind;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.HexFormat;
@@ -26,12 +27,27 @@ record Hello(Role role, String run, Incarnation sender, Incarnation receiver) {
         /** Frames between ranks of one generation. */
         MEMBER(1),
         /** Frames for a learner, apart from the others so that a slow one holds up nobody. */
-        FEED(2);
+        FEED(2),
+        /**
+         * Requests for weights and their answers, apart from the others: they are never held up by
+         * frames that nobody takes yet.
+         */
+        FETCH(3);
 
         private final byte code;
 
         Role(int code) {
             this.code = (byte) code;
+        }
+
+        /** Where frames of a kind travel. */
+        static Role of(Kind kind) {
+            return switch (kind) {
+                case STATE, UPDATE -> FEED;
+                case FETCH, FETCHED -> FETCH;
+                case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS, STORED, SLICE, MOVE,
+                        MOVED -> MEMBER;
+            };
         }
 
         private static Role of(byte code) throws RefusedException {

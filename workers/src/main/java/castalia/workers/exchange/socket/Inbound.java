@@ -22,6 +22,7 @@ final class Inbound implements Runnable {
     private final Core core;
     private final SocketChannel channel;
     private final ByteBuffer header = ByteBuffer.allocateDirect(FrameHeader.BYTES);
+    private final Shelf.Asker asker = new Shelf.Asker(this::refuse);
     private @Nullable ByteBuffer scratch;
     private volatile boolean expired;
     private Fence answered = Fence.NONE;
@@ -55,6 +56,7 @@ final class Inbound implements Runnable {
             Thread.currentThread().interrupt();
         } finally {
             close();
+            core.shelf().leave(asker);
             core.ended(this, session.from, session.last, damaged, why);
         }
     }
@@ -67,6 +69,12 @@ final class Inbound implements Runnable {
 
     void close() {
         Bytes.closeQuietly(channel);
+    }
+
+    /** What it asked for makes no sense, as is known only now. */
+    private void refuse() {
+        core.tallies().refused.increment();
+        close();
     }
 
     /** What is known of the other side. */
@@ -94,28 +102,45 @@ final class Inbound implements Runnable {
                 FrameHeader read = FrameHeader.decode(header, settings.bounds().frameBytes());
                 header.clear();
                 if (!(read instanceof FrameHeader.Data frame) || !frame.sender().equals(sender)
-                        || isFeed(frame.tag().kind()) != (hello.role() == Role.FEED)) {
+                        || Role.of(frame.tag().kind()) != hello.role()) {
                     throw new RefusedException("damaged frame: unexpected " + read);
                 }
                 last = frame.fence();
-                if (hello.role() == Role.FEED) {
-                    feed(frame);
-                } else {
-                    deliver(frame);
+                switch (hello.role()) {
+                    case FEED -> feed(frame);
+                    case MEMBER -> deliver(frame, core.mailbox().place(
+                            key(frame), frame.length(), Inbound.this::close));
+                    case FETCH -> {
+                        if (frame.tag().kind() == Kind.FETCH) {
+                            ask(frame);
+                        } else {
+                            deliver(frame, core.mailbox().placeAsked(
+                                    key(frame), frame.length(), Inbound.this::close));
+                        }
+                    }
                 }
             }
         }
     }
 
-    private static boolean isFeed(Kind kind) {
-        return kind == Kind.STATE || kind == Kind.UPDATE;
+    private static Mailbox.Key key(FrameHeader.Data frame) {
+        return new Mailbox.Key(
+                frame.sender(), frame.term(), frame.tag(), frame.left());
     }
 
-    private void deliver(FrameHeader.Data frame) throws IOException {
+    private void ask(FrameHeader.Data frame) throws IOException {
+        if (frame.length() > 0 || frame.left() > 0) {
+            throw new RefusedException("damaged frame: a request of " + frame.length() + " bytes");
+        }
+        Fence newest = core.shelf().ask(asker, frame.sender(), frame.fence(), frame.tag());
+        if (newest.newerThan(frame.fence())) {
+            answerStale(newest);
+        }
+    }
+
+    private void deliver(FrameHeader.Data frame, Mailbox.Place place) throws IOException {
         Mailbox mailbox = core.mailbox();
-        Mailbox.Key key = new Mailbox.Key(
-                frame.sender(), frame.term(), frame.tag(), frame.left());
-        switch (mailbox.place(key, frame.length(), this::close)) {
+        switch (place) {
             case Mailbox.Over(Fence newest) -> {
                 skip(frame);
                 answerStale(newest);
@@ -127,6 +152,8 @@ final class Inbound implements Runnable {
             case Mailbox.Full _ -> throw new RefusedException(
                     "more early frames than fit in " + core.settings().bounds().earlyBytes()
                             + " bytes: " + frame.tag());
+            case Mailbox.Misfit _ -> throw new RefusedException("damaged frame: " + frame.length()
+                    + " bytes of " + frame.tag());
             case Mailbox.Room room -> {
                 boolean whole = false;
                 try {

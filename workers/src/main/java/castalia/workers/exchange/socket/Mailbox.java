@@ -75,11 +75,14 @@ final class Mailbox implements AutoCloseable {
     /** To skip it: the generation is over. */
     record Over(Fence newest) implements Place {}
 
-    /** To skip it: there is such a frame already. */
+    /** To skip it: there is such a frame already, or nobody asked for it. */
     record Duplicate() implements Place {}
 
     /** It is waited for with memory that it cannot be read into, and there is no room for it. */
     record Full() implements Place {}
+
+    /** It was asked for, but has another length. */
+    record Misfit() implements Place {}
 
     /** Where to read it. Then it is to be reported as {@link #arrived} or {@link #failed}. */
     static final class Room implements Place {
@@ -144,6 +147,33 @@ final class Mailbox implements AutoCloseable {
         }
         return wanted != null && wanted.fits(length)
                 ? new Room(key, wanted.into, null, cut) : null;
+    }
+
+    /**
+     * Finds the place of an answer, where somebody asked and waits. What nobody asked for is skipped
+     * as a duplicate is.
+     *
+     * @param cut ends the connection the frame comes from
+     */
+    Place placeAsked(Key key, int length, Runnable cut) {
+        lock.lock();
+        try {
+            if (closed || raised.newerThan(key.fence())) {
+                return new Over(raised);
+            }
+            Wanted wanted = waiting.get(key);
+            if (wanted == null || rooms.containsKey(key)) {
+                return new Duplicate();
+            }
+            if (!wanted.fits(length)) {
+                return new Misfit();
+            }
+            Room room = new Room(key, wanted.into, null, cut);
+            rooms.put(key, room);
+            return room;
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** The payload is whole and intact. */

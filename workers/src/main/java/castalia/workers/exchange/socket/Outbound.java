@@ -209,7 +209,7 @@ final class Outbound {
 
     /** Forgets a connection that ended, if its fence is over. */
     private void requireOutdated(String why) throws IOException {
-        boolean outdated = cut || (role == Role.MEMBER && core.raised().newerThan(usedUnder));
+        boolean outdated = cut || (role != Role.FEED && core.raised().newerThan(usedUnder));
         Bytes.closeQuietly(channel);
         channel = null;
         ended = false;

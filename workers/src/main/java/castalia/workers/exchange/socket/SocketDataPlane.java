@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Future;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,10 +40,12 @@ public final class SocketDataPlane implements DataPlane {
     private final Tallies tallies = new Tallies();
     private final Mailbox mailbox;
     private final Inbox inbox;
+    private final Shelf shelf = new Shelf();
     private final PlaneThreads threads;
     private final Links links = new Links();
     private final Listener listener;
     private final Map<Incarnation, Outbound> toMembers = new HashMap<>();
+    private final Map<Incarnation, Outbound> lanes = new HashMap<>();
     private final Map<Incarnation, Feed> feeds = new HashMap<>();
     private volatile Fence raised = Fence.NONE;
     private Fence told = Fence.NONE;
@@ -95,13 +98,14 @@ public final class SocketDataPlane implements DataPlane {
             raised = fence;
             old = joined;
             joined = null;
-            members = List.copyOf(toMembers.values());
+            members = toAllMembers();
             ended = List.copyOf(feeds.values());
             feeds.clear();
         }
         // From here on nothing older is queued, so dropping finds all there is.
         mailbox.raise(fence);
         inbox.raise(fence);
+        shelf.raise(fence);
         if (old != null) {
             old.abandon();
         }
@@ -149,10 +153,31 @@ public final class SocketDataPlane implements DataPlane {
             }
         }
         left.values().forEach(connection -> connection.retire(SocketTransport.GRACE_NANOS));
-        SocketTransport transport = new SocketTransport(membership, peers, mailbox, settings);
+        lanes.values().removeIf(lane -> {
+            boolean kept = lane.usable() && members.contains(lane.peer());
+            if (!kept) {
+                lane.retire(SocketTransport.GRACE_NANOS);
+            }
+            return !kept;
+        });
+        SocketTransport transport = new SocketTransport(membership, peers, this::lane, links);
         joined = transport;
         toMembers.values().forEach(Outbound::want);
         return transport;
+    }
+
+    private List<Outbound> toAllMembers() {
+        return Stream.concat(toMembers.values().stream(), lanes.values().stream()).toList();
+    }
+
+    /**
+     * The connection for requests for weights and their answers, made when it is first needed.
+     *
+     * @return null if the generation is over
+     */
+    private synchronized @Nullable Outbound lane(Fence fence, Member to) {
+        return closed || raised.newerThan(fence) ? null : lanes.computeIfAbsent(
+                to.incarnation(), _ -> new Outbound(links, to, Role.FETCH));
     }
 
     @Override
@@ -219,7 +244,7 @@ public final class SocketDataPlane implements DataPlane {
             closed = true;
             old = joined;
             joined = null;
-            members = List.copyOf(toMembers.values());
+            members = toAllMembers();
             ended = List.copyOf(feeds.values());
         }
         if (old != null) {
@@ -262,6 +287,11 @@ public final class SocketDataPlane implements DataPlane {
         @Override
         public Inbox inbox() {
             return inbox;
+        }
+
+        @Override
+        public Shelf shelf() {
+            return shelf;
         }
 
         @Override

@@ -6,9 +6,9 @@ import castalia.protocol.identity.Member;
 import castalia.workers.exchange.AbandonedException;
 import castalia.workers.exchange.DataPlane.Suspicions;
 import castalia.workers.exchange.FrameTag;
-import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.PeerLostException;
 import castalia.workers.exchange.Transport;
+import castalia.workers.exchange.socket.Hello.Role;
 import castalia.workers.exchange.socket.Outbound.Outgoing;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
@@ -44,6 +44,7 @@ final class SocketTransport implements Transport {
     private final List<Member> members;
     private final int rank;
     private final @Nullable Outbound[] peers;
+    private final WeightLanes weights;
     private final Mailbox mailbox;
     private final Supplier<Duration> patience;
     private final Suspicions suspicions;
@@ -56,22 +57,28 @@ final class SocketTransport implements Transport {
     private volatile boolean over;
     private final AtomicLong sentBytes = new AtomicLong();
 
-    /** @param peers connections to the members by rank; that of {@code rank} is not used */
+    /**
+     * A transport.
+     *
+     * @param peers connections to the members by rank; that of {@code rank} is not used
+     * @param lanes gives those for requests for weights
+     */
     SocketTransport(
             Membership membership,
             @Nullable Outbound[] peers,
-            Mailbox mailbox,
-            SocketSettings settings) {
+            WeightLanes.Source lanes,
+            Core core) {
         this.fence = membership.fence;
         this.members = membership.members;
         this.rank = membership.rank;
         this.patience = membership.patience;
         this.suspicions = membership.suspicions;
         this.peers = peers;
-        this.mailbox = mailbox;
+        this.mailbox = core.mailbox();
         this.expected = new Expectations(mailbox);
-        this.deadlineNanos = settings.deadlines().peer().toNanos();
-        this.mostBytes = settings.bounds().frameBytes();
+        this.weights = new WeightLanes(this, lanes, core);
+        this.deadlineNanos = core.settings().deadlines().peer().toNanos();
+        this.mostBytes = core.settings().bounds().frameBytes();
         this.receipts = new Receipts(members.size());
         this.gone = new AtomicIntegerArray(members.size());
     }
@@ -97,6 +104,10 @@ final class SocketTransport implements Transport {
         return fence;
     }
 
+    Member member(int of) {
+        return members.get(of);
+    }
+
     @Override
     public int rank() {
         return rank;
@@ -109,7 +120,7 @@ final class SocketTransport implements Transport {
 
     @Override
     public void send(int to, FrameTag tag, MemorySegment payload) {
-        requirePeer(to, tag);
+        requirePeer(to, tag, Role.MEMBER);
         if (payload.byteSize() > mostBytes) {
             throw new IllegalArgumentException(tag + " has " + payload.byteSize()
                     + " bytes; the longest frame has " + mostBytes);
@@ -120,7 +131,7 @@ final class SocketTransport implements Transport {
         requireLive();
         receipts.begin(to);
         if (peer(to).enqueue(new Outgoing(fence, tag, payload, () -> receipts.end(to)))) {
-            sentBytes.addAndGet(payload.byteSize());
+            sent(payload);
         } else {
             receipts.end(to);
         }
@@ -130,10 +141,14 @@ final class SocketTransport implements Transport {
         return Objects.requireNonNull(peers[to], "no connection to rank " + to);
     }
 
-    private void requirePeer(int peer, FrameTag tag) {
+    void sent(MemorySegment payload) {
+        sentBytes.addAndGet(payload.byteSize());
+    }
+
+    void requirePeer(int peer, FrameTag tag, Role role) {
         Objects.checkIndex(peer, members.size());
-        if (peer == rank || tag.generation() != fence.generation() || tag.kind() == Kind.STATE
-                || tag.kind() == Kind.UPDATE) {
+        if (peer == rank || tag.generation() != fence.generation()
+                || Role.of(tag.kind()) != role) {
             throw new IllegalArgumentException(
                     tag + " between ranks " + rank + " and " + peer + " of " + fence);
         }
@@ -141,14 +156,18 @@ final class SocketTransport implements Transport {
 
     @Override
     public void expect(int from, FrameTag tag, MemorySegment into) {
-        Mailbox.Key last = last(from, tag);
+        expect(from, tag, into, Role.MEMBER);
+    }
+
+    void expect(int from, FrameTag tag, MemorySegment into, Role role) {
+        Mailbox.Key last = last(from, tag, role);
         requireLive();
         expected.add(last, into, false);
     }
 
     /** Names the last piece of a payload. */
-    private Mailbox.Key last(int from, FrameTag tag) {
-        requirePeer(from, tag);
+    private Mailbox.Key last(int from, FrameTag tag, Role role) {
+        requirePeer(from, tag, role);
         return new Mailbox.Key(members.get(from).incarnation(), fence.term(), tag, 0);
     }
 
@@ -159,7 +178,11 @@ final class SocketTransport implements Transport {
 
     @Override
     public void receive(int from, FrameTag tag, MemorySegment into) {
-        receive(from, tag, into, false, (offset, bytes) -> {
+        receive(from, tag, into, Role.MEMBER);
+    }
+
+    void receive(int from, FrameTag tag, MemorySegment into, Role role) {
+        receive(last(from, tag, role), from, into, false, (offset, bytes) -> {
             if (bytes.address() != into.address() + offset) {
                 into.asSlice(offset, bytes.byteSize()).copyFrom(bytes);
             }
@@ -168,12 +191,11 @@ final class SocketTransport implements Transport {
 
     @Override
     public void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
-        receive(from, tag, room, true, pieces);
+        receive(last(from, tag, Role.MEMBER), from, room, true, pieces);
     }
 
     private void receive(
-            int from, FrameTag tag, MemorySegment room, boolean lastResort, Pieces pieces) {
-        Mailbox.Key last = last(from, tag);
+            Mailbox.Key last, int from, MemorySegment room, boolean lastResort, Pieces pieces) {
         requireLive();
         int count = Piece.count(room.byteSize());
         try {
@@ -224,17 +246,37 @@ final class SocketTransport implements Transport {
     }
 
     @Override
+    public void serve(long version, @Nullable MemorySegment[] chunks) {
+        weights.serve(version, chunks);
+    }
+
+    @Override
+    public void withdraw() {
+        weights.withdraw();
+    }
+
+    @Override
+    public void fetch(int from, FrameTag tag, MemorySegment into) {
+        weights.fetch(from, tag, into);
+    }
+
+    @Override
+    public void fetched(int from, FrameTag tag, MemorySegment into) {
+        receive(from, WeightLanes.answer(tag), into, Role.FETCH);
+    }
+
+    @Override
     public long waitedNanos() {
         return waitedNanos;
     }
 
     /** Waits for at most some nanoseconds and says whether the wait is over. */
     @FunctionalInterface
-    private interface Waiting {
+    interface Waiting {
         boolean await(long nanos) throws InterruptedException;
     }
 
-    private void waitFor(int peer, Supplier<String> what, Waiting waiting) {
+    void waitFor(int peer, Supplier<String> what, Waiting waiting) {
         long end = System.nanoTime() + deadlineNanos;
         long suspectAt = System.nanoTime() + patience.get().toNanos();
         while (true) {
@@ -267,13 +309,13 @@ final class SocketTransport implements Transport {
                 "rank " + peer + " (" + members.get(peer).label() + "): " + what, cause);
     }
 
-    private void requireLive() {
+    void requireLive() {
         if (over || mailbox.over(fence)) {
             throw abandoned();
         }
     }
 
-    private AbandonedException abandoned() {
+    AbandonedException abandoned() {
         abandon();
         letGo();
         return new AbandonedException("generation " + fence + " is over");
@@ -283,12 +325,13 @@ final class SocketTransport implements Transport {
     void abandon() {
         over = true;
         receipts.abandon();
+        weights.abandon();
     }
 
     /** Waits until no payload is read and no destination written any more. */
     private void letGo() {
         forget();
-        if (receipts.awaitAll(GRACE_NANOS)) {
+        if (receipts.awaitAll(GRACE_NANOS) && weights.awaitAnswered(GRACE_NANOS)) {
             return;
         }
         for (int r = 0; r < peers.length; r++) {
@@ -296,24 +339,32 @@ final class SocketTransport implements Transport {
                 peer(r).cut(fence);
             }
         }
-        if (!receipts.awaitAll(LET_GO_NANOS)) {
+        weights.cut();
+        if (!receipts.awaitAll(LET_GO_NANOS) || !weights.awaitAnswered(LET_GO_NANOS)) {
             throw new IllegalStateException("frames of generation " + fence + " do not end");
         }
     }
 
     /** A member's connection ended; told once. */
     void gone(Incarnation who, String why) {
-        int peer = 0;
-        while (peer < members.size() && !members.get(peer).incarnation().equals(who)) {
-            peer++;
-        }
-        if (peer == members.size() || peer == rank) {
+        int peer = rankOf(who);
+        if (peer < 0 || peer == rank) {
             return;
         }
         if (over || !gone.compareAndSet(peer, 0, 1)) {
             return;
         }
         suspicions.suspect(members.get(peer), true, why);
+    }
+
+    /** The rank of a process, or -1. */
+    int rankOf(Incarnation who) {
+        for (int r = 0; r < members.size(); r++) {
+            if (members.get(r).incarnation().equals(who)) {
+                return r;
+            }
+        }
+        return -1;
     }
 
     @Override
@@ -323,6 +374,7 @@ final class SocketTransport implements Transport {
 
     @Override
     public void close() {
+        weights.retract();
         abandon();
         letGo();
     }

@@ -4,6 +4,7 @@ import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.socket.Hello.Role;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -45,16 +46,29 @@ final class RawPeer implements AutoCloseable {
         write(hello(Planes.RUN, LIFE, planes.members.get(target).incarnation()));
     }
 
+    /** Says that it asks for weights. */
+    void helloToFetch() throws IOException {
+        write(hello(Role.FETCH, Planes.RUN, LIFE, planes.members.get(target).incarnation()));
+    }
+
     static byte[] hello(String run, Incarnation from, Incarnation to) {
+        return hello(Role.MEMBER, run, from, to);
+    }
+
+    private static byte[] hello(Role role, String run, Incarnation from, Incarnation to) {
         ByteBuffer bytes = ByteBuffer.allocate(Hello.BYTES);
-        new Hello(Role.MEMBER, run, from, to).encode(bytes);
+        new Hello(role, run, from, to).encode(bytes);
         return bytes.array();
     }
 
     byte[] frame(Fence fence, int chunk, MemorySegment payload) {
+        return frame(fence, Planes.tag(fence, chunk), payload);
+    }
+
+    byte[] frame(Fence fence, FrameTag tag, MemorySegment payload) {
         ByteBuffer bytes =
                 ByteBuffer.allocate(FrameHeader.BYTES + (int) payload.byteSize());
-        new FrameHeader.Data(LIFE, fence.term(), Planes.tag(fence, chunk), 0,
+        new FrameHeader.Data(LIFE, fence.term(), tag, 0,
                 (int) payload.byteSize(), Bytes.crc(payload.asByteBuffer())).encode(bytes);
         bytes.put(payload.asByteBuffer());
         return bytes.array();

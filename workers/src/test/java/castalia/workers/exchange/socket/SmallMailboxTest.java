@@ -35,7 +35,8 @@ class SmallMailboxTest {
     private static final Bounds SMALL = new Bounds(1 << 14, 1 << 14, 1 << 14, 16);
 
     @ParameterizedTest
-    @CsvSource({"3, 1, 1, 1", "3, 1, 0, 0", "2, 1, 2, 0", "3, 1, 2, 2", "2, 2, 1, 1", "2, 2, 2, 1"})
+    @CsvSource({"3, 1, 1, 1", "3, 1, 0, 0", "2, 1, 2, 0", "3, 1, 2, 2", "2, 2, 1, 1", "2, 2, 2, 1",
+            "3, 1, 3, 1", "2, 1, 3, 0", "2, 2, 3, 1"})
     void aModelLargerThanEveryMailboxIsTrainedToTheSameBits(
             int dataParallel, int tensorParallel, int zero, int buddies) {
         TrainingPlan plan = TinyRun.plan(TinyRun.shape()).tensorSlices(2).virtualRanks(5)
