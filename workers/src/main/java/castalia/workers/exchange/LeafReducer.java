@@ -116,13 +116,8 @@ public final class LeafReducer {
             }
         }
         for (int chunk : finished.owned()) {
-            for (int leaf = first; leaf < end; leaf++) {
-                push(generation, step, chunk, leaf, gradient);
-            }
+            fold(generation, step, round, chunk, gradient);
             if (end == leaves) {
-                for (int top = Integer.bitCount(leaves) - 1; top > 0; top--) {
-                    add(chunk, top - 1, stack[top][chunk]);
-                }
                 finished.send(generation, step, chunk, stack[0][chunk]);
             }
         }
@@ -130,6 +125,38 @@ public final class LeafReducer {
             finished.receive(generation, step);
         }
         transport.drain();
+    }
+
+    /** Takes all leaves of a round of one owned chunk; after the last its sum is there. */
+    void fold(long generation, long step, int round, int chunk, FlatViews gradient) {
+        int replicas = placement.layout().dataParallel();
+        int end = Math.min(leaves, (round + 1) * replicas);
+        for (int leaf = round * replicas; leaf < end; leaf++) {
+            push(generation, step, chunk, leaf, gradient);
+        }
+        if (end == leaves) {
+            for (int top = Integer.bitCount(leaves) - 1; top > 0; top--) {
+                add(chunk, top - 1, stack[top][chunk]);
+            }
+        }
+    }
+
+    /** Passes on the sums of all owned chunks, and takes those of the others that are held. */
+    void finish(long generation, long step) {
+        for (int chunk : finished.owned()) {
+            finished.send(generation, step, chunk, stack[0][chunk]);
+        }
+        finished.receive(generation, step);
+        transport.drain();
+    }
+
+    int[] owned() {
+        return finished.owned();
+    }
+
+    /** The chunks whose gradients this rank sends to their owners. */
+    int[] sent() {
+        return early.length > 0 ? early : late;
     }
 
     /** The sums below a leaf are of the subtrees that the bits of its number stand for. */

@@ -7,8 +7,11 @@ import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.TensorSlice;
 import castalia.protocol.model.Parameter.Role;
+import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,6 +25,7 @@ public final class FlatViews {
     private final @Nullable Buffer flat;
     private final Map<Role, @Nullable Buffer[][]> bySlice;
     private final @Nullable Buffer[] byChunk;
+    private final List<List<Buffer>> padding;
 
     /** Views of the whole space. */
     public FlatViews(ChunkGrid grid, Buffer flat) {
@@ -61,9 +65,16 @@ public final class FlatViews {
         this.flat = flat;
         int layers = layout.shape().layers() + 2;
         this.bySlice = new EnumMap<>(Role.class);
+        this.padding = Stream.generate(() -> (List<Buffer>) new ArrayList<Buffer>())
+                .limit(layers).toList();
         for (TensorSlice slice : layout.slices()) {
             long offset = space.offset(slice);
             if (offset >= 0) {
+                long end = offset + slice.elements();
+                if (FlatLayout.align(end) > end) {
+                    padding.get(slice.parameter().layer()).add(memory.range(
+                            slice.parameter().layer(), end, FlatLayout.align(end) - end));
+                }
                 bySlice.computeIfAbsent(slice.parameter().role(),
                         _ -> new Buffer[layers][layout.tensorSlices()])
                         [slice.parameter().layer()][slice.slice()] =
@@ -105,6 +116,11 @@ public final class FlatViews {
                     "no tensor slice " + slice + " of " + role + " in layer " + layer);
         }
         return found;
+    }
+
+    /** What lies between the tensor slices of a layer and is zero in weights and gradients. */
+    public List<Buffer> padding(int layer) {
+        return padding.get(layer);
     }
 
     /** A chunk. */

@@ -34,6 +34,11 @@ final class BatchWork {
         this.lossSums = new double[plan.virtualRanks()];
     }
 
+    /** Micro-batches of a virtual rank. */
+    int passes() {
+        return plan.microBatchesPerVirtualRank();
+    }
+
     /** Refuses batches that are cut otherwise than the plan says. */
     void requireShape(BatchSource source) {
         BatchShape expected = new BatchShape(

@@ -1,6 +1,7 @@
 package castalia.workers.rank;
 
 import castalia.kernels.Arena;
+import castalia.kernels.DType;
 import castalia.kernels.Kernels;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.LocalSpace;
@@ -11,10 +12,13 @@ import castalia.protocol.step.VirtualRanks;
 import castalia.protocol.step.Vote;
 import castalia.workers.exchange.AbandonedException;
 import castalia.workers.exchange.GradientReducer;
+import castalia.workers.exchange.LayerwiseReducer;
 import castalia.workers.exchange.LeafReducer;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.VoteExchange;
 import castalia.workers.exchange.WeightGather;
+import castalia.workers.model.FlatViews;
+import castalia.workers.model.LayerWindows;
 import castalia.workers.state.HeldChunks;
 import java.util.List;
 import java.util.function.BooleanSupplier;
@@ -39,10 +43,14 @@ final class GenerationLinks implements AutoCloseable {
     private final VoteExchange votes;
     private final WeightPath weights;
 
-    /** What of the rank a generation works with. */
+    /**
+     * What of the rank a generation works with.
+     *
+     * @param passes micro-batches of a virtual rank
+     */
     record Parts(
             ChunkGrid grid, HeldChunks held, ComputeWeights weights, FoldBuffers buffers,
-            Kernels kernels, Supplier<Arena> arenas) {}
+            Kernels kernels, Supplier<Arena> arenas, int passes) {}
 
     /**
      * Makes the exchanges and room for every chunk held. {@code transport} is closed with it, and
@@ -99,6 +107,13 @@ final class GenerationLinks implements AutoCloseable {
         LeafReducer reducer = new LeafReducer(parts.grid(), placement, transport, parts.held(),
                 parts.kernels(), scratch);
         LocalSpace space = new LocalSpace(parts.grid(), placement.slices(transport.rank()));
+        if (placement.layout().fetchesWeights() && parts.passes() == 1) {
+            parts.buffers().take(space, 0);
+            FlatViews windows = new LayerWindows(space)
+                    .views(elements -> scratch.allocate(DType.F32, elements));
+            return new GradientPath.Layers(block, windows, new LayerwiseReducer(parts.grid(),
+                    placement, transport, parts.kernels(), reducer, windows));
+        }
         return new GradientPath.Leaves(block, parts.buffers().take(space, 1).getFirst(),
                 reducer, new ByLayer(parts.grid(), reducer.early()));
     }

@@ -2,6 +2,7 @@ package castalia.workers.rank;
 
 import castalia.protocol.step.VirtualRanks.Block;
 import castalia.workers.exchange.GradientReducer;
+import castalia.workers.exchange.LayerwiseReducer;
 import castalia.workers.exchange.LeafReducer;
 import castalia.workers.model.FlatViews;
 import java.util.BitSet;
@@ -39,6 +40,27 @@ sealed interface GradientPath {
             });
             requireCurrent.run();
             reducer.finish(generation, step, folded);
+        }
+    }
+
+    /** ZeRO 3, one micro-batch per virtual rank: as {@link Leaves}, layer by layer in windows. */
+    record Layers(Block block, FlatViews gradient, LayerwiseReducer reducer)
+            implements GradientPath {
+
+        @Override
+        public void reduce(
+                long generation, long step, GradientFold.Leaf leaf, Runnable requireCurrent) {
+            for (int round = 0; round < reducer.rounds(); round++) {
+                boolean computes = round < block.count();
+                reducer.begin(generation, step, round,
+                        computes ? block.at(round) : LayerwiseReducer.NO_LEAF);
+                if (computes) {
+                    leaf.compute(block.at(round), gradient, reducer::layerDone);
+                }
+                requireCurrent.run();
+                reducer.end();
+            }
+            reducer.finish();
         }
     }
 

@@ -119,8 +119,8 @@ public final class TrainingRank implements AutoCloseable {
             throw e;
         }
         links = new GenerationLinks(generation, placement, transport, abandoned,
-                new GenerationLinks.Parts(
-                        grid, held(), model.weights(), buffers, kernels, device::arena));
+                new GenerationLinks.Parts(grid, held(), model.weights(), buffers, kernels,
+                        device::arena, work.passes()));
         model.connect(links);
     }
 

@@ -173,8 +173,22 @@ class GenerationsTest {
             "FP32, 3, 0, true", "BF16, 3, 2, false", "FP16, 3, -1, true"})
     void whereverAGenerationEndsTheRunGoesOnWithTheSameBits(
             Precision precision, int zero, int victim, boolean survives) {
+        endEverywhere(TinyRun.in(PLAN, precision), zero, victim, survives);
+    }
+
+    /** One micro-batch per virtual rank: gradients leave layer by layer. */
+    @Tag("default")
+    @ParameterizedTest
+    @CsvSource({"FP32, 0, true", "BF16, 2, false"})
+    void norDoesItMatterWhereGradientsAreNeverWhole(
+            Precision precision, int victim, boolean survives) {
+        endEverywhere(TinyRun.in(PLAN, precision).toBuilder().globalBatch(4).build(), 3, victim,
+                survives);
+    }
+
+    private static void endEverywhere(
+            TrainingPlan plan, int zero, int victim, boolean survives) {
         ParallelLayout layout = new ParallelLayout(3, 1, zero, zero == 0 ? 0 : 1);
-        TrainingPlan plan = TinyRun.in(PLAN, precision);
         StateDigest expected = undisturbed(plan, 4);
         try (Workers workers = new Workers(plan, 3)) {
             int ended = 0;

@@ -89,6 +89,17 @@ class LayoutsTest {
                 .isEqualTo(alone(plan, STEPS));
     }
 
+    /** One micro-batch per virtual rank; the gaps between tensor slices differ from layer to layer. */
+    @ParameterizedTest
+    @CsvSource({"1, 0, FP32", "2, 1, FP32", "3, 2, BF16", "4, 0, FP16", "7, 1, FP32"})
+    void gradientsThatLeaveLayerByLayerAreTheSame(
+            int dataParallel, int buddies, Precision precision) {
+        TrainingPlan plan = TinyRun.in(
+                TinyRun.plan(TinyRun.shape()).virtualRanks(7).globalBatch(7).build(), precision);
+        assertThat(together(plan, new ParallelLayout(dataParallel, 1, 3, buddies)))
+                .isEqualTo(alone(plan, STEPS));
+    }
+
     @ParameterizedTest
     @CsvSource({"1, 1, 0", "3, 1, 1", "2, 2, 0"})
     void recomputedBlocksFetchTheirWeightsToo(
