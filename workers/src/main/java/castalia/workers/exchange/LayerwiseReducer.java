@@ -62,6 +62,11 @@ public final class LayerwiseReducer {
         return all;
     }
 
+    /** Begins a step; see {@link LeafReducer#begin}. */
+    public void begin(long ofGeneration, long ofStep) {
+        reducer.begin(ofGeneration, ofStep);
+    }
+
     /** Rounds of a step. */
     public int rounds() {
         return reducer.rounds();

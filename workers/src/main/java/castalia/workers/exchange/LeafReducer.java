@@ -29,6 +29,7 @@ public final class LeafReducer {
     private final Kernels kernels;
     private final int leaves;
     private final FinishedGradients finished;
+    private final int[] sent;
     private final int[] early;
     private final int[] late;
     private final Buffer[][] stack;
@@ -48,6 +49,7 @@ public final class LeafReducer {
         this.kernels = kernels;
         this.leaves = placement.virtualRanks();
         this.finished = new FinishedGradients(grid, placement, transport, held);
+        this.sent = FinishedGradients.sent(grid, placement, transport.rank());
         this.early = FinishedGradients.early(grid, placement, transport.rank());
         this.late = FinishedGradients.late(grid, placement, transport.rank());
         long shard = Arrays.stream(finished.owned())
@@ -156,7 +158,7 @@ public final class LeafReducer {
 
     /** The chunks whose gradients this rank sends to their owners. */
     int[] sent() {
-        return early.length > 0 ? early : late;
+        return sent;
     }
 
     /** The sums below a leaf are of the subtrees that the bits of its number stand for. */

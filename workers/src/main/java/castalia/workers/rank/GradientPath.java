@@ -50,6 +50,7 @@ sealed interface GradientPath {
         @Override
         public void reduce(
                 long generation, long step, GradientFold.Leaf leaf, Runnable requireCurrent) {
+            reducer.begin(generation, step);
             for (int round = 0; round < reducer.rounds(); round++) {
                 boolean computes = round < block.count();
                 reducer.begin(generation, step, round,

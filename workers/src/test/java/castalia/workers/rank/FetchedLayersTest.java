@@ -84,6 +84,14 @@ class FetchedLayersTest {
         public void drain() {}
 
         @Override
+        public void drain(int to) {}
+
+        @Override
+        public long waitedNanos() {
+            return 0;
+        }
+
+        @Override
         public void serve(long version, @Nullable MemorySegment[] chunks) {}
 
         @Override

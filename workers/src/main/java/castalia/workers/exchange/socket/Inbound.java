@@ -108,24 +108,17 @@ final class Inbound implements Runnable {
                 last = frame.fence();
                 switch (hello.role()) {
                     case FEED -> feed(frame);
-                    case MEMBER -> deliver(frame, core.mailbox().place(
-                            key(frame), frame.length(), Inbound.this::close));
+                    case MEMBER -> deliver(frame, false);
                     case FETCH -> {
                         if (frame.tag().kind() == Kind.FETCH) {
                             ask(frame);
                         } else {
-                            deliver(frame, core.mailbox().placeAsked(
-                                    key(frame), frame.length(), Inbound.this::close));
+                            deliver(frame, true);
                         }
                     }
                 }
             }
         }
-    }
-
-    private static Mailbox.Key key(FrameHeader.Data frame) {
-        return new Mailbox.Key(
-                frame.sender(), frame.term(), frame.tag(), frame.left());
     }
 
     private void ask(FrameHeader.Data frame) throws IOException {
@@ -138,9 +131,11 @@ final class Inbound implements Runnable {
         }
     }
 
-    private void deliver(FrameHeader.Data frame, Mailbox.Place place) throws IOException {
+    private void deliver(FrameHeader.Data frame, boolean answer) throws IOException {
         Mailbox mailbox = core.mailbox();
-        switch (place) {
+        Mailbox.Key key = new Mailbox.Key(
+                frame.sender(), frame.term(), frame.tag(), frame.left());
+        switch (mailbox.place(key, frame.length(), answer, this::close)) {
             case Mailbox.Over(Fence newest) -> {
                 skip(frame);
                 answerStale(newest);

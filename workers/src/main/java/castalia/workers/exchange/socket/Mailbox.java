@@ -109,9 +109,10 @@ final class Mailbox implements AutoCloseable {
     /**
      * Finds a place for a frame, at the latest when its generation is over.
      *
+     * @param answer whether there is a place only where somebody asked for it
      * @param cut ends the connection the frame comes from
      */
-    Place place(Key key, int length, Runnable cut) {
+    Place place(Key key, int length, boolean answer, Runnable cut) {
         lock.lock();
         try {
             while (true) {
@@ -122,6 +123,9 @@ final class Mailbox implements AutoCloseable {
                     return new Duplicate();
                 }
                 Wanted wanted = waiting.get(key);
+                if (answer && (wanted == null || !wanted.fits(length))) {
+                    return wanted == null ? new Duplicate() : new Misfit();
+                }
                 Room room = room(key, length, cut, wanted);
                 if (room != null) {
                     rooms.put(key, room);
@@ -147,33 +151,6 @@ final class Mailbox implements AutoCloseable {
         }
         return wanted != null && wanted.fits(length)
                 ? new Room(key, wanted.into, null, cut) : null;
-    }
-
-    /**
-     * Finds the place of an answer, where somebody asked and waits. What nobody asked for is skipped
-     * as a duplicate is.
-     *
-     * @param cut ends the connection the frame comes from
-     */
-    Place placeAsked(Key key, int length, Runnable cut) {
-        lock.lock();
-        try {
-            if (closed || raised.newerThan(key.fence())) {
-                return new Over(raised);
-            }
-            Wanted wanted = waiting.get(key);
-            if (wanted == null || rooms.containsKey(key)) {
-                return new Duplicate();
-            }
-            if (!wanted.fits(length)) {
-                return new Misfit();
-            }
-            Room room = new Room(key, wanted.into, null, cut);
-            rooms.put(key, room);
-            return room;
-        } finally {
-            lock.unlock();
-        }
     }
 
     /** The payload is whole and intact. */
