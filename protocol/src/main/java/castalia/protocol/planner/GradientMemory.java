@@ -14,7 +14,8 @@ import java.util.Map;
  * <p>ZeRO 0 and 1: a rank folds what it computes in buffers of all it uses, log2(b)+1 of them for a
  * complete block of b virtual ranks; an owner that does not compute the first part of the tree has
  * memory for the sum. ZeRO 2 and 3: one buffer of all a rank uses, from which each virtual rank's
- * gradient leaves, and log2(V)+1 of what it owns.
+ * gradient leaves (windows of a few layers with ZeRO 3, where a virtual rank is one micro-batch), and
+ * log2(V)+1 of what it owns.
  */
 final class GradientMemory {
 

@@ -1,10 +1,10 @@
 package castalia.protocol.planner;
 
-import castalia.protocol.layout.Chunk;
+import castalia.protocol.layout.LayerWindows;
+import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /** The memory that a placement takes on each of its ranks. */
@@ -12,15 +12,12 @@ public final class PlacementMemory {
 
     private static final long F32 = Float.BYTES;
 
-    /** Layers whose weights are there at once where they are gathered ahead of need. */
-    private static final long WINDOWS = 2;
-
     private final Workload work;
     private final Placement placement;
     private final ParallelLayout layout;
     private final GradientMemory folding;
     private final long[] used;
-    private final long[] longestLayer;
+    private final long[] windows;
     private final long[] owned;
     private final long[] ownedForOthers;
     private final long[] held;
@@ -37,7 +34,7 @@ public final class PlacementMemory {
         this.folding = new GradientMemory(placement);
         int ranks = placement.ranks();
         this.used = new long[ranks];
-        this.longestLayer = new long[ranks];
+        this.windows = new long[ranks];
         this.owned = new long[ranks];
         this.ownedForOthers = new long[ranks];
         this.held = new long[ranks];
@@ -62,18 +59,12 @@ public final class PlacementMemory {
     }
 
     private void used() {
-        int layers = work.shape().layers() + 2;
         for (int p = 0; p < layout.tensorParallel(); p++) {
-            long[] byLayer = new long[layers];
-            for (Chunk chunk : work.grid().chunks()) {
-                boolean uses = Users.of(placement, chunk).contains(p);
-                byLayer[chunk.layer()] += uses ? chunk.length() : 0;
-            }
-            long all = Arrays.stream(byLayer).sum();
-            long longest = Arrays.stream(byLayer).max().orElse(0);
+            LocalSpace space = new LocalSpace(work.grid(), placement.slices(p));
+            long inWindows = new LayerWindows(space).elements();
             for (int d = 0; d < layout.dataParallel(); d++) {
-                used[placement.rankAt(d, p)] = all;
-                longestLayer[placement.rankAt(d, p)] = longest;
+                used[placement.rankAt(d, p)] = space.elements();
+                windows[placement.rankAt(d, p)] = inWindows;
             }
         }
     }
@@ -93,7 +84,7 @@ public final class PlacementMemory {
             early[owner] += earlyParts(own) * group.gradientBuffers();
             group.users().forEachHolder(placement, group.chunk(), holder -> hold(holder, group));
             group.users().forEach(user -> {
-                if (!placement.holds(user, group.chunk())) {
+                if (!layout.fetchesWeights() && !placement.holds(user, group.chunk())) {
                     early[user] += group.weightBuffers();
                 }
             });
@@ -141,17 +132,21 @@ public final class PlacementMemory {
     }
 
     private long weights(int rank) {
-        long spare = neitherUsedNorOwned[rank] ? work.longestChunk() : 0;
-        long stay = layout.zero() < 3 ? used[rank] + ownedForOthers[rank] : owned[rank];
-        return work.computeBytes() * (stay + spare);
+        boolean fetched = layout.fetchesWeights();
+        boolean spare = fetched ? held[rank] > owned[rank] : neitherUsedNorOwned[rank];
+        long stay = fetched ? owned[rank] : used[rank] + ownedForOthers[rank];
+        return work.computeBytes() * (stay + (spare ? work.longestChunk() : 0));
     }
 
     private long windows(int rank) {
-        return layout.zero() < 3 ? 0 : WINDOWS * work.computeBytes() * longestLayer[rank];
+        return layout.fetchesWeights() ? work.computeBytes() * windows[rank] : 0;
     }
 
     private long gradients(int rank) {
-        return F32 * (folding.full(rank) * used[rank] + sums[rank] + held[rank] - owned[rank]
+        boolean leavesByLayer =
+                layout.fetchesWeights() && work.plan().microBatchesPerVirtualRank() == 1;
+        long computed = leavesByLayer ? windows[rank] : folding.full(rank) * used[rank];
+        return F32 * (computed + sums[rank] + held[rank] - owned[rank]
                 + receivedAtOnce[rank] * work.longestChunk());
     }
 }

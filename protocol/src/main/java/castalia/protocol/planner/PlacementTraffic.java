@@ -1,5 +1,8 @@
 package castalia.protocol.planner;
 
+import castalia.protocol.layout.Chunk;
+import castalia.protocol.layout.LayerWindows;
+import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import java.util.ArrayList;
@@ -51,6 +54,9 @@ public final class PlacementTraffic {
         for (ChunkGroup group : ChunkGroup.of(work, placement)) {
             traffic.chunks(group);
         }
+        if (traffic.layout.fetchesWeights()) {
+            traffic.fetches();
+        }
         if (traffic.layout.tensorParallel() > 1) {
             traffic.slices();
         }
@@ -72,13 +78,28 @@ public final class PlacementTraffic {
         group.users().forEach(user -> weights(group, user));
     }
 
-    /** Once a step, or with ZeRO 3 for every pass, forward and backward, of every micro-batch. */
+    /** Once a step. */
     private void weights(ChunkGroup group, int user) {
-        long bytes = (long) work.computeBytes() * group.elements();
-        if (layout.zero() == 3) {
-            count(WEIGHTS, group.owner(), user, 2 * passes(user) * bytes);
-        } else if (!placement.holds(user, group.chunk())) {
-            count(WEIGHTS, group.owner(), user, bytes);
+        if (!layout.fetchesWeights() && !placement.holds(user, group.chunk())) {
+            count(WEIGHTS, group.owner(), user, (long) work.computeBytes() * group.elements());
+        }
+    }
+
+    /** ZeRO 3: for every pass, forward and backward, of every micro-batch, unless it is still there. */
+    private void fetches() {
+        LayerWindows windows = new LayerWindows(LocalSpace.whole(work.grid()));
+        long[][] brought = new long[layout.dataParallel()][];
+        for (int d = 0; d < brought.length; d++) {
+            brought[d] = windows.brought(passes(placement.rankAt(d, 0)));
+        }
+        for (Chunk chunk : work.grid().chunks()) {
+            long bytes = (long) work.computeBytes() * chunk.length();
+            Users.of(placement, chunk).forEach(user -> {
+                if (!placement.holds(user, chunk.index())) {
+                    count(WEIGHTS, placement.owner(chunk.index()), user,
+                            brought[placement.replica(user)][chunk.layer()] * bytes);
+                }
+            });
         }
     }
 

@@ -5,7 +5,7 @@ package castalia.protocol.planner;
  *
  * @param weights weights in the compute type that stay: those the rank computes with and those it owns
  *     for others
- * @param windows weights in the compute type that are gathered ahead of need and freed (ZeRO 3)
+ * @param windows where weights in the compute type are fetched to, a few layers at a time (ZeRO 3)
  * @param gradients fp32 gradients: buffers in which virtual ranks are folded, sums of what others send,
  *     finished gradients that are received
  * @param owned master weights and both moments of the chunks owned

@@ -4,6 +4,7 @@ import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.layout.LayerWindows;
 import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.TensorSlice;
 import castalia.protocol.model.Parameter.Role;
@@ -11,6 +12,7 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongFunction;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -45,13 +47,23 @@ public final class FlatViews {
         }
     }
 
-    FlatViews(LocalSpace space, DType type, Memory memory) {
-        this(space, type, null, memory);
+    /**
+     * Views of layers that share windows.
+     *
+     * @param memory makes room for so many elements of a type
+     */
+    public static FlatViews windowed(LayerWindows windows, LongFunction<Buffer> memory) {
+        Buffer[] rooms = new Buffer[LayerWindows.COUNT];
+        for (int w = 0; w < rooms.length; w++) {
+            rooms[w] = memory.apply(windows.elements(w));
+        }
+        return new FlatViews(windows.space(), rooms[0].type(), null, (layer, offset, count) ->
+                rooms[windows.window(layer)].slice(offset - windows.first(layer), count));
     }
 
     /** Where elements of the flat space lie. */
     @FunctionalInterface
-    interface Memory {
+    private interface Memory {
 
         /** The memory of {@code count} elements of a layer, from {@code offset} in the space. */
         Buffer range(int layer, long offset, long count);

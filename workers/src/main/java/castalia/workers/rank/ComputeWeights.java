@@ -5,11 +5,11 @@ import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.LayerWindows;
 import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.layout.SliceBlock;
 import castalia.workers.model.FlatViews;
-import castalia.workers.model.LayerWindows;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
@@ -74,7 +74,8 @@ final class ComputeWeights implements AutoCloseable {
         views = new FlatViews(
                 new LocalSpace(grid, SliceBlock.NONE), arena.allocate(type, 0));
         views = inWindows
-                ? new LayerWindows(space).views(elements -> arena.allocate(type, elements))
+                ? FlatViews.windowed(
+                        new LayerWindows(space), elements -> arena.allocate(type, elements))
                 : new FlatViews(space, arena.allocate(type, space.elements()));
     }
 

@@ -1,13 +1,13 @@
 package castalia.workers.rank;
 
 import castalia.kernels.Buffer;
+import castalia.protocol.layout.LayerWindows;
 import castalia.protocol.layout.Placement;
 import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.Transport;
 import castalia.workers.model.FlatViews;
 import castalia.workers.model.LayerWeights;
-import castalia.workers.model.LayerWindows;
 import castalia.workers.state.HeldChunks;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
@@ -62,15 +62,8 @@ final class FetchedLayers implements LayerWeights {
             chunks[l] = Arrays.stream(views.space().chunks())
                     .filter(c -> views.space().grid().chunk(c).layer() == layer).toArray();
         }
-        this.forward = new int[layers];
-        this.training = new int[2 * layers - 2];
-        for (int l = 0; l < layers; l++) {
-            forward[l] = l;
-            training[l] = l;
-        }
-        for (int p = layers; p < training.length; p++) {
-            training[p] = training.length - p;
-        }
+        this.forward = windows.order(false);
+        this.training = windows.order(true);
         this.order = forward;
         this.asked = new FrameTag[placement.chunks()];
         version(0);

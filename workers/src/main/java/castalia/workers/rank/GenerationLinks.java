@@ -4,6 +4,7 @@ import castalia.kernels.Arena;
 import castalia.kernels.DType;
 import castalia.kernels.Kernels;
 import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.LayerWindows;
 import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.step.ReductionTree;
@@ -18,7 +19,6 @@ import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.VoteExchange;
 import castalia.workers.exchange.WeightGather;
 import castalia.workers.model.FlatViews;
-import castalia.workers.model.LayerWindows;
 import castalia.workers.state.HeldChunks;
 import java.util.List;
 import java.util.function.BooleanSupplier;
@@ -109,8 +109,8 @@ final class GenerationLinks implements AutoCloseable {
         LocalSpace space = new LocalSpace(parts.grid(), placement.slices(transport.rank()));
         if (placement.layout().fetchesWeights() && parts.passes() == 1) {
             parts.buffers().take(space, 0);
-            FlatViews windows = new LayerWindows(space)
-                    .views(elements -> scratch.allocate(DType.F32, elements));
+            FlatViews windows = FlatViews.windowed(new LayerWindows(space),
+                    elements -> scratch.allocate(DType.F32, elements));
             return new GradientPath.Layers(block, windows, new LayerwiseReducer(parts.grid(),
                     placement, transport, parts.kernels(), reducer, windows));
         }

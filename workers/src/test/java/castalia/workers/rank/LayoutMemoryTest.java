@@ -60,7 +60,8 @@ class LayoutMemoryTest {
     @CsvSource({
         "1, 1, 0, 0", "2, 1, 0, 0", "3, 1, 0, 0", "2, 1, 1, 0", "3, 1, 1, 1", "4, 1, 1, 2",
         "7, 1, 1, 1", "3, 1, 2, 2", "4, 1, 2, 0", "2, 1, 2, 1", "2, 2, 0, 0", "2, 2, 1, 1",
-        "1, 2, 1, 1", "3, 2, 1, 2", "1, 4, 1, 2", "2, 2, 2, 0", "1, 4, 2, 1"
+        "1, 2, 1, 1", "3, 2, 1, 2", "1, 4, 1, 2", "2, 2, 2, 0", "1, 4, 2, 1",
+        "1, 1, 3, 0", "2, 1, 3, 0", "4, 1, 3, 1", "3, 1, 3, 2", "2, 2, 3, 0", "2, 4, 3, 1"
     })
     void stateIsWhatTheLayoutSays(int dataParallel, int tensorParallel, int zero, int buddies) {
         requireAsPlanned(STATE, new ParallelLayout(dataParallel, tensorParallel, zero, buddies),
@@ -80,6 +81,14 @@ class LayoutMemoryTest {
                 new ParallelLayout(2, tensorParallel, 1, 1), recomputation);
     }
 
+    /** Virtual ranks of several micro-batches are summed in a buffer of all that a rank uses. */
+    @ParameterizedTest
+    @CsvSource({"2, 1", "1, 2"})
+    void severalMicroBatchesTakeAWholeGradient(int dataParallel, int tensorParallel) {
+        requireAsPlanned(STATE.toBuilder().globalBatch(16).build(),
+                new ParallelLayout(dataParallel, tensorParallel, 3, 0), Recomputation.NONE);
+    }
+
     /** After failures chunks stay where they are, with ranks that do not compute too. */
     @ParameterizedTest
     @EnumSource(names = {"BF16", "FP32"})
@@ -88,7 +97,8 @@ class LayoutMemoryTest {
         Workload work = Workload.of(plan, false);
         try (Workers workers = new Workers(plan, 4)) {
             for (ParallelLayout layout : List.of(new ParallelLayout(2, 1, 1, 1),
-                    new ParallelLayout(1, 2, 2, 1), new ParallelLayout(3, 1, 0, 0))) {
+                    new ParallelLayout(1, 2, 2, 1), new ParallelLayout(3, 1, 0, 0),
+                    new ParallelLayout(3, 1, 3, 1), new ParallelLayout(1, 2, 3, 1))) {
                 workers.begin(4, (_, transport) -> transport);
                 workers.onAll(rank -> rank.loaded(rank.initialScalars()));
                 Placement placement = heldInTurn(workers, plan, layout);

@@ -21,6 +21,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -38,7 +39,7 @@ class LayoutTrafficTest {
         private final Map<Kind, Long> all = new EnumMap<>(Kind.class);
         private final Map<Kind, Long> across = new EnumMap<>(Kind.class);
 
-        void add(Kind kind, int from, int to, long bytes) {
+        synchronized void add(Kind kind, int from, int to, long bytes) {
             all.merge(kind, bytes, Long::sum);
             if (from / PER_NODE != to / PER_NODE) {
                 across.merge(kind, bytes, Long::sum);
@@ -55,7 +56,9 @@ class LayoutTrafficTest {
         }
     }
 
-    private record CountingTransport(LocalTransport to, Counted sent, Counted received)
+    /** {@code all} are those of all ranks: what is fetched is counted for its owner, too. */
+    private record CountingTransport(
+            LocalTransport to, Counted sent, Counted received, List<CountingTransport> all)
             implements Transport {
 
         @Override
@@ -78,6 +81,28 @@ class LayoutTrafficTest {
         public void receive(int from, FrameTag tag, MemorySegment into) {
             to.receive(from, tag, into);
             received.add(tag.kind(), from, rank(), into.byteSize());
+        }
+
+        @Override
+        public void serve(long version, @Nullable MemorySegment[] chunks) {
+            to.serve(version, chunks);
+        }
+
+        @Override
+        public void withdraw() {
+            to.withdraw();
+        }
+
+        @Override
+        public void fetch(int from, FrameTag tag, MemorySegment into) {
+            to.fetch(from, tag, into);
+        }
+
+        @Override
+        public void fetched(int from, FrameTag tag, MemorySegment into) {
+            to.fetched(from, tag, into);
+            received.add(Kind.WEIGHTS, from, rank(), into.byteSize());
+            all.get(from).sent.add(Kind.WEIGHTS, from, rank(), into.byteSize());
         }
 
         @Override
@@ -115,7 +140,8 @@ class LayoutTrafficTest {
         "4, 1, 1, 1, true, FP32", "5, 1, 1, 2, true, BF16", "4, 1, 2, 1, true, BF16",
         "3, 1, 2, 2, true, FP32", "1, 2, 1, 1, true, BF16", "2, 2, 0, 0, false, FP32",
         "3, 2, 1, 1, true, BF16", "1, 4, 1, 2, true, BF16", "2, 4, 2, 1, false, BF16",
-        "2, 2, 2, 0, true, FP16"
+        "2, 2, 2, 0, true, FP16", "2, 1, 3, 0, true, FP32", "4, 1, 3, 1, true, BF16",
+        "3, 2, 3, 1, false, FP32", "2, 4, 3, 2, true, BF16"
     })
     void ranksGiveEachOtherWhatTheLayoutSays(
             int dataParallel, int tensorParallel, int zero, int buddies, boolean parallel,
@@ -125,7 +151,8 @@ class LayoutTrafficTest {
         List<CountingTransport> transports = new ArrayList<>();
         try (Workers workers = new Workers(plan, layout.ranks())) {
             workers.begin(layout, (_, transport) -> {
-                transports.add(new CountingTransport(transport, new Counted(), new Counted()));
+                transports.add(new CountingTransport(
+                        transport, new Counted(), new Counted(), transports));
                 return transports.getLast();
             });
             workers.onAll(rank -> rank.loaded(rank.initialScalars()));
