@@ -123,7 +123,8 @@ final class ParityCommand implements Callable<Integer> {
         try {
             return new ParallelLayout(ranks, tensorParallel, zero, 1);
         } catch (IllegalArgumentException e) {
-            throw new CastaliaException(ErrorCode.CONFIG_INVALID, e.getMessage(), e);
+            throw new CastaliaException(
+                    ErrorCode.CONFIG_INVALID, "no such layout: " + e.getMessage(), e);
         }
     }
 
