@@ -39,6 +39,12 @@ final class Runs {
                 new ModelShape(1, 4, 2, 4, 4, 4, 2, 10000, 1e-5, true, Gelu.TANH, 1), 1, 1);
     }
 
+    /** A run of eight heads and eight tensor slices. */
+    static RunSpecification eightSlices() {
+        return specification(
+                new ModelShape(1, 16, 8, 32, 64, 8, 2, 10000, 1e-5, true, Gelu.ERF, 1), 8, 1);
+    }
+
     private static RunSpecification specification(
             ModelShape shape, int tensorSlices, long seed) {
         return TrainingPlan.builder(

@@ -11,6 +11,7 @@ import castalia.kernels.Device;
 import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.workers.model.Recomputation;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -38,7 +39,8 @@ import picocli.CommandLine.Spec;
             "",
             "Examples:",
             "  ./castalia parity deploy/src/test/resources/parity/neox-tiny",
-            "  ./castalia parity DIR --tensor-slices 2 --virtual-ranks 2 --ranks 2"
+            "  ./castalia parity DIR --tensor-slices 2 --virtual-ranks 2 --ranks 2",
+            "  ./castalia parity DIR --tp 2 --zero 2"
         })
 final class ParityCommand implements Callable<Integer> {
     private final CastaliaHome home;
@@ -54,14 +56,23 @@ final class ParityCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli requires it
     private Path folder;
 
-    @Option(names = "--tensor-slices", paramLabel = "T", description = "Tensor slices (default 1).")
-    private int tensorSlices = 1;
+    @Option(names = "--tensor-slices", paramLabel = "T",
+            description = "Tensor slices (default: as many as --tp).")
+    private int tensorSlices;
 
     @Option(names = "--virtual-ranks", paramLabel = "V", description = "Virtual ranks (default 1).")
     private int virtualRanks = 1;
 
-    @Option(names = "--ranks", paramLabel = "N", description = "Ranks of this process (default 1).")
+    @Option(names = {"--ranks", "--dp"}, paramLabel = "D",
+            description = "Data-parallel ranks, all in this process (default 1).")
     private int ranks = 1;
+
+    @Option(names = "--tp", paramLabel = "N",
+            description = "Ranks that divide each of them, a power of two (default 1).")
+    private int tensorParallel = 1;
+
+    @Option(names = "--zero", paramLabel = "STAGE", description = "ZeRO stage (default 1).")
+    private int zero = 1;
 
     @Option(names = "--threads", paramLabel = "N", description = "Computing threads (default 1).")
     private int threads = 1;
@@ -82,16 +93,20 @@ final class ParityCommand implements Callable<Integer> {
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
         Recomputation recomputation = recompute ? Recomputation.BLOCK : Recomputation.NONE;
+        Parity.Options options = new Parity.Options(
+                tensorSlices == 0 ? tensorParallel : tensorSlices, virtualRanks, layout(),
+                recomputation);
         IntFunction<Device> devices = reference
                 ? _ -> new ReferenceDevice()
-                : Wiring.devices(new Hosting(ranks, threads, recomputation), home);
+                : Wiring.devices(
+                        new Hosting(options.layout().ranks(), threads, recomputation), home);
         List<ParityRow> all = new ArrayList<>();
         for (ParityFixture fixture : ParityFixture.read(folder)) {
             out.printf("%s (%s, gelu %s)%n", folder.getFileName(),
                     fixture.shape().parallelResidual() ? "parallel residual" : "sequential residual",
                     fixture.shape().gelu().name().toLowerCase(java.util.Locale.ROOT));
             out.printf("  %-74s %12s %12s  %s%n", "", "absolute", "relative", "bound");
-            for (ParityRow row : compare(fixture, devices, recomputation)) {
+            for (ParityRow row : compare(fixture, devices, options)) {
                 out.printf("  %-74s %12.3e %12.3e  %.0e %s %s%n", row.name(), row.absolute(),
                         row.relative(), row.bound(), row.boundIsAbsolute() ? "abs" : "rel",
                         row.holds() ? "ok" : "BEYOND");
@@ -104,11 +119,19 @@ final class ParityCommand implements Callable<Integer> {
         return beyond == 0 ? 0 : 1;
     }
 
-    private List<ParityRow> compare(
-            ParityFixture fixture, IntFunction<Device> devices, Recomputation recomputation) {
+    private ParallelLayout layout() {
         try {
-            return Parity.compare(fixture,
-                    new Parity.Options(tensorSlices, virtualRanks, ranks, recomputation), devices);
+            return new ParallelLayout(ranks, tensorParallel, zero, 1);
+        } catch (IllegalArgumentException e) {
+            throw new CastaliaException(
+                    ErrorCode.CONFIG_INVALID, "no such layout: " + e.getMessage(), e);
+        }
+    }
+
+    private static List<ParityRow> compare(
+            ParityFixture fixture, IntFunction<Device> devices, Parity.Options options) {
+        try {
+            return Parity.compare(fixture, options, devices);
         } catch (IOException e) {
             throw CastaliaException.of(ErrorCode.DATA_CORRUPT, e);
         }

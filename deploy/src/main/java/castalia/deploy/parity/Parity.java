@@ -9,6 +9,7 @@ import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.model.NeoxParameters;
 import castalia.protocol.model.Parameter;
@@ -63,11 +64,12 @@ public final class Parity {
      *
      * @param tensorSlices T
      * @param virtualRanks V; divides the batch
-     * @param ranks ranks of this process
+     * @param layout how the ranks of this process divide work and state
      * @param recomputation what is computed again
      */
     public record Options(
-            int tensorSlices, int virtualRanks, int ranks, Recomputation recomputation) {}
+            int tensorSlices, int virtualRanks, ParallelLayout layout,
+            Recomputation recomputation) {}
 
     private Parity() {}
 
@@ -84,10 +86,10 @@ public final class Parity {
                 fixture.batch() / options.virtualRanks(), fixture.sequence());
         ArrayBatches source = new ArrayBatches(fixture.tokens().toArray(int[][][]::new), shape,
                 fixture.shape().vocabulary());
-        List<ArrayBatches> sources = Collections.nCopies(options.ranks(), source);
+        List<ArrayBatches> sources = Collections.nCopies(options.layout().ranks(), source);
         List<ParityRow> rows = new ArrayList<>();
         try (RankGroup group =
-                        new RankGroup(settings, options.ranks(), devices, DEADLINE);
+                        new RankGroup(settings, options.layout(), devices, DEADLINE);
                 HubFolder model = HubFolder.open(fixture.folder());
                 Safetensors reference = Safetensors.open(fixture.reference())) {
             StateTransfer.load(group, model.weights(settings.grid().layout()));
@@ -109,6 +111,7 @@ public final class Parity {
                     + " virtual ranks do not divide the fixture's batch of " + fixture.batch());
         }
         try {
+            options.layout().require(options.virtualRanks(), options.tensorSlices());
             TrainingPlan plan = TrainingPlan.builder(
                             fixture.shape(), new LearningRateSchedule.Constant(1e-3, 0))
                     .tensorSlices(options.tensorSlices())
@@ -142,8 +145,10 @@ public final class Parity {
                     inputs.setAtIndex(ValueLayout.JAVA_INT, i,
                             fixture.tokens().getFirst()[first + i / sequence][i % sequence]);
                 }
-                group.onRank(0, rank -> {
-                    rank.logits(out, inputs, 0, batch * sequence);
+                group.onAll(rank -> {
+                    if (group.placement().replica(rank.rank()) == 0) { // each its columns
+                        rank.logits(out, inputs, 0, batch * sequence);
+                    }
                     return rank;
                 });
                 MemorySegment.copy(out, ValueLayout.JAVA_FLOAT, 0, ours,

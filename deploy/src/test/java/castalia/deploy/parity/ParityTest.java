@@ -59,6 +59,21 @@ class ParityTest {
                 ", 0 beyond their bound");
     }
 
+    /** Two ranks a replica, every ZeRO stage. */
+    @ParameterizedTest
+    @CsvSource({
+        "neox-tiny, 1, 1, 0", "neox-tiny, 1, 1, 1", "neox-tiny, 1, 1, 2", "hf-tiny, 1, 1, 0",
+        "hf-tiny, 1, 1, 1", "hf-tiny, 1, 1, 2", "hf-tiny, 2, 2, 2", "neox-tiny, 2, 2, 1"
+    })
+    void soItDoesWithTensorSlicesOnSeveralRanks(
+            String name, String virtualRanks, String replicas, String zero) {
+        Cli.Result result = parity(fixture(name), "--tp", "2", "--zero", zero,
+                "--virtual-ranks", virtualRanks, "--dp", replicas);
+        assertThat(result.code()).as(result.out() + result.err()).isZero();
+        assertThat(result.out()).contains("logits", "grad.gpt_neox.layers.1", "loss of step 0",
+                ", 0 beyond their bound");
+    }
+
     private Path copy(String name) throws IOException {
         Path target = folder.resolve(name);
         Files.createDirectories(target);
@@ -99,5 +114,14 @@ class ParityTest {
         Cli.Result slices = parity(fixture("neox-sequential"), "--tensor-slices", "2");
         assertThat(slices.code()).isEqualTo(10);
         assertThat(slices.err()).contains("num-attention-heads 3").hasLineCount(1);
+        Cli.Result degree = parity(fixture("neox-tiny"), "--tp", "3");
+        assertThat(degree.code()).isEqualTo(10);
+        assertThat(degree.err()).contains("3 must be a power of two").hasLineCount(1);
+        Cli.Result many = parity(fixture("neox-tiny"), "--dp", "2");
+        assertThat(many.code()).isEqualTo(10);
+        assertThat(many.err()).contains("use 1 to 1").hasLineCount(1);
+        Cli.Result stage = parity(fixture("neox-tiny"), "--zero", "4");
+        assertThat(stage.code()).isEqualTo(10);
+        assertThat(stage.err()).contains("ZeRO stage 4 is none of").hasLineCount(1);
     }
 }

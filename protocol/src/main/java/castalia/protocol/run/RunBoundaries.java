@@ -48,9 +48,13 @@ final class RunBoundaries {
         draft.version = Math.max(draft.version, progress.step() + 1);
         draft.failed = draft.failed.after(progress.step() + 1);
         long nanos = progress.nanos().total();
-        draft.stepNanos = nanos > draft.stepNanos ? nanos : draft.stepNanos - (draft.stepNanos - nanos) / 8;
+        long recent = 8L * draft.plan.map(p -> p.members().size()).orElse(1); // every member says it
+        draft.stepNanos = nanos > draft.stepNanos
+                ? nanos : draft.stepNanos - (draft.stepNanos - nanos) / recent;
         int rank = draft.plan.map(p -> p.rankOf(worker)).orElse(-1);
         draft.announce(new RunNews.Stepped(draft.fence, worker, rank, progress));
+        stopIfAsked(draft);
+        learned(draft);
         planning.learn(draft);
     }
 
@@ -59,7 +63,8 @@ final class RunBoundaries {
             case RunPhase.Forming() when draft.stopRequested ->
                     draft.end(new RunResult.Stopped(draft.saved(), lastHash(draft)));
             case RunPhase.Running(Set<Incarnation> finished)
-                    when draft.stopRequested && finished.isEmpty() ->
+                    when draft.stopRequested && finished.isEmpty()
+                            && RunDraining.possible(draft) ->
                     draining.begin(draft, true, "stop requested");
             default -> {
                 // Later, when members run.
@@ -106,10 +111,17 @@ final class RunBoundaries {
         draft.announce(new RunNews.CaughtUp(draft.worker(worker), version));
         draft.learning = new RunPhase.Learning(
                 draft.learning.chunks(), RunGathering.without(draft.learning.waiting(), worker));
-        if (draft.learning.waiting().isEmpty()
-                && draft.phase instanceof RunPhase.Running(Set<Incarnation> finished)
-                && finished.isEmpty()) {
+        if (draft.learning.waiting().isEmpty()) {
             draft.cancelTimer(RunTimer.LEARNING);
+            learned(draft);
+        }
+    }
+
+    /** Members take in what was learnt, when all of it is. */
+    private void learned(RunDraft draft) {
+        if (!draft.learning.isEmpty() && draft.learning.waiting().isEmpty()
+                && draft.phase instanceof RunPhase.Running(Set<Incarnation> finished)
+                && finished.isEmpty() && RunDraining.possible(draft)) {
             draining.begin(draft, false, "learned");
         }
     }

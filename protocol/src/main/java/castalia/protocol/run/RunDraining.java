@@ -25,10 +25,18 @@ final class RunDraining {
         this.settings = settings;
     }
 
+    /**
+     * Whether this coordinator knows how long a step takes. Before, nobody can say how far ahead a
+     * boundary must be, nor how long to wait for it: the first step is waited for.
+     */
+    static boolean possible(RunDraft draft) {
+        return draft.stepNanos > 0;
+    }
+
     /** The boundary is one that none of them has passed, as far as known. */
     void begin(RunDraft draft, boolean stopping, String cause) {
         int ahead = Math.toIntExact(Math.clamp(
-                HEARD.toNanos() / Math.max(1, draft.stepNanos), AHEAD, HEARD.toMillis()));
+                HEARD.toNanos() / draft.stepNanos, AHEAD, HEARD.toMillis()));
         long step = Math.min(draft.version + ahead, settings.steps());
         Set<Incarnation> waiting = new HashSet<>();
         for (Member member : draft.liveMembers()) {

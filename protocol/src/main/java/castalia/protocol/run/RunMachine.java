@@ -102,6 +102,7 @@ public final class RunMachine {
                     draft.wish = wish;
                     formed(draft);
                     planning.learn(draft);
+                    planning.redirect(draft);
                 }
             }
             case RunEvent.CheckpointFound found -> gathering.found(draft, found);

@@ -175,11 +175,12 @@ final class RunPlanning {
 
     /**
      * While members run: a waiting worker learns if ranks are missing, or everybody takes the layout
-     * that the wish has for them; otherwise members learn the chunks that have too few holders.
+     * that the wish has for them, whatever is being learnt; otherwise members learn the chunks that
+     * have too few holders.
      */
     void learn(RunDraft draft) {
         if (!(draft.phase instanceof RunPhase.Running(Set<Incarnation> finished))
-                || !finished.isEmpty() || draft.stopRequested || !draft.learning.isEmpty()
+                || !finished.isEmpty() || draft.stopRequested
                 || draft.version + 2 >= settings.steps()) {
             return;
         }
@@ -187,13 +188,19 @@ final class RunPlanning {
         ParallelLayout now = plan.placement().layout();
         ParallelLayout desired = RunLayouts.desired(draft, settings.virtualRanks());
         boolean grows = RunLayouts.growsByLearning(now, desired);
-        if (!now.equals(desired) && !grows) {
-            draft.reshape = true;
-            draining.begin(draft, false, "layout " + desired);
+        boolean reshapes = !now.equals(desired) && !grows;
+        boolean leaves = plan.members().size() > now.ranks() && idle(plan);
+        if (reshapes || (leaves && draft.learning.isEmpty())) {
+            if (RunDraining.possible(draft)) {
+                draft.learning = RunPhase.Learning.NONE;
+                draft.cancelTimer(RunTimer.LEARNING);
+                draft.reshape = reshapes;
+                draining.begin(draft, false,
+                        reshapes ? "layout " + desired : "members without chunks leave");
+            }
             return;
         }
-        if (plan.members().size() > now.ranks() && idle(plan)) {
-            draining.begin(draft, false, "members without chunks leave");
+        if (!draft.learning.isEmpty()) {
             return;
         }
         Map<Incarnation, List<Integer>> chunks = new TreeMap<>();
@@ -215,6 +222,15 @@ final class RunPlanning {
         }
         if (!chunks.isEmpty()) {
             begin(draft, plan, chunks);
+        }
+    }
+
+    /** While members go to a boundary to change: another wish is taken there, too. */
+    void redirect(RunDraft draft) {
+        if (draft.phase instanceof RunPhase.Draining drained && !drained.stopping()) {
+            ParallelLayout now = draft.plan.orElseThrow().placement().layout();
+            ParallelLayout desired = RunLayouts.desired(draft, settings.virtualRanks());
+            draft.reshape = !now.equals(desired) && !RunLayouts.growsByLearning(now, desired);
         }
     }
 

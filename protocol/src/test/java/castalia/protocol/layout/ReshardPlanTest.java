@@ -19,20 +19,7 @@ class ReshardPlanTest {
     private static final ChunkGrid GRID = ChunkGrid.of(
             FlatLayout.of(PythiaModels.named("70m").orElseThrow().shape(), T));
 
-    /** The layouts whose every change is shown. */
-    private static List<ParallelLayout> layouts() {
-        List<ParallelLayout> all = new ArrayList<>();
-        for (int d : new int[] {1, 2, 3, 4, 6, 8}) {
-            for (int t : new int[] {1, 2, 4, 8}) {
-                for (int zero = 0; zero < 4; zero++) {
-                    all.add(new ParallelLayout(d, t, zero, 1));
-                }
-            }
-        }
-        return all;
-    }
-
-    /** What each rank holds: per chunk the content, here a name for weights, moments and scalars. */
+    /** What each rank holds: per chunk the content, here a name for it; see ReshardStateTest for elements. */
     private static List<Map<Integer, Long>> saved(Placement placement) {
         List<Map<Integer, Long>> ranks = new ArrayList<>();
         for (int r = 0; r < placement.ranks(); r++) {
@@ -58,7 +45,7 @@ class ReshardPlanTest {
     @Test
     @Tag("default")
     void everyLayoutBecomesEveryOther() {
-        List<ParallelLayout> layouts = layouts();
+        List<ParallelLayout> layouts = ReshardStateTest.layouts();
         assertThat(layouts).hasSize(96);
         for (ParallelLayout from : layouts) {
             Placement before = Placement.of(GRID, V, from);
@@ -100,7 +87,7 @@ class ReshardPlanTest {
 
     @Test
     void nothingMovesWhereNothingChanges() {
-        for (ParallelLayout layout : layouts()) {
+        for (ParallelLayout layout : ReshardStateTest.layouts()) {
             Placement placement = Placement.of(GRID, V, layout);
             assertThat(ReshardPlan.of(GRID, placement, holders(placement),
                     Collections.nCopies(placement.ranks(), "node")).moves()).isEmpty();

@@ -3,7 +3,10 @@ package castalia.protocol.run;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.protocol.ErrorCode;
+import castalia.protocol.layout.LayoutWish;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -71,6 +74,20 @@ class RunSimulationTest {
     @Test
     void runsWhoseLayoutChangesFinish() {
         LongStream.range(0, 300).forEach(seed -> finishes(seed, 1 + (int) (seed % 4), 400, 6));
+    }
+
+    @Test
+    void aLayoutAskedForBeforeTheFirstStepIsThereAFewStepsLater() {
+        for (long seed = 0; seed < 50; seed++) {
+            SimulatedRun run = new SimulatedRun(seed, 3).askingAtOnce(new LayoutWish(1, 2, 0, 0));
+            run.run(0, 1, 0);
+            String reshaped = run.log().stream()
+                    .filter(line -> line.contains("Resharding[") && line.contains("1x2 ZeRO 0"))
+                    .findFirst().orElseThrow();
+            Matcher step = Pattern.compile("ScalarState\\[step=(\\d+)").matcher(reshaped);
+            assertThat(step.find()).as(reshaped).isTrue();
+            assertThat(Integer.parseInt(step.group(1))).as(reshaped).isBetween(1, 12);
+        }
     }
 
     @Test

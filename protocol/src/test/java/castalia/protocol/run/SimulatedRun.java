@@ -66,6 +66,7 @@ final class SimulatedRun {
     long latestCommitted = -1;
     int restartsFromDisk;
     private long failingStep = -1;
+    private Optional<LayoutWish> atOnce = Optional.empty();
 
     SimulatedRun(long seed, int target) {
         this.random = new Random(seed);
@@ -275,6 +276,11 @@ final class SimulatedRun {
                 if (!(news instanceof RunNews.Stepped)) {
                     log.add(now + " " + brief(news));
                 }
+                if (news instanceof RunNews.Running && atOnce.isPresent()) {
+                    LayoutWish asked = atOnce.get();
+                    atOnce = Optional.empty();
+                    later(0, null, () -> wish(asked));
+                }
             }
             case RunEffect.End(RunResult end) -> {
                 log.add(now + " " + end);
@@ -329,6 +335,12 @@ final class SimulatedRun {
         wish = other;
         log.add(now + " " + other);
         happened(new RunEvent.LayoutRequested(other));
+    }
+
+    /** Asks for a layout as soon as members run, before one of them has executed a step. */
+    SimulatedRun askingAtOnce(LayoutWish other) {
+        atOnce = Optional.of(other);
+        return this;
     }
 
     /** Starts with a layout. */

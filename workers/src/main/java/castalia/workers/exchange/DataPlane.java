@@ -11,8 +11,8 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A worker process's side of the data plane: one listener, one connection per peer and direction,
- * and a {@link Transport} per generation on top. Tensor bytes travel here and nowhere else.
+ * A worker process's side of the data plane: one listener, and per generation a {@link Transport}
+ * with a connection per peer and direction. Tensor bytes travel here and nowhere else.
  */
 public interface DataPlane extends AutoCloseable {
 

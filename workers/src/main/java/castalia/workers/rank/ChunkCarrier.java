@@ -45,8 +45,14 @@ public final class ChunkCarrier {
      */
     public static void carry(
             TrainingRank rank, ChunkGrid grid, ScalarState scalars, List<Move> moves) {
+        carry(rank, grid, scalars, moves, WINDOW);
+    }
+
+    /** As the other, with other windows, in bytes. */
+    static void carry(TrainingRank rank, ChunkGrid grid, ScalarState scalars, List<Move> moves,
+            long window) {
         if (!moves.isEmpty()) {
-            new ChunkCarrier(rank, grid, scalars.step()).carry(moves);
+            new ChunkCarrier(rank, grid, scalars.step()).carry(moves, window);
         }
     }
 
@@ -58,7 +64,7 @@ public final class ChunkCarrier {
         this.version = version;
     }
 
-    private void carry(List<Move> moves) {
+    private void carry(List<Move> moves, long window) {
         List<Move> one = moves.stream()
                 .flatMap(move -> IntStream.range(move.first(), move.end())
                         .mapToObj(c -> new Move(c, 1, move.from(), move.to())))
@@ -67,7 +73,7 @@ public final class ChunkCarrier {
         for (int number = 0; next < one.size(); number++) {
             int end = next + 1;
             long bytes = bytes(one.get(next).first());
-            while (end < one.size() && bytes + bytes(one.get(end).first()) <= WINDOW) {
+            while (end < one.size() && bytes + bytes(one.get(end).first()) <= window) {
                 bytes += bytes(one.get(end).first());
                 end++;
             }

@@ -270,7 +270,8 @@ public final class TrainingRank implements AutoCloseable {
     }
 
     /**
-     * Makes a scalar state current whose chunks are all here, those of its placement at least.
+     * Makes a scalar state current whose chunks are all here, those of its placement at least. A rank
+     * that computes nothing lacks no weights from then on.
      *
      * @throws IllegalStateException if one is missing or of another version
      */
@@ -283,6 +284,9 @@ public final class TrainingRank implements AutoCloseable {
             }
         }
         state.begin(scalars);
+        if (placement().slices(rank()).count() == 0) {
+            state.weightsComplete(); // it computes with none
+        }
     }
 
     /** No chunk held is of any version from now on, until it is set anew. */

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import castalia.kernels.Device;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.schedule.LearningRateSchedule;
 import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Initialisation;
@@ -27,11 +28,13 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.IntFunction;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** fp16: a step whose gradient overflows is skipped, by everybody and in the same way. */
 @Tag("default")
@@ -46,7 +49,12 @@ class LossScalingTest {
     private record Moment(StateDigest digest, ScalarState scalars, boolean skipped) {}
 
     private static RankGroup group(TrainingPlan plan, int ranks, IntFunction<Device> devices) {
-        RankGroup group = new RankGroup(RankSettings.of(plan, Recomputation.NONE), ranks, devices,
+        return group(plan, ParallelLayout.of(ranks), devices);
+    }
+
+    private static RankGroup group(
+            TrainingPlan plan, ParallelLayout layout, IntFunction<Device> devices) {
+        RankGroup group = new RankGroup(RankSettings.of(plan, Recomputation.NONE), layout, devices,
                 TinyRun.DEADLINE);
         StateTransfer.initialise(group, Initialisation.Drawn.published());
         return group;
@@ -111,17 +119,24 @@ class LossScalingTest {
         }
     }
 
-    /** One rank of two overflows; its gradient reaches everybody by way of the reduction. */
-    @Test
-    void theTraceOfTheOriginalScalerIsThatOfARun() {
+    private static Stream<ParallelLayout> tracedLayouts() {
+        return Stream.concat(
+                Stream.of(ParallelLayout.of(2), new ParallelLayout(3, 2, 2, 1)),
+                TinyRun.STAGES.stream().map(zero -> new ParallelLayout(1, 2, zero, 1)));
+    }
+
+    /** One rank of several overflows; its gradient reaches everybody by way of the reduction. */
+    @ParameterizedTest
+    @MethodSource("tracedLayouts")
+    void theTraceOfTheOriginalScalerIsThatOfARun(ParallelLayout layout) {
         int rows = 0;
         for (JsonNode recorded : cases()) {
             JsonNode cfg = recorded.get("cfg");
-            TrainingPlan plan = PLAN.toBuilder().lossScaler(new LossScaler.Dynamic(
+            TrainingPlan plan = PLAN.toBuilder().tensorSlices(2).lossScaler(new LossScaler.Dynamic(
                     cfg.get("init_scale").asDouble(), cfg.get("scale_window").asLong(),
                     cfg.get("min_scale").asDouble(), cfg.get("delayed_shift").asInt())).build();
             AtomicBoolean overflow = new AtomicBoolean();
-            try (RankGroup group = group(plan, 2, r -> r == 0
+            try (RankGroup group = group(plan, layout, r -> r != 1
                     ? TinyRun.devices(1).apply(r)
                     : new OverflowingDevice(TinyRun.devices(1).apply(r), overflow))) {
                 for (int i = 0; i < recorded.get("trace").size(); i++) {

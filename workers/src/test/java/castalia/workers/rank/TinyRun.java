@@ -29,6 +29,9 @@ public final class TinyRun {
     /** Long enough for a busy machine, short enough to end a test that hangs. */
     public static final Duration DEADLINE = Duration.ofSeconds(30);
 
+    /** The ZeRO stages that ranks compute with. */
+    public static final List<Integer> STAGES = List.of(0, 1, 2);
+
     private static final long MEMORY_BYTES = 1L << 30;
 
     private TinyRun() {}
@@ -75,6 +78,13 @@ public final class TinyRun {
             int vocabulary, boolean parallelResidual, Gelu gelu, int publishedModelParallel) {
         return new ModelShape(2, 24, 4, 80, vocabulary, 20, 4, 10000, 1e-5, parallelResidual, gelu,
                 publishedModelParallel);
+    }
+
+    /** Eight heads and eight tensor slices, as little of everything else as can be; eight virtual ranks. */
+    public static TrainingPlan.Builder eightSlices() {
+        ModelShape shape =
+                new ModelShape(1, 16, 8, 32, 64, 8, 2, 10000, 1e-5, true, Gelu.ERF, 1);
+        return plan(shape).tensorSlices(8).virtualRanks(8);
     }
 
     /** A plan of 8 sequences of 20 tokens over 4 virtual ranks. */

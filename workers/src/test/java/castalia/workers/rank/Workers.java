@@ -20,17 +20,22 @@ import castalia.workers.exchange.Transport;
 import castalia.workers.model.Recomputation;
 import castalia.workers.state.HeldChunks;
 import castalia.workers.state.InitialWeights;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.function.BiFunction;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /** Ranks that are members of one generation after another, and a coordinator done by hand. */
 final class Workers implements AutoCloseable {
@@ -216,10 +221,33 @@ final class Workers implements AutoCloseable {
         ReshardPlan plan = ReshardPlan.of(
                 grid, placement, holders, Collections.nCopies(next.size(), "node"));
         install(next, placement, (_, transport) -> transport);
-        onAll(rank -> ChunkCarrier.carry(rank, grid, scalars, plan.moves()));
+        // windows so small that some hold one chunk and some a few
+        onAll(rank -> ChunkCarrier.carry(rank, grid, scalars, plan.moves(), 1 << 13));
         onAll(rank -> rank.resume(scalars));
         onAll(TrainingRank::dropOthers);
         onAll(TrainingRank::gather);
+    }
+
+    /** As {@link #reshape}, by way of a checkpoint: owners store, others of the first workers load. */
+    void restore(Placement placement) {
+        Map<Integer, float[][]> stored = new ConcurrentHashMap<>();
+        ScalarState scalars = members.getFirst().scalars();
+        onAll(rank -> StateTransfer.save(rank, grid, (chunk, digest, weights, first, second) -> {
+            assertThat(digest).isEqualTo(rank.held().digest(chunk));
+            stored.put(chunk, Stream.of(weights, first, second)
+                    .map(of -> of.toArray(ValueLayout.JAVA_FLOAT)).toArray(float[][]::new));
+        }));
+        assertThat(stored).hasSize(grid.size());
+        all.forEach(rank -> {
+            rank.leave();
+            rank.held().close();
+        });
+        install(all.subList(0, placement.ranks()), placement, (_, transport) -> transport);
+        onAll(rank -> StateTransfer.load(rank, grid, scalars, (chunk, weights, first, second) -> {
+            weights.copyFrom(MemorySegment.ofArray(stored.get(chunk)[0]));
+            first.copyFrom(MemorySegment.ofArray(stored.get(chunk)[1]));
+            second.copyFrom(MemorySegment.ofArray(stored.get(chunk)[2]));
+        }));
     }
 
     ChunkGrid grid() {

@@ -2,7 +2,6 @@ package castalia.workers.runtime;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import castalia.protocol.checkpoint.ChunkEntry;
 import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.control.GenerationPlan.Start;
@@ -15,23 +14,14 @@ import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.run.RollForward;
-import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
-import castalia.workers.data.BatchShape;
-import castalia.workers.data.BatchSource;
 import castalia.workers.exchange.DataPlane;
 import castalia.workers.exchange.socket.SocketDataPlane;
 import castalia.workers.exchange.socket.SocketSettings;
 import castalia.workers.model.Recomputation;
 import castalia.workers.rank.RankSettings;
-import castalia.workers.rank.StateTransfer;
-import castalia.workers.rank.TinyRun;
-import java.io.FileNotFoundException;
-import java.io.IOException;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -39,10 +29,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongPredicate;
 
 /** Workers in one process and a coordinator done by hand. */
@@ -58,40 +46,30 @@ final class Crew implements AutoCloseable {
     int zero = 1;
     /** How long a micro-batch takes to read, so that messages come in time. */
     int fillMillis;
-    final MemoryCheckpoints storage = new MemoryCheckpoints();
+    final MemoryCheckpoints storage;
     final Map<Member, WorkerRuntime> workers = new HashMap<>();
     final BlockingQueue<WorkerMessage> said = new LinkedBlockingQueue<>();
     final BlockingQueue<String> dismissals = new LinkedBlockingQueue<>();
     final List<WorkerMessage> heard = new ArrayList<>();
-    private final long steps;
-    private final LongPredicate due;
-    private final Optional<WorkerParts.Validation> validation;
+    private final Kit kit;
     Fence fence = new Fence(1, 0);
 
     Crew(TrainingPlan plan, long steps, LongPredicate due,
             Optional<WorkerParts.Validation> validation) {
         this.settings = RankSettings.of(plan, Recomputation.NONE);
         this.grid = settings.grid();
-        this.steps = steps;
-        this.due = due;
-        this.validation = validation;
+        this.storage = new MemoryCheckpoints(grid);
+        this.kit = new Kit(settings, storage, _ -> fillMillis, steps, due, validation);
     }
 
     /** A new worker. */
     Member add(int number) {
         Incarnation life = new Incarnation(number + 100);
         DataPlane plane = sockets
-                ? SocketDataPlane.open(SocketSettings.of("ab".repeat(32), life, "n", _ -> {}))
+                ? SocketDataPlane.open(SocketSettings.of(Kit.RUN, life, "n", _ -> {}))
                 : planes.plane(life);
         Member member = new Member(life, "w" + number, "n", number, plane.endpoint());
-        WorkerParts parts = new WorkerParts(settings, () -> TinyRun.devices(1).apply(number),
-                plane,
-                new WorkerMessage.Registered(member, "run", "nv", "build", "cpu", Fence.NONE),
-                new SlowSource(TinyRun.sources(settings.plan(), 1).getFirst(), fillMillis),
-                LONGEST, validation, due, steps,
-                StateTransfer.drawn(settings, Initialisation.Drawn.published()),
-                storage, said::add, dismissals::add);
-        workers.put(member, new WorkerRuntime(parts));
+        workers.put(member, new WorkerRuntime(kit.parts(member, plane, said::add, dismissals::add)));
         return member;
     }
 
@@ -209,7 +187,7 @@ final class Crew implements AutoCloseable {
     StateDigest finish(int members) {
         List<WorkerMessage.Finished> all = await(WorkerMessage.Finished.class, members);
         assertThat(all).allSatisfy(f -> {
-            assertThat(f.step()).isEqualTo(steps);
+            assertThat(f.step()).isEqualTo(kit.steps());
             assertThat(f.digest()).isEqualTo(all.getFirst().digest());
         });
         return all.getFirst().digest();
@@ -218,99 +196,5 @@ final class Crew implements AutoCloseable {
     @Override
     public void close() {
         workers.values().forEach(WorkerRuntime::close);
-    }
-
-    /** A source that takes its time. */
-    private record SlowSource(BatchSource source, int millis) implements BatchSource {
-
-        @Override
-        public BatchShape shape() {
-            return source.shape();
-        }
-
-        @Override
-        public int vocabularySize() {
-            return source.vocabularySize();
-        }
-
-        @Override
-        public void fill(long step, int virtualRank, int microBatch, MemorySegment inputs,
-                MemorySegment labels) {
-            LockSupport.parkNanos(millis * 1_000_000L);
-            source.fill(step, virtualRank, microBatch, inputs, labels);
-        }
-
-        @Override
-        public List<String> description() {
-            return source.description();
-        }
-    }
-
-    /** Checkpoints in memory, by step and chunk. */
-    final class MemoryCheckpoints implements CheckpointPort {
-
-        int mostUnpublished = 256;
-
-        private record Stored(
-                StateDigest digest, float[] weights, float[] first, float[] second) {}
-
-        final Map<Long, Map<Integer, Stored>> steps = new ConcurrentHashMap<>();
-        final Map<Long, ScalarState> scalars = new ConcurrentHashMap<>();
-
-        @Override
-        public Writing begin(ScalarState state) {
-            scalars.put(state.step(), state);
-            Map<Integer, Stored> chunks =
-                    steps.computeIfAbsent(state.step(), _ -> new ConcurrentHashMap<>());
-            return new Writing() {
-                @Override
-                public ChunkEntry add(int chunk, StateDigest digest, MemorySegment weights,
-                        MemorySegment first, MemorySegment second) {
-                    chunks.put(chunk, new Stored(
-                            digest, floats(weights), floats(first), floats(second)));
-                    return new ChunkEntry(grid.chunk(chunk),
-                            String.format("%064x", chunk + 1), weights.byteSize(), digest);
-                }
-
-                @Override
-                public void settle() {}
-            };
-        }
-
-        @Override
-        public int mostUnpublished() {
-            return mostUnpublished;
-        }
-
-        private float[] floats(MemorySegment from) {
-            return from.toArray(ValueLayout.JAVA_FLOAT);
-        }
-
-        @Override
-        public Reading open(long step) throws IOException {
-            Map<Integer, Stored> chunks = steps.get(step);
-            if (chunks == null) {
-                throw new FileNotFoundException("no checkpoint of step " + step);
-            }
-            return new Reading() {
-                @Override
-                public ScalarState scalars() {
-                    return scalars.get(step);
-                }
-
-                @Override
-                public StateDigest digest(int chunk) {
-                    return chunks.get(chunk).digest();
-                }
-
-                @Override
-                public void read(int chunk, MemorySegment weights, MemorySegment first,
-                        MemorySegment second) {
-                    weights.copyFrom(MemorySegment.ofArray(chunks.get(chunk).weights()));
-                    first.copyFrom(MemorySegment.ofArray(chunks.get(chunk).first()));
-                    second.copyFrom(MemorySegment.ofArray(chunks.get(chunk).second()));
-                }
-            };
-        }
     }
 }

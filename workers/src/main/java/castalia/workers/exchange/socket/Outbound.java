@@ -78,16 +78,6 @@ final class Outbound {
         return role;
     }
 
-    /** Whether frames are still accepted. */
-    boolean usable() {
-        lock.lock();
-        try {
-            return !closed && !retired;
-        } finally {
-            lock.unlock();
-        }
-    }
-
     /** Asks for a connection although there is nothing to write yet. */
     void want() {
         lock.lock();

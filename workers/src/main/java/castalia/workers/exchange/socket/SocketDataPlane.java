@@ -136,30 +136,20 @@ public final class SocketDataPlane implements DataPlane {
                     "rank " + rank + " is " + members.get(rank) + ", not " + settings.incarnation());
         }
         Membership membership = new Membership(fence, members, rank, patience, suspicions);
-        Map<Incarnation, Outbound> left = new HashMap<>(toMembers);
+        // A connection on which nothing moves any more looks like one that is idle: every generation
+        // has its own, or the next would wait where the last one did.
+        toMembers.values().forEach(connection -> connection.retire(SocketTransport.GRACE_NANOS));
         toMembers.clear();
         @Nullable Outbound[] peers = new Outbound[members.size()];
         for (int r = 0; r < peers.length; r++) {
-            Member member = members.get(r);
             if (r != rank) {
-                Outbound known = left.get(member.incarnation());
-                if (known != null && known.usable() && known.peer().equals(member)) {
-                    left.remove(member.incarnation());
-                } else {
-                    known = new Outbound(links, member, Role.MEMBER);
-                }
-                toMembers.put(member.incarnation(), known);
-                peers[r] = known;
+                Outbound made = new Outbound(links, members.get(r), Role.MEMBER);
+                toMembers.put(members.get(r).incarnation(), made);
+                peers[r] = made;
             }
         }
-        left.values().forEach(connection -> connection.retire(SocketTransport.GRACE_NANOS));
-        lanes.values().removeIf(lane -> {
-            boolean kept = lane.usable() && members.contains(lane.peer());
-            if (!kept) {
-                lane.retire(SocketTransport.GRACE_NANOS);
-            }
-            return !kept;
-        });
+        lanes.values().forEach(connection -> connection.retire(SocketTransport.GRACE_NANOS));
+        lanes.clear();
         SocketTransport transport = new SocketTransport(membership, peers, this::lane, links);
         joined = transport;
         toMembers.values().forEach(Outbound::want);

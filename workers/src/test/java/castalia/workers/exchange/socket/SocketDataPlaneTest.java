@@ -166,6 +166,24 @@ class SocketDataPlaneTest {
         }
     }
 
+    /** What lies in a connection that stopped moving stands in nobody's way afterwards. */
+    @Test
+    void everyGenerationHasConnectionsOfItsOwn() throws Exception {
+        try (Planes planes = Planes.open(1, Way.TCP, folder);
+                RawPeer peer = new RawPeer(planes, 0)) {
+            planes.members.add(peer.member());
+            planes.join(0, Planes.FIRST, Planes.LONG);
+            Socket first = peer.accepted();
+            planes.join(0, Planes.SECOND, Planes.LONG)
+                    .send(1, Planes.tag(Planes.SECOND, 1), planes.memory(10, 1));
+            Socket second = peer.accepted();
+            assertThat(second.getInputStream().readNBytes(FrameHeader.BYTES + 10))
+                    .hasSize(FrameHeader.BYTES + 10);
+            assertThat(first.getInputStream().read()).as("the end of the first").isNegative();
+            assertThat(planes.suspected).isEmpty();
+        }
+    }
+
     @Test
     void aDestinationIsLetGoWhenThePeerStopsWithinAFrame() throws Exception {
         try (Planes planes = Planes.open(1, Way.TCP, folder);

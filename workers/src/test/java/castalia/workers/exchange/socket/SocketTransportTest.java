@@ -191,7 +191,7 @@ class SocketTransportTest {
 
     @ParameterizedTest
     @EnumSource(Way.class)
-    void generationsFollowEachOtherOnTheSameConnections(Way way) {
+    void generationsFollowEachOther(Way way) {
         try (Planes planes = Planes.open(2, way, folder)) {
             for (int g = 1; g <= 20; g++) {
                 castalia.protocol.identity.Fence fence =

@@ -1,0 +1,62 @@
+package castalia.workers.runtime;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.run.RunNews;
+import castalia.protocol.specification.TrainingPlan;
+import castalia.workers.model.Recomputation;
+import castalia.workers.rank.RankSettings;
+import castalia.workers.rank.TinyRun;
+import castalia.workers.rank.TinyRun.Layout;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** A worker stops answering, its peers and its coordinator alike, and comes back when it is too late. */
+@Tag("default")
+@Timeout(value = 2, unit = TimeUnit.MINUTES, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+class SilentWorkerTest {
+
+    private static final int STEPS = 60;
+    private static final int VIRTUAL_RANK = 5;
+
+    @ParameterizedTest
+    @CsvSource({"2, 2, 2", "3, 1, 1"})
+    void itIsNamedAndLeftBehindAndTheSpareTakesItsPlace(
+            int dataParallel, int tensorParallel, int zero) {
+        TrainingPlan plan = TinyRun.eightSlices().trainSteps(STEPS).build();
+        RankSettings settings = RankSettings.of(plan, Recomputation.NONE);
+        AtomicBoolean hangs = new AtomicBoolean();
+        Kit kit = new Kit(settings, new MemoryCheckpoints(settings.grid()),
+                virtualRank -> virtualRank == VIRTUAL_RANK && hangs.compareAndSet(true, false)
+                        ? 5000 : 1,
+                STEPS, _ -> false, Optional.empty());
+        LayoutWish layout = new LayoutWish(dataParallel, tensorParallel, zero, 1);
+        try (LiveRun run = new LiveRun(kit, TinyRun.trace(plan, Layout.plain(), STEPS),
+                layout.ranks(), layout, LiveRun.local(), Duration.ofSeconds(2))) {
+            run.script(news -> {
+                if (news instanceof RunNews.Stepped stepped
+                        && stepped.progress().step() == STEPS / 3 && stepped.rank() == 0) {
+                    hangs.set(true);
+                }
+            });
+            for (int i = 0; i <= layout.ranks(); i++) {
+                run.add();
+            }
+            run.finish(Duration.ofMinutes(1));
+            assertThat(run.log()).filteredOn(line -> line.startsWith("Suspects")).isNotEmpty()
+                    .allSatisfy(line -> assertThat(line).contains("broken=false"));
+            assertThat(run.log()).filteredOn(line -> line.startsWith("Detected"))
+                    .singleElement().asString().contains("how=did not answer a query");
+            assertThat(run.state().plan().orElseThrow().placement().layout())
+                    .isEqualTo(layout.fit(layout.ranks(), plan.virtualRanks()));
+            assertThat(run.fromDisk).as("only the start").isEqualTo(1);
+        }
+    }
+}
