@@ -9,7 +9,6 @@ import akka.actor.typed.Behavior;
 import akka.actor.typed.SupervisorStrategy;
 import akka.actor.typed.javadsl.AskPattern;
 import akka.actor.typed.receptionist.Receptionist;
-import akka.cluster.ClusterEvent.ClusterDomainEvent;
 import akka.cluster.ClusterEvent.CurrentClusterState;
 import akka.cluster.Member;
 import akka.cluster.MemberStatus;
@@ -22,7 +21,6 @@ import castalia.actors.node.AgentNews;
 import castalia.actors.node.NodeAgent;
 import castalia.actors.run.CandidateActor;
 import castalia.actors.run.CoordinatorActor;
-import castalia.actors.run.ReachabilityRelay;
 import castalia.actors.run.RunParts;
 import castalia.actors.run.WorkerActor;
 import castalia.actors.watch.ActorRegistry;
@@ -32,7 +30,6 @@ import castalia.actors.watch.Topology;
 import castalia.actors.wire.TrafficCounter;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
-import castalia.protocol.identity.Incarnation;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -229,14 +226,11 @@ public final class ClusterProcess implements AutoCloseable {
     }
 
     /** Lets this process stand for coordinator. */
-    public ActorRef<CandidateActor.Command> startCandidate(
-            RunParts parts, Incarnation incarnation) {
+    public ActorRef<CandidateActor.Command> startCandidate(RunParts parts) {
         ActorRef<CandidateActor.Command> candidate = spawn("candidate",
                 CandidateActor.Command.class,
-                CandidateActor.create(registry, parts, incarnation, this::firstInLine),
+                CandidateActor.create(registry, parts, this::firstInLine),
                 Instrumented.STOP);
-        spawn("reachability", ClusterDomainEvent.class, ReachabilityRelay.create(candidate),
-                Instrumented.RESTART);
         beforeLeaving("candidate-retires", () -> {
             CompletableFuture<Done> retired = new CompletableFuture<>();
             candidate.tell(new CandidateActor.Retire(retired));

@@ -25,12 +25,13 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /** This process as one more node of a run that another process began. */
-public final class NodeTraining {
+public final class NodeTraining implements AutoCloseable {
 
     private static final int MOST_SPARES = 64;
 
     private final CastaliaHome home;
     private final ProgressLine line;
+    private final StopSignal stop;
     private final CompletableFuture<Ending> ending = new CompletableFuture<>();
     private final AtomicReference<@Nullable RunCluster> running = new AtomicReference<>();
 
@@ -66,9 +67,17 @@ public final class NodeTraining {
         record Left() implements Ending {}
     }
 
+    /** From now on a signal does not end this process until {@link #close}. */
     public NodeTraining(CastaliaHome home, ProgressLine line) {
         this.home = home;
         this.line = line;
+        this.stop = new StopSignal(this::leave);
+    }
+
+    /** To be called when the result was told: lets a process that was signalled end. */
+    @Override
+    public void close() {
+        stop.close();
     }
 
     /**
@@ -78,8 +87,7 @@ public final class NodeTraining {
      * @throws CastaliaException if no run is found, it does not take this node, or it failed
      */
     public Optional<RunResult> takePart(Request request) {
-        try (StopSignal _ = new StopSignal(this::leave);
-                ClusterProcess process = RunCluster.process(
+        try (ClusterProcess process = RunCluster.process(
                         request.name(), request.listen(), List.of(request.seed()))) {
             process.join(request.patience());
             return takePart(request, process, job(process.describeRun()));

@@ -4,6 +4,8 @@ import akka.actor.typed.ActorRef;
 import castalia.actors.ClusterProcess;
 import castalia.actors.NodeAddress;
 import castalia.actors.ProcessSettings;
+import castalia.actors.heartbeat.Heartbeats;
+import castalia.actors.heartbeat.Pace;
 import castalia.actors.message.NodeSnapshot;
 import castalia.actors.node.AgentNews;
 import castalia.actors.node.NodeAgent;
@@ -17,6 +19,7 @@ import castalia.deploy.train.TrainingJob;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.control.CoordinatorMessage;
+import castalia.protocol.identity.Claimant;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
@@ -160,11 +163,16 @@ public final class RunCluster implements AutoCloseable {
                             specification.model(), specification.tensorSlices())),
                     specification.virtualRanks(), settings.job().ranks(), LayoutWish.USUAL,
                     specification.trainSteps(), RunSettings.Patience.USUAL);
+            Incarnation self = incarnation();
+            Heartbeats heartbeats =
+                    opened(Heartbeats.open(settings.listen().host(), self, Pace.USUAL));
+            Claimant claimant = new Claimant(self, settings.node(), settings.listen().host(),
+                    heartbeats.port(), FolderRunStorage.thisProcess());
             this.candidate = cluster.startCandidate(new RunParts(
                     term -> new MachineLogic(
                             storage.seenWish().map(machine::with).orElse(machine), term),
-                    storage, build, settings.node(), settings.job().text(), news, end::complete),
-                    incarnation());
+                    storage, build, claimant, settings.job().text(), news, end::complete,
+                    heartbeats));
             cluster.ended().thenAccept(_ -> end.complete(
                     new RunParts.End.GaveUp("this node is no member of its cluster any more")));
             if (leads) {

@@ -142,6 +142,78 @@ class NodeCommandTest {
         awaitEnd(node.await(WORKER));
     }
 
+    @Test
+    void aLeaderThatHangsIsReplacedAndFollowsWhenItWakes() throws IOException {
+        Path config = config();
+        NodeProcess leader = leader(config, folder.resolve("run"));
+        NodeProcess node = node("second", leader.await(ADDRESS), 1);
+        leader.await("running     generation \\S+ on 2 ranks");
+        int before = leader.printed().length();
+        Signals.send("STOP", leader.pid());
+        try {
+            node.await("leader      second leads the run since term 2");
+            node.await("running     generation 2\\.\\d+ on \\d ranks");
+        } finally {
+            Signals.send("CONT", leader.pid());
+        }
+        leader.await("leader      second leads the run since term 2", before);
+        node.await("running     generation 2\\.\\d+ on 2 ranks");
+        leader.terminate(); // stops the run, whoever leads it
+        assertThat(leader.code()).as(leader.printed()).isEqualTo(143);
+        assertThat(node.code()).as(node.printed()).isZero();
+        long step = Long.parseLong(node.await("the run stopped after step (\\d+)"));
+        String state = undisturbed(config, step);
+        assertThat(node.await("the run stopped .* state ([0-9a-f]{64})")).isEqualTo(state);
+        assertThat(leader.await("state  ([0-9a-f]{64})", before)).isEqualTo(state);
+    }
+
+    /** Longer than the cluster waits for it: it is a member no more when it wakes. */
+    @Tag("full")
+    @Test
+    void aLeaderThatHangsForLongEndsWithItsWorkersWhenItWakes() throws Exception {
+        Path config = config();
+        NodeProcess leader = leader(config, folder.resolve("run"));
+        NodeProcess node = node("second", leader.await(ADDRESS), 1);
+        leader.await("running     generation \\S+ on 2 ranks");
+        String worker = leader.await(WORKER);
+        int before = leader.printed().length();
+        Signals.send("STOP", leader.pid());
+        try {
+            node.await("running     generation 2\\.\\d+ on \\d ranks");
+            Thread.sleep(25_000);
+        } finally {
+            Signals.send("CONT", leader.pid());
+        }
+        assertThat(leader.code()).as(leader.printed()).isEqualTo(18);
+        assertThat(leader.printed().substring(before)).containsOnlyOnce("castalia: ");
+        awaitEnd(worker);
+        node.await("running     generation 2\\.\\d+ on 1 ranks");
+        node.terminate();
+        assertThat(node.code()).as(node.printed()).isEqualTo(143);
+        long step = Long.parseLong(node.await("the run stopped after step (\\d+)"));
+        assertThat(node.await("the run stopped .* state ([0-9a-f]{64})"))
+                .isEqualTo(undisturbed(config, step));
+    }
+
+    @Test
+    void aNodeOfAnotherNumericVersionIsRefusedAndARunThatFailsFailsOnEveryNode() throws IOException {
+        Path run = folder.resolve("run");
+        NodeProcess leader = leader(config(), run);
+        NodeProcess node = node("second", leader.await(ADDRESS), 0);
+        node.await("leader      node0 leads the run since term 1");
+        leader.await("running     generation \\S+ on 1 ranks");
+        NodeProcess other = NodeProcess.startOfAnotherNumericVersion(
+                folder.resolve("other.log"), "node", "--join", leader.await(ADDRESS));
+        open.push(other);
+        assertThat(other.code()).as(other.printed()).isEqualTo(10);
+        assertThat(other.printed().lines().filter(line -> line.startsWith("castalia: ")))
+                .singleElement().asString().contains("numeric version", run.toString());
+        Files.move(run.resolve("terms"), run.resolve("gone"));
+        assertThat(leader.code()).as(leader.printed()).isEqualTo(16);
+        assertThat(node.code()).as(node.printed()).isEqualTo(16);
+        assertThat(node.printed()).containsPattern("castalia: .*" + run.resolve("terms"));
+    }
+
     @Tag("full")
     @Test
     void aNodeThatIsKilledIsMissedAndOneThatLeavesLeavesTheRunRunning() throws IOException {
