@@ -241,22 +241,13 @@ public final class ClusterProcess implements AutoCloseable {
 
     /** Whether no older member that may coordinate is there. */
     private boolean firstInLine() {
-        Member self = Cluster.get(system).selfMember();
-        return otherCandidates().noneMatch(member -> member.isOlderThan(self));
-    }
-
-    /** Whether no other member that may coordinate is reached. */
-    public boolean standsAlone() {
-        return otherCandidates().findAny().isEmpty();
-    }
-
-    private Stream<Member> otherCandidates() {
         Cluster cluster = Cluster.get(system);
+        Member self = cluster.selfMember();
         CurrentClusterState state = cluster.state();
         return StreamSupport.stream(state.getMembers().spliterator(), false)
                 .filter(member -> member.hasRole(ProcessSettings.Kind.CANDIDATE.role())
-                        && !member.equals(cluster.selfMember())
-                        && !state.getUnreachable().contains(member));
+                        && !state.getUnreachable().contains(member))
+                .noneMatch(member -> !member.equals(self) && member.isOlderThan(self));
     }
 
     /** Asks every process for its snapshot; the answer comes within a little more than a second. */

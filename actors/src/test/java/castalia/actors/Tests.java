@@ -38,7 +38,8 @@ public final class Tests {
 
     /** Soon, but not for a machine that stalls for a moment. */
     public static final Pace PACE =
-            new Pace(Duration.ofMillis(50), Duration.ofSeconds(2), Duration.ofSeconds(3));
+            new Pace(Duration.ofMillis(50), Duration.ofSeconds(2), Duration.ofMillis(500),
+                    Duration.ofSeconds(3));
 
     private Tests() {}
 

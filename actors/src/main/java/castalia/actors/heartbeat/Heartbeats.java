@@ -15,7 +15,7 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketTimeoutException;
 import java.time.Duration;
-import java.util.Set;
+import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -38,7 +38,7 @@ public final class Heartbeats implements AutoCloseable {
     private final Incarnation self;
     private final Pace pace;
     private final ServerSocket server;
-    private final Set<Socket> connections = ConcurrentHashMap.newKeySet();
+    private final Map<Socket, Long> connections = new ConcurrentHashMap<>();
     private final LongAdder refused = new LongAdder();
     private final CountDownLatch closed = new CountDownLatch(1);
     private volatile Beat last = new Beat(0, 0);
@@ -98,6 +98,12 @@ public final class Heartbeats implements AutoCloseable {
         return System.nanoTime() - beat.nanos() < pace.beat().toNanos() ? beat.term() : 0;
     }
 
+    /** Whether this process leads and no other candidate has asked for it lately. */
+    public boolean leadsUnwatched() {
+        long since = System.nanoTime() - pace.interval().multipliedBy(5).toNanos();
+        return leads() != 0 && connections.values().stream().allMatch(asked -> asked - since < 0);
+    }
+
     /**
      * Watches who claimed a term.
      *
@@ -138,7 +144,7 @@ public final class Heartbeats implements AutoCloseable {
             close(connection);
             return;
         }
-        connections.add(connection);
+        connections.put(connection, System.nanoTime() - IDLE.toNanos());
         Thread.ofVirtual().name("heartbeat-answer").start(() -> answer(connection));
     }
 
@@ -151,6 +157,7 @@ public final class Heartbeats implements AutoCloseable {
                 if (!ping.to().equals(self)) {
                     throw new IOException("a heartbeat for another process");
                 }
+                connections.put(connection, System.nanoTime());
                 Frames.write(connection,
                         HeartbeatCodec.encode(new Pong(self, ping.sequence(), leads())));
             }
@@ -182,6 +189,6 @@ public final class Heartbeats implements AutoCloseable {
         } catch (IOException e) {
             // it listens no more
         }
-        connections.forEach(Heartbeats::close);
+        connections.keySet().forEach(Heartbeats::close);
     }
 }

@@ -31,6 +31,7 @@ final class LeaderWatch implements Heartbeats.Watch {
     private volatile Optional<Socket> open = Optional.empty();
     private long good = System.nanoTime();
     private boolean answered;
+    private boolean doubted;
     private int failures;
     private long sequence;
 
@@ -52,7 +53,7 @@ final class LeaderWatch implements Heartbeats.Watch {
             try (Socket connection = new Socket()) {
                 how = ask(connection);
             } catch (SocketTimeoutException e) {
-                how = silent();
+                how = doubt();
             } catch (IOException | MalformedMessageException e) {
                 failures++;
                 how = failures < MOST_FAILURES ? "" : "its connection broke: " + e.getMessage();
@@ -82,6 +83,7 @@ final class LeaderWatch implements Heartbeats.Watch {
             if (pong.term() == term) {
                 good = System.nanoTime();
                 answered = true;
+                doubted = false;
             } else if (answered) {
                 return "it leads no more";
             } else if (!silent().isEmpty()) {
@@ -100,7 +102,18 @@ final class LeaderWatch implements Heartbeats.Watch {
 
     private String silent() {
         return System.nanoTime() - good >= pace.silence().toNanos()
-                ? "it was silent for " + pace.silence().toMillis() + " ms" : "";
+                ? "it was silent for more than " + pace.silence().toMillis() + " ms" : "";
+    }
+
+    /** Asks once more: it may be this process that stood still. */
+    private String doubt() {
+        String how = silent();
+        if (!how.isEmpty() && !doubted) {
+            doubted = true;
+            good = System.nanoTime() - pace.silence().toNanos() + pace.again().toNanos();
+            return "";
+        }
+        return how;
     }
 
     private boolean isClosed() {

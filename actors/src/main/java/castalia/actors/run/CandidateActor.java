@@ -48,10 +48,15 @@ public final class CandidateActor {
 
     private static final int MOST_FAILURES = 5;
 
+    /** Looks at a leader that lives and is in no cluster with this process. */
+    private static final int MOST_APART = 60;
+
     /** What it is told. */
     public sealed interface Command {}
 
     private record Peers(Receptionist.Listing listing) implements Command {}
+
+    private record Coordinators(Receptionist.Listing listing) implements Command {}
 
     private record Heard(CandidateTraffic message) implements Command {}
 
@@ -98,6 +103,8 @@ public final class CandidateActor {
     private long known;
     private long followed;
     private int looks;
+    private int apart;
+    private boolean coordinated;
     private int failures;
     private boolean reading;
     private boolean claiming;
@@ -116,6 +123,8 @@ public final class CandidateActor {
                 KEY, context.messageAdapter(CandidateTraffic.class, Heard::new)));
         receptionist.tell(
                 Receptionist.subscribe(KEY, Instrumented.listings(context, Peers::new)));
+        receptionist.tell(Receptionist.subscribe(
+                CoordinatorActor.KEY, Instrumented.listings(context, Coordinators::new)));
         timers.startTimerWithFixedDelay("look", new Look(), LOOK);
     }
 
@@ -131,6 +140,8 @@ public final class CandidateActor {
     private Behavior<Command> onMessage(Command command) {
         switch (command) {
             case Peers(Receptionist.Listing listing) -> peers = listing.getServiceInstances(KEY);
+            case Coordinators(Receptionist.Listing listing) ->
+                coordinated = !listing.getServiceInstances(CoordinatorActor.KEY).isEmpty();
             case Heard(CandidateTraffic.RunOver(long term, RunResult result)) -> {
                 if (!over && term >= known) {
                     over = true;
@@ -191,6 +202,11 @@ public final class CandidateActor {
 
     private void look() {
         if (busy() || reading) {
+            return;
+        }
+        apart = followed > 0 && !coordinated ? apart + 1 : 0;
+        if (apart > MOST_APART) {
+            giveUp("this node is not in the cluster of the run's leader any more; start it again");
             return;
         }
         reading = true;
@@ -282,10 +298,13 @@ public final class CandidateActor {
         boolean failed = !deposed;
         deposed = false;
         if (!over && failed && ++failures >= MOST_FAILURES) {
-            over = true;
-            parts.end().accept(new RunParts.End.GaveUp(
-                    failures + " coordinators of this process stopped before the run's end"));
+            giveUp(failures + " coordinators of this process stopped before the run's end");
         }
         look();
+    }
+
+    private void giveUp(String why) {
+        over = true;
+        parts.end().accept(new RunParts.End.GaveUp(why));
     }
 }

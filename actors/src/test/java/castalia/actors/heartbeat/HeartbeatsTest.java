@@ -33,7 +33,8 @@ class HeartbeatsTest {
 
     private static final Incarnation SELF = new Incarnation(5);
     private static final Pace BRIEF =
-            new Pace(Duration.ofMillis(20), Duration.ofMillis(700), Duration.ofMillis(900));
+            new Pace(Duration.ofMillis(20), Duration.ofMillis(700), Duration.ofMillis(200),
+                    Duration.ofMillis(900));
 
     private final Heartbeats leader = Heartbeats.open("127.0.0.1", SELF, BRIEF);
     private final Heartbeats other = Heartbeats.open("127.0.0.1", new Incarnation(6), BRIEF);
@@ -140,6 +141,24 @@ class HeartbeatsTest {
     }
 
     @Test
+    void whoLeadsKnowsWhetherAnotherStandsBy() throws Exception {
+        assertThat(leader.leadsUnwatched()).isFalse();
+        leader.beat(2);
+        assertThat(leader.leadsUnwatched()).isTrue();
+        Heartbeats.Watch watch = other.watch(2, claimant(), lost::add);
+        while (leader.leadsUnwatched()) {
+            leader.beat(2);
+            TimeUnit.MILLISECONDS.sleep(5);
+        }
+        watch.close();
+        while (!leader.leadsUnwatched()) {
+            leader.beat(2);
+            TimeUnit.MILLISECONDS.sleep(5);
+        }
+        assertThat(lost).isEmpty();
+    }
+
+    @Test
     void theEndOfAProcessIsSeenOnce() throws Exception {
         leader.beat(2);
         try (Heartbeats.Watch _ = other.watch(2, claimant(), lost::add)) {
@@ -157,7 +176,7 @@ class HeartbeatsTest {
                     new Claimant(SELF, "far", "127.0.0.1", hung.getLocalPort(), "pid 5");
             try (Heartbeats.Watch _ = other.watch(2, claimant, lost::add)) {
                 assertThat(Tests.take(lost)).isEqualTo(
-                        new Lost(2, "far (pid 5) is lost: it was silent for 700 ms"));
+                        new Lost(2, "far (pid 5) is lost: it was silent for more than 700 ms"));
             }
         }
     }

@@ -97,12 +97,12 @@ public final class NodeTraining implements AutoCloseable {
     /** Where nobody else could lead the run, leaving it would lose what was done since it was stored. */
     private void leave() {
         RunCluster cluster = running.get();
-        if (cluster == null || !cluster.standsAlone()) {
+        if (cluster == null || !cluster.leadsAlone()) {
             line.say("leaving; the run goes on without this node");
             ending.complete(new Ending.Left());
             return;
         }
-        line.say("stopping the run at the next boundary: no other node could lead it");
+        line.say("stopping the run at the next boundary: no other node stands by to lead it");
         cluster.stop().whenComplete((led, failure) -> {
             if (failure != null || !led) {
                 ending.complete(new Ending.Left());

@@ -66,6 +66,7 @@ public final class RunCluster implements AutoCloseable {
     private final CompletableFuture<RunParts.End> end = new CompletableFuture<>();
     private final Children children = new Children();
     private final ClusterProcess cluster;
+    private final Heartbeats heartbeats;
     private final ActorRef<NodeAgent.Command> agent;
     private final ActorRef<CandidateActor.Command> candidate;
     private final RunView view;
@@ -164,7 +165,7 @@ public final class RunCluster implements AutoCloseable {
                     specification.virtualRanks(), settings.job().ranks(), LayoutWish.USUAL,
                     specification.trainSteps(), RunSettings.Patience.USUAL);
             Incarnation self = incarnation();
-            Heartbeats heartbeats =
+            this.heartbeats =
                     opened(Heartbeats.open(settings.listen().host(), self, Pace.USUAL));
             Claimant claimant = new Claimant(self, settings.node(), settings.listen().host(),
                     heartbeats.port(), FolderRunStorage.thisProcess());
@@ -269,9 +270,9 @@ public final class RunCluster implements AutoCloseable {
         return cluster.stopRun();
     }
 
-    /** Whether no other node that is reached could lead the run. */
-    boolean standsAlone() {
-        return cluster.standsAlone();
+    /** Whether this node leads the run and no other stands by to. */
+    boolean leadsAlone() {
+        return heartbeats.leadsUnwatched();
     }
 
     /** Ends one of this node's workers at once, as a fault would. */

@@ -26,7 +26,8 @@ import picocli.CommandLine.Spec;
             "Join a run with worker processes of this machine, and stand by to lead it.",
             "HOST:PORT is the address that train --local prints. The run's configuration, folder and data",
             "must be here under the same paths. The node ends with the run; SIGINT and SIGTERM end it",
-            "and its workers, and the run goes on without them."
+            "and its workers, and the run goes on without them; where no other node stands by to lead, the",
+            "run is stopped with a checkpoint first."
         },
         footer = {
             "",
