@@ -9,7 +9,6 @@ import akka.actor.typed.Behavior;
 import akka.actor.typed.SupervisorStrategy;
 import akka.actor.typed.javadsl.AskPattern;
 import akka.actor.typed.receptionist.Receptionist;
-import akka.cluster.ClusterEvent.ClusterDomainEvent;
 import akka.cluster.ClusterEvent.CurrentClusterState;
 import akka.cluster.Member;
 import akka.cluster.MemberStatus;
@@ -22,7 +21,6 @@ import castalia.actors.node.AgentNews;
 import castalia.actors.node.NodeAgent;
 import castalia.actors.run.CandidateActor;
 import castalia.actors.run.CoordinatorActor;
-import castalia.actors.run.ReachabilityRelay;
 import castalia.actors.run.RunParts;
 import castalia.actors.run.WorkerActor;
 import castalia.actors.watch.ActorRegistry;
@@ -32,7 +30,6 @@ import castalia.actors.watch.Topology;
 import castalia.actors.wire.TrafficCounter;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
-import castalia.protocol.identity.Incarnation;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -229,14 +226,11 @@ public final class ClusterProcess implements AutoCloseable {
     }
 
     /** Lets this process stand for coordinator. */
-    public ActorRef<CandidateActor.Command> startCandidate(
-            RunParts parts, Incarnation incarnation) {
+    public ActorRef<CandidateActor.Command> startCandidate(RunParts parts) {
         ActorRef<CandidateActor.Command> candidate = spawn("candidate",
                 CandidateActor.Command.class,
-                CandidateActor.create(registry, parts, incarnation, this::firstInLine),
+                CandidateActor.create(registry, parts, this::firstInLine),
                 Instrumented.STOP);
-        spawn("reachability", ClusterDomainEvent.class, ReachabilityRelay.create(candidate),
-                Instrumented.RESTART);
         beforeLeaving("candidate-retires", () -> {
             CompletableFuture<Done> retired = new CompletableFuture<>();
             candidate.tell(new CandidateActor.Retire(retired));
@@ -247,22 +241,13 @@ public final class ClusterProcess implements AutoCloseable {
 
     /** Whether no older member that may coordinate is there. */
     private boolean firstInLine() {
-        Member self = Cluster.get(system).selfMember();
-        return otherCandidates().noneMatch(member -> member.isOlderThan(self));
-    }
-
-    /** Whether no other member that may coordinate is reached. */
-    public boolean standsAlone() {
-        return otherCandidates().findAny().isEmpty();
-    }
-
-    private Stream<Member> otherCandidates() {
         Cluster cluster = Cluster.get(system);
+        Member self = cluster.selfMember();
         CurrentClusterState state = cluster.state();
         return StreamSupport.stream(state.getMembers().spliterator(), false)
                 .filter(member -> member.hasRole(ProcessSettings.Kind.CANDIDATE.role())
-                        && !member.equals(cluster.selfMember())
-                        && !state.getUnreachable().contains(member));
+                        && !state.getUnreachable().contains(member))
+                .noneMatch(member -> !member.equals(self) && member.isOlderThan(self));
     }
 
     /** Asks every process for its snapshot; the answer comes within a little more than a second. */

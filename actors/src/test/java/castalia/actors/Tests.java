@@ -2,12 +2,15 @@ package castalia.actors;
 
 import akka.actor.testkit.typed.javadsl.ActorTestKit;
 import akka.actor.testkit.typed.javadsl.ManualTime;
+import castalia.actors.heartbeat.Heartbeats;
+import castalia.actors.heartbeat.Pace;
 import castalia.actors.run.RunLogic;
+import castalia.protocol.checkpoint.ChunkEntry;
 import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.control.RankRuntime;
 import castalia.protocol.control.WorkerMessage;
-import castalia.protocol.checkpoint.ChunkEntry;
+import castalia.protocol.identity.Claimant;
 import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
@@ -19,6 +22,7 @@ import castalia.protocol.run.RunStorage;
 import castalia.protocol.step.ScalarState;
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -31,6 +35,11 @@ import java.util.function.Function;
 public final class Tests {
 
     public static final String BUILD = "build-1";
+
+    /** Soon, but not for a machine that stalls for a moment. */
+    public static final Pace PACE =
+            new Pace(Duration.ofMillis(50), Duration.ofSeconds(2), Duration.ofMillis(500),
+                    Duration.ofSeconds(3));
 
     private Tests() {}
 
@@ -56,6 +65,17 @@ public final class Tests {
     public static WorkerMessage.Registered registered(long id) {
         return new WorkerMessage.Registered(
                 member(id), "run", "numeric", BUILD, "cpu", Fence.NONE);
+    }
+
+    /** Of a candidate on this machine; to be closed. */
+    public static Heartbeats heartbeats(long id) {
+        return Heartbeats.open("127.0.0.1", new Incarnation(id), PACE);
+    }
+
+    /** Of the node {@code node}, which answers with these heartbeats. */
+    public static Claimant claimant(String node, long id, Heartbeats heartbeats) {
+        return new Claimant(
+                new Incarnation(id), node, "127.0.0.1", heartbeats.port(), "pid " + id);
     }
 
     /** Takes from a queue within five seconds. */
@@ -127,17 +147,29 @@ public final class Tests {
         public final List<String> claims = new ArrayList<>();
         public volatile String broken = "";
         private long newest;
+        private Optional<Claimant> newestBy = Optional.empty();
 
         @Override
-        public synchronized Optional<Long> claimTerm(Incarnation by, String label) {
-            claims.add(label);
+        public synchronized Optional<Long> claimTerm(Claimant by) {
+            claims.add(by.node());
             newest++;
+            newestBy = Optional.of(by);
             return Optional.of(newest);
         }
 
-        public synchronized void claimedElsewhere() {
+        /** Somebody else claims the next term. */
+        public synchronized void claimedElsewhere(Optional<Claimant> by) {
             newest++;
+            newestBy = by;
         }
+
+        @Override
+        public synchronized Optional<Claim> newestClaim() {
+            return newest == 0 ? Optional.empty() : Optional.of(new Claim(newest, newestBy));
+        }
+
+        @Override
+        public void keepOthersOut() {}
 
         @Override
         public synchronized long newestTerm() {

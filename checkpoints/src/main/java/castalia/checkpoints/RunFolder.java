@@ -54,7 +54,7 @@ public final class RunFolder implements AutoCloseable {
     private final ChunkStore chunks;
     private final Catalogue catalogue;
     private final FileOperations files;
-    private @Nullable RunLock lock;
+    private volatile @Nullable RunLock lock;
 
     private RunFolder(
             FileOperations files, Path path, RunSpecification specification,
@@ -81,8 +81,17 @@ public final class RunFolder implements AutoCloseable {
         return open(FileOperations.real(), path, specification, null);
     }
 
-    /** Takes the folder's lock until it is closed; does nothing if it is taken by this already. */
-    public void lock() throws IOException {
+    /** This process in the words that the lock has for it. */
+    public static String thisProcess() throws IOException {
+        return RunLock.thisProcess();
+    }
+
+    /**
+     * Takes the folder's lock until it is closed; does nothing if it is taken by this already.
+     *
+     * @throws FolderInUseException if another holds it
+     */
+    public synchronized void lock() throws IOException {
         if (lock == null) {
             lock = RunLock.acquire(path.resolve(LOCK));
         }
@@ -255,8 +264,9 @@ public final class RunFolder implements AutoCloseable {
     /** Releases the lock, where this holds it. */
     @Override
     public void close() throws IOException {
-        if (lock != null) {
-            lock.close();
+        RunLock held = lock;
+        if (held != null) {
+            held.close();
         }
     }
 }

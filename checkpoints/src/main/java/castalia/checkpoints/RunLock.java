@@ -14,8 +14,9 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The lock that lets one process at a time train in a run folder. The operating system releases it
- * when the process ends, however it ends; the file stays and says who holds or held it.
+ * The lock that keeps apart those who would train in a run folder beside each other. The operating
+ * system releases it when the process ends, however it ends; the file stays and says who holds or
+ * held it.
  */
 final class RunLock implements AutoCloseable {
 
@@ -46,9 +47,8 @@ final class RunLock implements AutoCloseable {
             throw new IllegalArgumentException(file + " has no folder");
         }
         Path key = folder.toRealPath();
-        long pid = ProcessHandle.current().pid();
         if (!HELD.add(key)) {
-            throw inUse(folder, "this process (pid " + pid + ")");
+            throw new FolderInUseException(folder, thisProcess(), "this process");
         }
         FileChannel channel = null;
         try {
@@ -60,9 +60,9 @@ final class RunLock implements AutoCloseable {
                     LinkOption.NOFOLLOW_LINKS);
             FileLock lock = channel.tryLock();
             if (lock == null) {
-                throw inUse(folder, holder(channel));
+                throw new FolderInUseException(folder, holder(channel), "another process");
             }
-            byte[] text = ("pid " + pid + host() + "\n").getBytes(StandardCharsets.UTF_8);
+            byte[] text = (thisProcess() + "\n").getBytes(StandardCharsets.UTF_8);
             write(file, channel, text);
             return new RunLock(key, channel);
         } catch (IOException | RuntimeException e) {
@@ -93,22 +93,18 @@ final class RunLock implements AutoCloseable {
         }
     }
 
-    private static CheckpointException inUse(Path folder, String holder) {
-        return new CheckpointException(folder + " is in use by " + holder
-                + "; stop that process or choose another run folder");
-    }
-
     private static String holder(FileChannel channel) throws IOException {
         ByteBuffer text = ByteBuffer.allocate(MOST_TEXT);
         channel.read(text, 0);
-        String line = new String(text.array(), 0, text.position(), StandardCharsets.UTF_8)
+        return new String(text.array(), 0, text.position(), StandardCharsets.UTF_8)
                 .lines().findFirst().orElse("").replaceAll("[^\\x20-\\x7e]", "?");
-        return line.isBlank() ? "another process" : "another process (" + line + ")";
     }
 
-    private static String host() throws IOException {
+    /** This process in words, as the lock's file has them. */
+    static String thisProcess() throws IOException {
         Path file = Path.of("/proc/sys/kernel/hostname");
-        return Files.isReadable(file) ? " on " + Files.readString(file).strip() : "";
+        return "pid " + ProcessHandle.current().pid()
+                + (Files.isReadable(file) ? " on " + Files.readString(file).strip() : "");
     }
 
     @Override

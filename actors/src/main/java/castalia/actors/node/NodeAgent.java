@@ -15,6 +15,7 @@ import castalia.actors.message.AgentTraffic;
 import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.run.CoordinatorActor;
 import castalia.actors.watch.Blocking;
+import castalia.actors.watch.Instrumented;
 import castalia.protocol.identity.Incarnation;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -116,12 +117,8 @@ public final class NodeAgent {
         }
         context.getSystem().receptionist().tell(Receptionist.register(KEY, self));
         // a child, because adapters of one actor share an address, and the receptionist minds
-        ActorRef<Command> me = context.getSelf();
-        context.getSystem().receptionist().tell(Receptionist.subscribe(CoordinatorActor.KEY,
-                context.spawnAnonymous(Behaviors.<Receptionist.Listing>receiveMessage(listing -> {
-                    me.tell(new Found(listing));
-                    return Behaviors.same();
-                }))));
+        context.getSystem().receptionist().tell(Receptionist.subscribe(
+                CoordinatorActor.KEY, Instrumented.listings(context, Found::new)));
         timers.startTimerWithFixedDelay("offer", new OfferAgain(), AGAIN);
     }
 

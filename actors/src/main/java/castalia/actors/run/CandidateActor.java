@@ -1,9 +1,9 @@
 package castalia.actors.run;
 
 import akka.Done;
-import akka.actor.Address;
 import akka.actor.typed.ActorRef;
 import akka.actor.typed.Behavior;
+import akka.actor.typed.PostStop;
 import akka.actor.typed.Signal;
 import akka.actor.typed.Terminated;
 import akka.actor.typed.javadsl.ActorContext;
@@ -11,26 +11,28 @@ import akka.actor.typed.javadsl.Behaviors;
 import akka.actor.typed.javadsl.TimerScheduler;
 import akka.actor.typed.receptionist.Receptionist;
 import akka.actor.typed.receptionist.ServiceKey;
+import castalia.actors.heartbeat.Heartbeats;
 import castalia.actors.message.CandidateTraffic;
-import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.watch.ActorRegistry;
 import castalia.actors.watch.Blocking;
 import castalia.actors.watch.Instrumented;
 import castalia.protocol.control.CoordinatorMessage;
+import castalia.protocol.identity.Claimant;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.run.RunNews;
 import castalia.protocol.run.RunResult;
 import castalia.protocol.run.RunStorage;
 import java.time.Duration;
-import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Stands ready to lead a run. It claims the next term at once when the leader it knows is lost,
- * and at the start if it is first in line; whoever loses a claim follows the winner. Safety rests
- * on the exclusive record of the term, never on the cluster's view.
+ * Stands ready to lead a run. It follows whoever claimed the newest term, asks that process whether
+ * it lives on a connection of its own, and claims the next term at once when it does not. Whoever
+ * loses a claim follows the winner. Safety rests on the exclusive record of the term; the cluster's
+ * view and its failure detector have no part in it.
  */
 public final class CandidateActor {
 
@@ -41,23 +43,30 @@ public final class CandidateActor {
     private static final Duration CALL = Duration.ofSeconds(20);
     private static final Duration LOOK = Duration.ofMillis(500);
 
-    /** Looks without a leader before a candidate that did not see one lost claims a term. */
-    private static final int PATIENCE = 6;
+    /** Looks at a run that nobody ever led before the first in line claims it. */
+    private static final int PATIENCE = 2;
 
     private static final int MOST_FAILURES = 5;
+
+    /** Looks at a leader that lives and is in no cluster with this process. */
+    private static final int MOST_APART = 60;
 
     /** What it is told. */
     public sealed interface Command {}
 
-    private record Found(Receptionist.Listing listing) implements Command {}
-
     private record Peers(Receptionist.Listing listing) implements Command {}
+
+    private record Coordinators(Receptionist.Listing listing) implements Command {}
 
     private record Heard(CandidateTraffic message) implements Command {}
 
     private record Look() implements Command {}
 
-    private record TermRead(long newest) implements Command {}
+    private record Read(Optional<RunStorage.Claim> newest) implements Command {}
+
+    private record Unread() implements Command {}
+
+    private record LeaderLost(Heartbeats.Lost lost) implements Command {}
 
     private record Claimed(Optional<Long> term) implements Command {}
 
@@ -77,9 +86,6 @@ public final class CandidateActor {
      */
     public record Retire(CompletableFuture<Done> retired) implements Command {}
 
-    /** A node can be reached no more: if the leader is there, it is lost. */
-    public record NodeLost(Address address) implements Command {}
-
     /** Whether this candidate is first in line when there never was a leader. */
     @FunctionalInterface
     public interface Line {
@@ -91,50 +97,41 @@ public final class CandidateActor {
     private final RunParts parts;
     private final Line line;
     private final Blocking blocking;
-    private final Incarnation incarnation;
-    private final Set<ActorRef<CoordinatorTraffic>> leaders = new HashSet<>();
+    private Optional<Heartbeats.Watch> watch = Optional.empty();
     private Set<ActorRef<CandidateTraffic>> peers = Set.of();
     private @Nullable ActorRef<CoordinatorActor.Command> leading;
     private long known;
-    private int leaderless;
+    private long followed;
+    private int looks;
+    private int apart;
+    private boolean coordinated;
     private int failures;
+    private boolean reading;
     private boolean claiming;
+    private boolean deposed;
     private boolean over;
 
     private CandidateActor(ActorContext<Command> context, TimerScheduler<Command> timers,
-            ActorRegistry registry, RunParts parts, Incarnation incarnation, Line line) {
+            ActorRegistry registry, RunParts parts, Line line) {
         this.context = context;
         this.registry = registry;
         this.parts = parts;
         this.line = line;
-        this.incarnation = incarnation;
         this.blocking = new Blocking(context.getSystem());
         ActorRef<Receptionist.Command> receptionist = context.getSystem().receptionist();
         receptionist.tell(Receptionist.register(
                 KEY, context.messageAdapter(CandidateTraffic.class, Heard::new)));
-        receptionist.tell(Receptionist.subscribe(CoordinatorActor.KEY,
-                context.spawnAnonymous(Behaviors.<Receptionist.Listing>receiveMessage(listing -> {
-                    context.getSelf().tell(new Found(listing));
-                    return Behaviors.same();
-                }))));
-        receptionist.tell(Receptionist.subscribe(KEY,
-                context.spawnAnonymous(Behaviors.<Receptionist.Listing>receiveMessage(listing -> {
-                    context.getSelf().tell(new Peers(listing));
-                    return Behaviors.same();
-                }))));
+        receptionist.tell(
+                Receptionist.subscribe(KEY, Instrumented.listings(context, Peers::new)));
+        receptionist.tell(Receptionist.subscribe(
+                CoordinatorActor.KEY, Instrumented.listings(context, Coordinators::new)));
         timers.startTimerWithFixedDelay("look", new Look(), LOOK);
     }
 
-    /**
-     * A candidate.
-     *
-     * @param incarnation of this process, which its claims carry
-     */
-    public static Behavior<Command> create(
-            ActorRegistry registry, RunParts parts, Incarnation incarnation, Line line) {
+    /** A candidate. */
+    public static Behavior<Command> create(ActorRegistry registry, RunParts parts, Line line) {
         return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
-            CandidateActor actor =
-                    new CandidateActor(context, timers, registry, parts, incarnation, line);
+            CandidateActor actor = new CandidateActor(context, timers, registry, parts, line);
             return Behaviors.receive(
                     (c, message) -> actor.onMessage(message), (c, signal) -> actor.onSignal(signal));
         }));
@@ -142,9 +139,9 @@ public final class CandidateActor {
 
     private Behavior<Command> onMessage(Command command) {
         switch (command) {
-            case Found(Receptionist.Listing listing) ->
-                found(listing.getServiceInstances(CoordinatorActor.KEY));
             case Peers(Receptionist.Listing listing) -> peers = listing.getServiceInstances(KEY);
+            case Coordinators(Receptionist.Listing listing) ->
+                coordinated = !listing.getServiceInstances(CoordinatorActor.KEY).isEmpty();
             case Heard(CandidateTraffic.RunOver(long term, RunResult result)) -> {
                 if (!over && term >= known) {
                     over = true;
@@ -158,19 +155,30 @@ public final class CandidateActor {
                     leading.tell(new CoordinatorActor.Relay(to, message));
                 }
             }
-            case NodeLost(Address address) -> lost(leaders.stream()
-                    .filter(ref -> ref.path().address().equals(address))
-                    .findFirst());
-            case TermRead(long newest) -> known = Math.max(known, newest);
+            case Read(Optional<RunStorage.Claim> newest) -> {
+                reading = false;
+                newest.ifPresent(claim -> known = Math.max(known, claim.term()));
+                if (!busy()) {
+                    follow(newest);
+                }
+            }
+            case Unread() -> reading = false;
+            case LeaderLost(Heartbeats.Lost(long term, String how)) -> {
+                if (term == followed && !busy()) {
+                    context.getLog().warn("term {}: {}", term, how);
+                    claim(term);
+                }
+            }
             case Claimed(Optional<Long> term) -> claimed(term);
             case ClaimFailed(String why) -> {
                 claiming = false;
-                leaderless = 0;
+                unfollow();
                 context.getLog().warn("no term could be claimed: {}", why);
             }
             case Ended(long term, RunResult result) -> ended(term, result);
             case Retire(CompletableFuture<Done> retired) -> {
                 over = true;
+                parts.heartbeats().rest();
                 return Behaviors.stopped(() -> retired.complete(Done.getInstance()));
             }
         }
@@ -178,48 +186,65 @@ public final class CandidateActor {
     }
 
     private Behavior<Command> onSignal(Signal signal) {
-        if (signal instanceof Terminated gone) {
-            Object dead = gone.getRef();
-            if (dead.equals(leading)) {
-                childGone();
-            }
-            lost(leaders.stream().filter(ref -> ref.equals(dead)).findFirst());
+        if (signal instanceof Terminated) {
+            childGone(); // nothing else is watched
+        } else if (signal instanceof PostStop) {
+            unfollow();
+            parts.heartbeats().rest();
         }
         return Behaviors.same();
     }
 
-    private void found(Set<ActorRef<CoordinatorTraffic>> listed) {
-        for (ActorRef<CoordinatorTraffic> ref : listed) {
-            if (leaders.add(ref)) {
-                context.watch(ref);
-                leaderless = 0;
-                context.pipeToSelf(blocking.run(CALL, parts.storage()::newestTerm),
-                        (newest, failure) -> new TermRead(newest == null ? 0 : newest));
-            }
-        }
-    }
-
-    private void lost(Optional<ActorRef<CoordinatorTraffic>> leader) {
-        if (leader.isPresent()) {
-            leaders.remove(leader.get());
-            context.unwatch(leader.get());
-            if (leaders.isEmpty()) {
-                claim(known);
-            }
-        }
+    /** Whether who leads is not to be looked for now. */
+    private boolean busy() {
+        return leading != null || claiming || over;
     }
 
     private void look() {
-        if (leading != null || !leaders.isEmpty() || claiming || over) {
-            leaderless = 0;
+        if (busy() || reading) {
             return;
         }
-        leaderless++;
-        if (leaderless >= 2 && known == 0 && line.first()) {
-            claim(Long.MAX_VALUE);
-        } else if (leaderless >= PATIENCE && (known > 0 || line.first())) {
-            claim(Long.MAX_VALUE);
+        apart = followed > 0 && !coordinated ? apart + 1 : 0;
+        if (apart > MOST_APART) {
+            giveUp("this node is not in the cluster of the run's leader any more; start it again");
+            return;
         }
+        reading = true;
+        context.pipeToSelf(blocking.run(CALL, parts.storage()::newestClaim),
+                (newest, failure) -> newest == null ? new Unread() : new Read(newest));
+    }
+
+    /** Watches who claimed the newest term; claims the next where nobody can be asked. */
+    private void follow(Optional<RunStorage.Claim> newest) {
+        if (newest.isEmpty()) {
+            looks++;
+            if (looks >= PATIENCE && known == 0 && line.first()) {
+                claim(0);
+            }
+            return;
+        }
+        long term = newest.get().term();
+        if (term == followed) {
+            return;
+        }
+        unfollow();
+        Optional<Claimant> leader = newest.get().by()
+                .filter(by -> !by.incarnation().equals(parts.claimant().incarnation()));
+        if (leader.isEmpty()) {
+            claim(term); // it was this one, or nobody knows who
+            return;
+        }
+        followed = term;
+        ActorRef<Command> self = context.getSelf();
+        watch = Optional.of(parts.heartbeats()
+                .watch(term, leader.get(), lost -> self.tell(new LeaderLost(lost))));
+        parts.news().accept(new RunNews.Led(term, leader.get().node()));
+    }
+
+    private void unfollow() {
+        followed = 0;
+        watch.ifPresent(Heartbeats.Watch::close);
+        watch = Optional.empty();
     }
 
     /** Claims the next term unless one newer than {@code than} is claimed already. */
@@ -232,7 +257,7 @@ public final class CandidateActor {
         context.pipeToSelf(
                 blocking.run(CALL, () -> storage.newestTerm() > than
                         ? Optional.<Long>empty()
-                        : storage.claimTerm(incarnation, parts.label())),
+                        : storage.claimTerm(parts.claimant())),
                 (term, failure) -> term != null
                         ? new Claimed(term)
                         : new ClaimFailed(failure == null ? "" : Blocking.words(failure)));
@@ -240,10 +265,9 @@ public final class CandidateActor {
 
     private void claimed(Optional<Long> won) {
         claiming = false;
-        leaderless = 0;
+        unfollow();
         if (won.isEmpty() || over) {
-            known = Math.max(known, 1); // somebody leads or will
-            return;
+            return; // somebody else leads: the next look finds who
         }
         long term = won.get();
         known = term;
@@ -254,11 +278,13 @@ public final class CandidateActor {
                         parts, term, result -> self.tell(new Ended(term, result))),
                 Instrumented.STOP);
         context.watch(leading);
+        parts.news().accept(new RunNews.Led(term, parts.claimant().node()));
     }
 
     private void ended(long term, RunResult result) {
         if (result instanceof RunResult.Deposed) {
-            return; // the winner is followed
+            deposed = true; // the winner is followed
+            return;
         }
         over = true;
         peers.forEach(peer -> peer.tell(new CandidateTraffic.RunOver(term, result)));
@@ -268,11 +294,17 @@ public final class CandidateActor {
     /** The coordinator of this process stopped: deposed, done, or failed by a defect. */
     private void childGone() {
         leading = null;
-        leaderless = 0;
-        if (!over && ++failures >= MOST_FAILURES) {
-            over = true;
-            parts.end().accept(new RunParts.End.GaveUp(
-                    failures + " coordinators of this process stopped before the run's end"));
+        parts.heartbeats().rest();
+        boolean failed = !deposed;
+        deposed = false;
+        if (!over && failed && ++failures >= MOST_FAILURES) {
+            giveUp(failures + " coordinators of this process stopped before the run's end");
         }
+        look();
+    }
+
+    private void giveUp(String why) {
+        over = true;
+        parts.end().accept(new RunParts.End.GaveUp(why));
     }
 }

@@ -122,6 +122,7 @@ public final class CoordinatorActor {
     private Behavior<Command> begin() {
         context.getSystem().receptionist().tell(Receptionist.register(KEY, self));
         timers.startTimerWithFixedDelay("look", new Look(), LOOK);
+        parts.heartbeats().beat(term);
         perform(logic.start());
         return leaves ? Behaviors.stopped() : Behaviors.receive(
                 (c, message) -> onMessage(message), (c, signal) -> onSignal(signal));
@@ -133,7 +134,10 @@ public final class CoordinatorActor {
             case Happened(RunEvent event) -> happen(event);
             case TimerElapsed(RunTimer timer, Fence fence) ->
                 happen(new RunEvent.TimerFired(timer, fence));
-            case Look() -> storage.look();
+            case Look() -> {
+                parts.heartbeats().beat(term);
+                storage.look();
+            }
             case Looked(long newest, Optional<LayoutWish> asked) -> {
                 if (newest > term) {
                     happen(new RunEvent.Deposed(newest));

@@ -69,7 +69,10 @@ final class StorageCalls {
         if (!look.isDone()) {
             return;
         }
-        look = blocking.run(LOOK, () -> new Looked(storage.newestTerm(), storage.wish()));
+        look = blocking.run(LOOK, () -> {
+            storage.keepOthersOut();
+            return new Looked(storage.newestTerm(), storage.wish());
+        });
         context.pipeToSelf(look, this::seen);
     }
 

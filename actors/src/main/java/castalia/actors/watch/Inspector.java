@@ -1,8 +1,6 @@
 package castalia.actors.watch;
 
-import akka.actor.AllDeadLetters;
 import akka.actor.typed.Behavior;
-import akka.actor.typed.eventstream.EventStream;
 import akka.actor.typed.javadsl.ActorContext;
 import akka.actor.typed.javadsl.Behaviors;
 import akka.actor.typed.receptionist.Receptionist;
@@ -31,13 +29,11 @@ public final class Inspector {
 
     private record Heard(InspectorTraffic message) implements Command {}
 
-    private record Dead() implements Command {}
-
     private final ActorContext<Command> context;
     private final ActorRegistry registry;
     private final String node;
     private final long pid;
-    private long deadLetters;
+    private final Oddities oddities;
 
     private Inspector(
             ActorContext<Command> context, ActorRegistry registry, String node, long pid) {
@@ -45,6 +41,7 @@ public final class Inspector {
         this.registry = registry;
         this.node = node;
         this.pid = pid;
+        this.oddities = Oddities.count(context);
     }
 
     /** An inspector of the process called {@code node}. */
@@ -53,9 +50,6 @@ public final class Inspector {
             Inspector inspector = new Inspector(context, registry, node, pid);
             context.getSystem().receptionist().tell(Receptionist.register(
                     KEY, context.messageAdapter(InspectorTraffic.class, Heard::new)));
-            context.getSystem().eventStream().tell(new EventStream.Subscribe<>(
-                    AllDeadLetters.class,
-                    context.messageAdapter(AllDeadLetters.class, letter -> new Dead())));
             return Behaviors.receiveMessage(inspector::onMessage);
         });
     }
@@ -63,7 +57,6 @@ public final class Inspector {
     private Behavior<Command> onMessage(Command command) {
         switch (command) {
             case Heard(InspectorTraffic.Inspect(var replyTo)) -> replyTo.tell(snapshot());
-            case Dead() -> deadLetters++;
         }
         return Behaviors.same();
     }
@@ -87,6 +80,6 @@ public final class Inspector {
                 members,
                 registry.views(),
                 TrafficCounter.of(context.getSystem()).views(),
-                deadLetters);
+                oddities.deadLetters());
     }
 }

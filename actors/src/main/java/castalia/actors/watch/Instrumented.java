@@ -11,7 +11,9 @@ import akka.actor.typed.SupervisorStrategy;
 import akka.actor.typed.TypedActorContext;
 import akka.actor.typed.javadsl.ActorContext;
 import akka.actor.typed.javadsl.Behaviors;
+import akka.actor.typed.receptionist.Receptionist;
 import java.time.Duration;
+import java.util.function.Function;
 
 /** The one way actors are spawned: counted, supervised, with a bounded mailbox. */
 public final class Instrumented {
@@ -44,6 +46,18 @@ public final class Instrumented {
         Behavior<C> counted =
                 Behaviors.intercept(() -> new Counting<>(type, entry), behavior);
         return parent.spawn(Behaviors.supervise(counted).onFailure(strategy), name,
+                MailboxSelector.fromConfig(MAILBOX));
+    }
+
+    /** A child that hands what the receptionist lists on to its parent. */
+    public static <C> ActorRef<Receptionist.Listing> listings(
+            ActorContext<C> parent, Function<Receptionist.Listing, C> message) {
+        ActorRef<C> to = parent.getSelf();
+        return parent.spawnAnonymous(
+                Behaviors.<Receptionist.Listing>receiveMessage(listing -> {
+                    to.tell(message.apply(listing));
+                    return Behaviors.same();
+                }),
                 MailboxSelector.fromConfig(MAILBOX));
     }
 

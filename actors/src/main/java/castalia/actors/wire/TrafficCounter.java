@@ -60,7 +60,8 @@ public final class TrafficCounter implements Extension {
         counts.largest.accumulateAndGet(bytes, Math::max);
     }
 
-    void refused(String kind) {
+    /** Something of a kind was not taken. */
+    public void refused(String kind) {
         counts(kind).refused.incrementAndGet();
     }
 

@@ -6,17 +6,25 @@ import akka.actor.testkit.typed.javadsl.ActorTestKit;
 import akka.actor.testkit.typed.javadsl.TestProbe;
 import akka.actor.typed.ActorRef;
 import akka.actor.typed.receptionist.Receptionist;
-import castalia.actors.Tests;
 import castalia.actors.Tests.FakeLogic;
 import castalia.actors.Tests.FakeStorage;
+import castalia.actors.Tests;
+import castalia.actors.heartbeat.Heartbeats;
 import castalia.actors.message.CandidateTraffic;
 import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.watch.ActorRegistry;
+import castalia.protocol.identity.Claimant;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.run.RunEffect;
 import castalia.protocol.run.RunEvent;
+import castalia.protocol.run.RunNews;
 import castalia.protocol.run.RunResult;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import org.junit.jupiter.api.AfterEach;
@@ -33,21 +41,31 @@ class CandidateActorTest {
     private final ActorRegistry registry = new ActorRegistry();
     private final BlockingQueue<RunParts.End> ends = new LinkedBlockingQueue<>();
     private final BlockingQueue<Long> terms = new LinkedBlockingQueue<>();
+    private final BlockingQueue<RunNews> news = new LinkedBlockingQueue<>();
+    private final List<Heartbeats> open = new ArrayList<>();
 
     @AfterEach
     void stop() {
         kit.shutdownTestKit();
+        open.forEach(Heartbeats::close);
+    }
+
+    private Heartbeats heartbeats(long id) {
+        Heartbeats heartbeats = Tests.heartbeats(id);
+        open.add(heartbeats);
+        return heartbeats;
     }
 
     private ActorRef<CandidateActor.Command> spawn(String label, RunLogic logic, boolean first) {
+        Heartbeats heartbeats = heartbeats(label.hashCode());
         RunParts parts = new RunParts(
                 term -> {
                     terms.add(term);
                     return logic;
                 },
-                storage, Tests.BUILD, label, "job", news -> {}, ends::add);
-        return kit.spawn(
-                CandidateActor.create(registry, parts, new Incarnation(1), () -> first), label);
+                storage, Tests.BUILD, Tests.claimant(label, label.hashCode(), heartbeats), "job",
+                news::add, ends::add, heartbeats);
+        return kit.spawn(CandidateActor.create(registry, parts, () -> first), label);
     }
 
     private static FakeLogic stoppable() {
@@ -88,32 +106,104 @@ class CandidateActorTest {
         assertThat(storage.claims).containsExactly("a");
     }
 
+    /** Another candidate, that leads the next term. */
+    private Heartbeats leader(String node, long id) {
+        Heartbeats leader = heartbeats(id);
+        storage.claimedElsewhere(Optional.of(Tests.claimant(node, id, leader)));
+        leader.beat(storage.newestTerm());
+        return leader;
+    }
+
     @Test
-    void whenTheLeaderIsLostAnotherTakesTheNextTerm() {
-        TestProbe<CoordinatorTraffic> leader = kit.createTestProbe();
-        storage.claimedElsewhere();
-        kit.system().receptionist()
-                .tell(Receptionist.register(CoordinatorActor.KEY, leader.getRef()));
-        spawn("b", stoppable(), false);
+    void whenTheLeadersProcessEndsAnotherTakesTheNextTerm() {
+        Heartbeats leader = leader("far", 9);
+        spawn("b", stoppable(), true);
+        assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(1, "far"));
         kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(1));
         assertThat(storage.claims).isEmpty();
-        leader.stop();
+        leader.close();
+        assertThat(Tests.take(terms)).isEqualTo(2);
+        assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(2, "b"));
+    }
+
+    @Test
+    void aLeaderThatHangsIsReplaced() throws IOException {
+        try (ServerSocket hung = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+            storage.claimedElsewhere(Optional.of(new Claimant(
+                    new Incarnation(9), "far", "127.0.0.1", hung.getLocalPort(), "pid 9")));
+            spawn("b", stoppable(), false);
+            assertThat(Tests.take(terms)).isEqualTo(2);
+        }
+    }
+
+    @Test
+    void soIsOneWhoseCoordinatorIsAtRest() {
+        Heartbeats leader = leader("far", 9);
+        spawn("b", stoppable(), false);
+        assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(1, "far"));
+        kit.createTestProbe().expectNoMessage(java.time.Duration.ofMillis(500));
+        leader.rest();
         assertThat(Tests.take(terms)).isEqualTo(2);
     }
 
     @Test
-    void whoSeesThatAnotherClaimedFasterWaitsForTheWinner() {
-        TestProbe<CoordinatorTraffic> leader = kit.createTestProbe();
-        storage.claimedElsewhere();
-        kit.system().receptionist()
-                .tell(Receptionist.register(CoordinatorActor.KEY, leader.getRef()));
+    void andOneThatCannotBeAsked() {
+        storage.claimedElsewhere(Optional.empty());
         spawn("b", stoppable(), false);
-        kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(1));
-        storage.claimedElsewhere();
-        leader.stop();
+        assertThat(Tests.take(terms)).isEqualTo(2);
+    }
+
+    @Test
+    void whoeverClaimedTheNewestTermIsFollowed() {
+        Heartbeats first = leader("far", 9);
+        spawn("b", stoppable(), false);
+        assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(1, "far"));
+        Heartbeats second = leader("further", 10);
+        first.close();
+        assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(2, "further"));
         kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(1));
         assertThat(storage.claims).isEmpty();
-        assertThat(Tests.take(terms)).isEqualTo(3); // the winner never showed up
+        second.close();
+        assertThat(Tests.take(terms)).isEqualTo(3);
+    }
+
+    @Test
+    void aLeaderThatIsDeposedFollowsTheWinnerAndSaysNoMoreThatItLeads() {
+        FakeLogic logic = new FakeLogic(List.of(), event -> event
+                        instanceof RunEvent.Deposed(long newer)
+                ? List.of(new RunEffect.End(new RunResult.Deposed(newer)))
+                : List.of());
+        spawn("a", logic, true);
+        assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(1, "a"));
+        Heartbeats winner = leader("far", 9);
+        assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(2, "far"));
+        assertThat(ends).isEmpty();
+        winner.close();
+        assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(3, "a"));
+    }
+
+    @Test
+    void anEndThatADeposedLeaderTellsIsNotBelieved() {
+        leader("far", 8);
+        leader("far", 9);
+        spawn("b", stoppable(), false);
+        assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(2, "far"));
+        peer().tell(new CandidateTraffic.RunOver(1, new RunResult.Stopped(7, "h")));
+        peer().tell(new CandidateTraffic.RunOver(2, new RunResult.Stopped(8, "h")));
+        assertThat(Tests.take(ends))
+                .isEqualTo(new RunParts.End.Elsewhere(2, new RunResult.Stopped(8, "h")));
+    }
+
+    private ActorRef<CandidateTraffic> peer() {
+        TestProbe<Receptionist.Listing> peers = kit.createTestProbe();
+        kit.system().receptionist()
+                .tell(Receptionist.subscribe(CandidateActor.KEY, peers.getRef()));
+        while (true) {
+            var refs = peers.receiveMessage().getServiceInstances(CandidateActor.KEY);
+            if (!refs.isEmpty()) {
+                return refs.iterator().next();
+            }
+        }
     }
 
     @Test
@@ -134,16 +224,7 @@ class CandidateActorTest {
     @Test
     void whoHearsThatTheRunIsOverClaimsNothing() {
         spawn("b", stoppable(), true);
-        TestProbe<Receptionist.Listing> peers = kit.createTestProbe();
-        kit.system().receptionist()
-                .tell(Receptionist.subscribe(CandidateActor.KEY, peers.getRef()));
-        while (true) {
-            var refs = peers.receiveMessage().getServiceInstances(CandidateActor.KEY);
-            if (!refs.isEmpty()) {
-                refs.forEach(ref -> ref.tell(new CandidateTraffic.RunOver(4, new RunResult.Stopped(7, "h"))));
-                break;
-            }
-        }
+        peer().tell(new CandidateTraffic.RunOver(4, new RunResult.Stopped(7, "h")));
         assertThat(Tests.take(ends)).isEqualTo(new RunParts.End.Elsewhere(4, new RunResult.Stopped(7, "h")));
         kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(2));
         assertThat(storage.claims).isEmpty();

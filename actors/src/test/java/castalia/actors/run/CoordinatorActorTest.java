@@ -6,9 +6,10 @@ import akka.actor.testkit.typed.javadsl.ActorTestKit;
 import akka.actor.testkit.typed.javadsl.TestProbe;
 import akka.actor.typed.ActorRef;
 import akka.actor.typed.receptionist.Receptionist;
-import castalia.actors.Tests;
 import castalia.actors.Tests.FakeLogic;
 import castalia.actors.Tests.FakeStorage;
+import castalia.actors.Tests;
+import castalia.actors.heartbeat.Heartbeats;
 import castalia.actors.message.AgentTraffic;
 import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.message.WorkerTraffic;
@@ -43,15 +44,17 @@ class CoordinatorActorTest {
     private final FakeStorage storage = new FakeStorage();
     private final BlockingQueue<RunNews> news = new LinkedBlockingQueue<>();
     private final BlockingQueue<RunResult> results = new LinkedBlockingQueue<>();
+    private final Heartbeats heartbeats = Tests.heartbeats(1);
 
     @AfterEach
     void stop() {
         kit.shutdownTestKit();
+        heartbeats.close();
     }
 
     private ActorRef<CoordinatorActor.Command> spawn(FakeLogic logic) {
-        RunParts parts = new RunParts(
-                term -> logic, storage, Tests.BUILD, "test", "job", news::add, end -> {});
+        RunParts parts = new RunParts(term -> logic, storage, Tests.BUILD,
+                Tests.claimant("test", 1, heartbeats), "job", news::add, end -> {}, heartbeats);
         return kit.spawn(CoordinatorActor.create(parts, 3, results::add));
     }
 
@@ -178,10 +181,22 @@ class CoordinatorActorTest {
                 : List.of());
         ActorRef<CoordinatorActor.Command> actor = spawn(logic);
         for (int i = 0; i < 4; i++) {
-            storage.claimedElsewhere();
+            storage.claimedElsewhere(Optional.empty());
         }
         assertThat(Tests.take(results)).isEqualTo(new RunResult.Deposed(4));
         kit.createTestProbe().expectTerminated(actor);
+    }
+
+    @Test
+    void nothingIsPublishedUnderANewerTerm() {
+        FakeLogic logic = new FakeLogic(
+                List.of(new RunEffect.Publish(STATE, List.of(), -1)), nothing());
+        storage.broken = "published";
+        for (int i = 0; i < 4; i++) {
+            storage.claimedElsewhere(Optional.empty());
+        }
+        spawn(logic);
+        assertThat(Tests.take(logic.events)).isEqualTo(new RunEvent.Deposed(4));
     }
 
     @Test

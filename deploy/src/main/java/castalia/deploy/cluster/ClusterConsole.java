@@ -42,6 +42,8 @@ final class ClusterConsole implements RunCluster.Listener {
     @Override
     public void run(RunNews news) {
         switch (news) {
+            case RunNews.Led(long term, String node) ->
+                    line.say("leader      " + node + " leads the run since term " + term);
             case RunNews.Joined(Member member, String device) -> line.say("joined      "
                     + member.label() + ", pid " + member.pid() + ", data port "
                     + member.endpoint().port() + "; " + device);

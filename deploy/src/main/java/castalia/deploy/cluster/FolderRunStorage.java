@@ -1,16 +1,18 @@
 package castalia.deploy.cluster;
 
-import castalia.checkpoints.CheckpointException;
 import castalia.checkpoints.CheckpointReader;
 import castalia.checkpoints.CheckpointWriter;
+import castalia.checkpoints.DamagedFileException;
+import castalia.checkpoints.FolderInUseException;
 import castalia.checkpoints.RunFolder;
+import castalia.checkpoints.TermLog;
 import castalia.deploy.shell.Storage;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.checkpoint.ChunkEntry;
 import castalia.protocol.checkpoint.Manifest;
 import castalia.protocol.control.GenerationPlan;
-import castalia.protocol.identity.Incarnation;
+import castalia.protocol.identity.Claimant;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.run.RunStorage;
@@ -18,7 +20,6 @@ import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.step.ScalarState;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -26,8 +27,8 @@ import java.util.stream.Collectors;
 /** A run's durable part in its folder, which all candidates share. */
 final class FolderRunStorage implements RunStorage {
 
-    /** How long a leader that just died may keep the lock. */
-    private static final Duration LOCK_PATIENCE = Duration.ofSeconds(10);
+    /** Claims that are searched for the process that holds the lock. */
+    private static final long SEARCHED_TERMS = 64;
 
     private final RunFolder folder;
     private volatile Optional<LayoutWish> seen = Optional.empty();
@@ -47,38 +48,74 @@ final class FolderRunStorage implements RunStorage {
         return storage;
     }
 
+    /** This process in the words of the folder's lock. */
+    static String thisProcess() {
+        return Storage.attempt(RunFolder::thisProcess);
+    }
+
     @Override
-    public Optional<Long> claimTerm(Incarnation by, String label) {
+    public Optional<Long> claimTerm(Claimant by) {
         return Storage.attempt(() -> {
-            lockPatiently(); // first: a leader that lives is not deposed by who could not lead
+            lockUnlessCandidateHolds();
             seen = folder.layouts().newest();
-            return folder.terms().claim(label + " " + by);
+            return folder.terms().claim(by.text());
         });
     }
 
-    private void lockPatiently() throws IOException {
-        long end = System.nanoTime() + LOCK_PATIENCE.toNanos();
-        while (true) {
-            try {
-                folder.lock();
-                return;
-            } catch (CheckpointException e) {
-                if (System.nanoTime() > end) {
-                    throw e;
-                }
-                pause();
+    /**
+     * The lock keeps apart what terms cannot: commands that would train in one folder beside each
+     * other. Candidates of one run do not need it among themselves, and one that hangs would never
+     * give it back: whoever claimed a term of this run may be replaced while it holds the lock.
+     */
+    private void lockUnlessCandidateHolds() throws IOException {
+        try {
+            folder.lock();
+        } catch (FolderInUseException e) {
+            if (!claimed(e.holder())) {
+                throw e;
             }
         }
     }
 
-    private static void pause() {
-        try {
-            Thread.sleep(50);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new CastaliaException(
-                    ErrorCode.STORAGE_FAILED, "interrupted while waiting for the folder's lock", e);
+    private boolean claimed(String process) throws IOException {
+        TermLog terms = folder.terms();
+        long newest = terms.newest();
+        for (long term = newest; term > Math.max(0, newest - SEARCHED_TERMS); term--) {
+            if (claimant(term).filter(by -> by.process().equals(process)).isPresent()) {
+                return true;
+            }
         }
+        return false;
+    }
+
+    /** Empty if the record does not say it, or is damaged. */
+    private Optional<Claimant> claimant(long term) throws IOException {
+        try {
+            return folder.terms().claimant(term).flatMap(Claimant::parse);
+        } catch (DamagedFileException e) {
+            return Optional.empty();
+        }
+    }
+
+    @Override
+    public void keepOthersOut() {
+        Storage.attempt(() -> {
+            try {
+                folder.lock();
+            } catch (FolderInUseException e) {
+                // its holder hangs, or ends soon; the next call tries again
+            }
+            return folder;
+        });
+    }
+
+    @Override
+    public Optional<Claim> newestClaim() {
+        return Storage.attempt(() -> {
+            long newest = folder.terms().newest();
+            return newest == 0
+                    ? Optional.<Claim>empty() : Optional.of(new Claim(newest, claimant(newest)));
+        });
     }
 
     @Override

@@ -25,12 +25,13 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /** This process as one more node of a run that another process began. */
-public final class NodeTraining {
+public final class NodeTraining implements AutoCloseable {
 
     private static final int MOST_SPARES = 64;
 
     private final CastaliaHome home;
     private final ProgressLine line;
+    private final StopSignal stop;
     private final CompletableFuture<Ending> ending = new CompletableFuture<>();
     private final AtomicReference<@Nullable RunCluster> running = new AtomicReference<>();
 
@@ -66,9 +67,17 @@ public final class NodeTraining {
         record Left() implements Ending {}
     }
 
+    /** From now on a signal does not end this process until {@link #close}. */
     public NodeTraining(CastaliaHome home, ProgressLine line) {
         this.home = home;
         this.line = line;
+        this.stop = new StopSignal(this::leave);
+    }
+
+    /** To be called when the result was told: lets a process that was signalled end. */
+    @Override
+    public void close() {
+        stop.close();
     }
 
     /**
@@ -78,8 +87,7 @@ public final class NodeTraining {
      * @throws CastaliaException if no run is found, it does not take this node, or it failed
      */
     public Optional<RunResult> takePart(Request request) {
-        try (StopSignal _ = new StopSignal(this::leave);
-                ClusterProcess process = RunCluster.process(
+        try (ClusterProcess process = RunCluster.process(
                         request.name(), request.listen(), List.of(request.seed()))) {
             process.join(request.patience());
             return takePart(request, process, job(process.describeRun()));
@@ -89,12 +97,12 @@ public final class NodeTraining {
     /** Where nobody else could lead the run, leaving it would lose what was done since it was stored. */
     private void leave() {
         RunCluster cluster = running.get();
-        if (cluster == null || !cluster.standsAlone()) {
+        if (cluster == null || !cluster.leadsAlone()) {
             line.say("leaving; the run goes on without this node");
             ending.complete(new Ending.Left());
             return;
         }
-        line.say("stopping the run at the next boundary: no other node could lead it");
+        line.say("stopping the run at the next boundary: no other node stands by to lead it");
         cluster.stop().whenComplete((led, failure) -> {
             if (failure != null || !led) {
                 ending.complete(new Ending.Left());

@@ -4,6 +4,8 @@ import akka.actor.typed.ActorRef;
 import castalia.actors.ClusterProcess;
 import castalia.actors.NodeAddress;
 import castalia.actors.ProcessSettings;
+import castalia.actors.heartbeat.Heartbeats;
+import castalia.actors.heartbeat.Pace;
 import castalia.actors.message.NodeSnapshot;
 import castalia.actors.node.AgentNews;
 import castalia.actors.node.NodeAgent;
@@ -17,6 +19,7 @@ import castalia.deploy.train.TrainingJob;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.control.CoordinatorMessage;
+import castalia.protocol.identity.Claimant;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
@@ -63,6 +66,7 @@ public final class RunCluster implements AutoCloseable {
     private final CompletableFuture<RunParts.End> end = new CompletableFuture<>();
     private final Children children = new Children();
     private final ClusterProcess cluster;
+    private final Heartbeats heartbeats;
     private final ActorRef<NodeAgent.Command> agent;
     private final ActorRef<CandidateActor.Command> candidate;
     private final RunView view;
@@ -160,11 +164,16 @@ public final class RunCluster implements AutoCloseable {
                             specification.model(), specification.tensorSlices())),
                     specification.virtualRanks(), settings.job().ranks(), LayoutWish.USUAL,
                     specification.trainSteps(), RunSettings.Patience.USUAL);
+            Incarnation self = incarnation();
+            this.heartbeats =
+                    opened(Heartbeats.open(settings.listen().host(), self, Pace.USUAL));
+            Claimant claimant = new Claimant(self, settings.node(), settings.listen().host(),
+                    heartbeats.port(), FolderRunStorage.thisProcess());
             this.candidate = cluster.startCandidate(new RunParts(
                     term -> new MachineLogic(
                             storage.seenWish().map(machine::with).orElse(machine), term),
-                    storage, build, settings.node(), settings.job().text(), news, end::complete),
-                    incarnation());
+                    storage, build, claimant, settings.job().text(), news, end::complete,
+                    heartbeats));
             cluster.ended().thenAccept(_ -> end.complete(
                     new RunParts.End.GaveUp("this node is no member of its cluster any more")));
             if (leads) {
@@ -261,9 +270,9 @@ public final class RunCluster implements AutoCloseable {
         return cluster.stopRun();
     }
 
-    /** Whether no other node that is reached could lead the run. */
-    boolean standsAlone() {
-        return cluster.standsAlone();
+    /** Whether this node leads the run and no other stands by to. */
+    boolean leadsAlone() {
+        return heartbeats.leadsUnwatched();
     }
 
     /** Ends one of this node's workers at once, as a fault would. */

@@ -26,7 +26,8 @@ import picocli.CommandLine.Spec;
             "Join a run with worker processes of this machine, and stand by to lead it.",
             "HOST:PORT is the address that train --local prints. The run's configuration, folder and data",
             "must be here under the same paths. The node ends with the run; SIGINT and SIGTERM end it",
-            "and its workers, and the run goes on without them."
+            "and its workers, and the run goes on without them; where no other node stands by to lead, the",
+            "run is stopped with a checkpoint first."
         },
         footer = {
             "",
@@ -90,12 +91,15 @@ final class NodeCommand implements Callable<Integer> {
         if (patience < 1 || patience > LONGEST_WAIT) {
             throw invalid("--join-timeout " + patience + " must lie between 1 and " + LONGEST_WAIT);
         }
-        Optional<RunResult> how = new NodeTraining(home, new ProgressLine(out, ProgressLine.onTerminal()))
-                .takePart(new NodeTraining.Request(seed, called, listen, workers, node.spares(),
-                        node.threads(), pagePort, Duration.ofSeconds(patience)));
-        out.println(how.map(result -> "the run " + result.words())
-                .orElse("left; the run goes on without this node"));
-        out.flush();
+        NodeTraining.Request request = new NodeTraining.Request(seed, called, listen, workers,
+                node.spares(), node.threads(), pagePort, Duration.ofSeconds(patience));
+        ProgressLine line = new ProgressLine(out, ProgressLine.onTerminal());
+        try (NodeTraining training = new NodeTraining(home, line)) {
+            Optional<RunResult> how = training.takePart(request);
+            out.println(how.map(result -> "the run " + result.words())
+                    .orElse("left; the run goes on without this node"));
+            out.flush();
+        }
         return 0;
     }
 

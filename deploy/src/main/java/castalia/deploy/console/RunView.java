@@ -105,6 +105,8 @@ public final class RunView {
     /** Takes the news in. */
     public synchronized void accept(RunNews news) {
         switch (news) {
+            case RunNews.Led(long term, String node) ->
+                    happened("leader", node + " leads since term " + term);
             case RunNews.Joined(Member member, String device) -> {
                 put(member, "spare");
                 happened("joined", member.label() + ", pid " + member.pid() + ", " + device);

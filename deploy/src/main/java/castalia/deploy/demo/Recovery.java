@@ -121,8 +121,8 @@ final class Recovery {
                 }
                 case RunNews.Stepped(_, Incarnation worker, int rank, Progress progress) ->
                         stepped(worker, rank, progress);
-                case RunNews.Joined _, RunNews.Refused _, RunNews.Learning _, RunNews.CaughtUp _,
-                        RunNews.Validated _, RunNews.Saved _, RunNews.StaleMessage _ -> {
+                case RunNews.Led _, RunNews.Joined _, RunNews.Refused _, RunNews.Learning _,
+                        RunNews.CaughtUp _, RunNews.Validated _, RunNews.Saved _, RunNews.StaleMessage _ -> {
                     // The console shows them.
                 }
             }

@@ -76,11 +76,19 @@ class ClusterInputTest {
     }
 
     @Test
-    void aRunFolderOfAnotherSpecificationIsRefusedAndKept() throws IOException {
+    void aRunFolderOfAnotherSpecificationOrNumericVersionIsRefusedAndKept() throws IOException {
         TinyRun.Answer answer = TinyRun.Answer.of(tiny.train(run));
         String before = Cli.run("checkpoint", "digest", run).out();
         TinyRun other = TinyRun.write(folder, "fp32", 24, 5, 2);
         refused(other.train(run, "--local", 2), 10, run.toString());
+        try (NodeProcess elsewhere = NodeProcess.startOfAnotherNumericVersion(
+                folder.resolve("elsewhere.log"), "train", "--config", tiny.config(), "--run", run,
+                "--local", 1)) {
+            assertThat(elsewhere.code()).as(elsewhere.printed()).isEqualTo(10);
+            assertThat(elsewhere.printed().lines().filter(line -> line.startsWith("castalia: ")))
+                    .singleElement().asString()
+                    .contains(run.toString(), "numeric version");
+        }
         assertThat(Cli.run("checkpoint", "digest", run).out()).isEqualTo(before);
         assertThat(TinyRun.Answer.of(tiny.train(run))).isEqualTo(answer);
     }

@@ -116,7 +116,7 @@ class NodeCommandTest {
     }
 
     @Test
-    void aNodeThatJoinsTakesPartAndLeadsWhenTheLeaderIsKilled() throws IOException {
+    void aNodeThatJoinsTakesPartLeadsWhenTheLeaderIsKilledAndStoresTheStateWhenItEnds() throws IOException {
         Path config = config();
         NodeProcess leader = leader(config, folder.resolve("run"));
         String seed = leader.await(ADDRESS);
@@ -126,20 +126,86 @@ class NodeCommandTest {
         leader.kill();
         awaitEnd(orphan);
         node.await("running     generation 2\\.\\d+ on 1 ranks");
-        // who joins is let in only when the dead are removed
-        NodeProcess third = node("third", node.await("node        second, pid \\d+, at (\\S+),"), 1);
-        node.await("running     generation 2\\.\\d+ on 2 ranks");
-        int before = node.printed().length();
-        third.terminate();
-        assertThat(third.code()).as(third.printed()).isEqualTo(143);
-        assertThat(third.printed()).contains("left; the run goes on without this node");
-        node.await("running     generation 2\\.\\d+ on 1 ranks", before);
         node.terminate(); // nobody else could lead: what was done is stored first
         assertThat(node.code()).as(node.printed()).isEqualTo(143);
         long step = Long.parseLong(node.await("the run stopped after step (\\d+)"));
         assertThat(node.await("the run stopped .* state ([0-9a-f]{64})"))
                 .isEqualTo(undisturbed(config, step));
         awaitEnd(node.await(WORKER));
+    }
+
+    @Tag("full")
+    @Test
+    void aLeaderThatHangsIsReplacedAndFollowsWhenItWakes() throws IOException {
+        Path config = config();
+        NodeProcess leader = leader(config, folder.resolve("run"));
+        NodeProcess node = node("second", leader.await(ADDRESS), 1);
+        leader.await("running     generation \\S+ on 2 ranks");
+        int before = leader.printed().length();
+        Signals.send("STOP", leader.pid());
+        try {
+            node.await("leader      second leads the run since term 2");
+            node.await("running     generation 2\\.\\d+ on \\d ranks");
+        } finally {
+            Signals.send("CONT", leader.pid());
+        }
+        leader.await("leader      second leads the run since term 2", before);
+        node.await("running     generation 2\\.\\d+ on 2 ranks");
+        leader.terminate(); // stops the run, whoever leads it
+        assertThat(leader.code()).as(leader.printed()).isEqualTo(143);
+        assertThat(node.code()).as(node.printed()).isZero();
+        long step = Long.parseLong(node.await("the run stopped after step (\\d+)"));
+        String state = undisturbed(config, step);
+        assertThat(node.await("the run stopped .* state ([0-9a-f]{64})")).isEqualTo(state);
+        assertThat(leader.await("state  ([0-9a-f]{64})", before)).isEqualTo(state);
+    }
+
+    /** Longer than the cluster waits for it: it is a member no more when it wakes. */
+    @Tag("full")
+    @Test
+    void aLeaderThatHangsForLongEndsWithItsWorkersWhenItWakes() throws Exception {
+        Path config = config();
+        NodeProcess leader = leader(config, folder.resolve("run"));
+        NodeProcess node = node("second", leader.await(ADDRESS), 1);
+        leader.await("running     generation \\S+ on 2 ranks");
+        String worker = leader.await(WORKER);
+        int before = leader.printed().length();
+        Signals.send("STOP", leader.pid());
+        try {
+            node.await("running     generation 2\\.\\d+ on \\d ranks");
+            Thread.sleep(25_000);
+        } finally {
+            Signals.send("CONT", leader.pid());
+        }
+        assertThat(leader.code()).as(leader.printed()).isEqualTo(18);
+        assertThat(leader.printed().substring(before))
+                .containsOnlyOnce("castalia: ").contains("castalia: this node is");
+        awaitEnd(worker);
+        node.await("running     generation 2\\.\\d+ on 1 ranks");
+        node.terminate();
+        assertThat(node.code()).as(node.printed()).isEqualTo(143);
+        long step = Long.parseLong(node.await("the run stopped after step (\\d+)"));
+        assertThat(node.await("the run stopped .* state ([0-9a-f]{64})"))
+                .isEqualTo(undisturbed(config, step));
+    }
+
+    @Test
+    void aNodeOfAnotherNumericVersionIsRefusedAndARunThatFailsFailsOnEveryNode() throws IOException {
+        Path run = folder.resolve("run");
+        NodeProcess leader = leader(config(), run);
+        NodeProcess node = node("second", leader.await(ADDRESS), 0);
+        node.await("leader      node0 leads the run since term 1");
+        leader.await("running     generation \\S+ on 1 ranks");
+        NodeProcess other = NodeProcess.startOfAnotherNumericVersion(
+                folder.resolve("other.log"), "node", "--join", leader.await(ADDRESS));
+        open.push(other);
+        assertThat(other.code()).as(other.printed()).isEqualTo(10);
+        assertThat(other.printed().lines().filter(line -> line.startsWith("castalia: ")))
+                .singleElement().asString().contains("numeric version", run.toString());
+        Files.move(run.resolve("terms"), run.resolve("gone"));
+        assertThat(leader.code()).as(leader.printed()).isEqualTo(16);
+        assertThat(node.code()).as(node.printed()).isEqualTo(16);
+        assertThat(node.printed()).containsPattern("castalia: .*" + run.resolve("terms"));
     }
 
     @Tag("full")
@@ -157,10 +223,11 @@ class NodeCommandTest {
         killed.kill();
         awaitEnd(killed.await(WORKER));
         leader.await("running     generation \\S+ on 1 ranks", before);
-        NodeProcess leaves = node("third", seed, 0);
-        leaves.await("node        third");
+        NodeProcess leaves = node("third", seed, 1); // let in when the dead are removed
+        leader.await("running     generation \\S+ on 2 ranks", before);
         leaves.terminate();
         assertThat(leaves.code()).as(leaves.printed()).isEqualTo(143);
+        assertThat(leaves.printed()).contains("left; the run goes on without this node");
         NodeProcess stays = node("fourth", seed, 0);
         stays.await("node        fourth");
         try (ClusterProcess observer = observer(seed)) {

@@ -23,9 +23,22 @@ final class NodeProcess implements AutoCloseable {
     }
 
     static NodeProcess start(Path log, Object... command) {
+        return start(List.of(), log, command);
+    }
+
+    /** On a machine whose products have other bits: its library may use fewer instructions. */
+    static NodeProcess startOfAnotherNumericVersion(Path log, Object... command) {
+        return start(List.of("env", "ONEDNN_MAX_CPU_ISA=SSE41"), log, command);
+    }
+
+    private static NodeProcess start(List<String> before, Path log, Object... command) {
         List<String> words = List.of(command).stream().map(Object::toString).toList();
         return new NodeProcess(
-                ChildJvms.launch(words, Path.of("").toAbsolutePath(), log), log);
+                ChildJvms.launch(before, words, Path.of("").toAbsolutePath(), log), log);
+    }
+
+    long pid() {
+        return process.pid();
     }
 
     String printed() {
@@ -90,6 +103,10 @@ final class NodeProcess implements AutoCloseable {
 
     @Override
     public void close() {
-        process.destroyForcibly();
+        try {
+            process.destroyForcibly().waitFor();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 }

@@ -10,6 +10,9 @@ import java.util.List;
 /** What people want to know of a run as it happens. */
 public sealed interface RunNews {
 
+    /** A node coordinates the run from now on, as its claim says; it may be this one. */
+    record Led(long term, String node) implements RunNews {}
+
     /** A worker offered itself and fits. */
     record Joined(Member member, String device) implements RunNews {}
 

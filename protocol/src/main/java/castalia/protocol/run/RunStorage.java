@@ -2,7 +2,7 @@ package castalia.protocol.run;
 
 import castalia.protocol.checkpoint.ChunkEntry;
 import castalia.protocol.control.GenerationPlan;
-import castalia.protocol.identity.Incarnation;
+import castalia.protocol.identity.Claimant;
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.step.ScalarState;
 import java.util.List;
@@ -19,10 +19,26 @@ public interface RunStorage extends AutoCloseable {
      *
      * @return the term won, or empty if another was faster
      */
-    Optional<Long> claimTerm(Incarnation by, String label);
+    Optional<Long> claimTerm(Claimant by);
 
     /** The newest term claimed by anybody, 0 for none. */
     long newestTerm();
+
+    /** The newest claim, empty if there never was one. */
+    Optional<Claim> newestClaim();
+
+    /**
+     * A claim.
+     *
+     * @param by empty if its record does not say whom to ask
+     */
+    record Claim(long term, Optional<Claimant> by) {}
+
+    /**
+     * Keeps processes that are no candidates of this run from training it beside its coordinator, as
+     * far as that is possible now. To be called by the coordinator again and again.
+     */
+    void keepOthersOut();
 
     /** The layout that was asked for last, by anybody; empty if none was. */
     Optional<LayoutWish> wish();

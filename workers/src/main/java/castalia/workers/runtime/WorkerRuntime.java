@@ -24,12 +24,16 @@ public final class WorkerRuntime implements RankRuntime {
     private static final long ATTENTIVE_MILLIS = 5;
     private static final long CLOSE_MILLIS = 60_000;
 
+    /** Messages that wait for the rank's thread; no coordinator says so many in one step. */
+    static final int MOST_ORDERS = 1024;
+
     private final WorkerParts parts;
-    private final BlockingQueue<Order> orders = new LinkedBlockingQueue<>();
+    private final BlockingQueue<Order> orders = new LinkedBlockingQueue<>(MOST_ORDERS);
     private final Thread thread;
     private final Object gate = new Object();
     private Fence seen = Fence.NONE;
     private long staleMessages;
+    private long overflowing;
     private volatile long turn;
     private volatile boolean closed;
 
@@ -74,6 +78,13 @@ public final class WorkerRuntime implements RankRuntime {
         }
     }
 
+    /** Messages dropped because too many waited. */
+    long overflowing() {
+        synchronized (gate) {
+            return overflowing;
+        }
+    }
+
     @Override
     public void accept(CoordinatorMessage message) {
         synchronized (gate) {
@@ -92,8 +103,15 @@ public final class WorkerRuntime implements RankRuntime {
             if (ends) {
                 nextTurn();
             }
-            orders.add(new Order(message, turn));
+            if (!orders.offer(new Order(message, turn))) {
+                overflowing++; // as if lost on its way: the coordinator waits for answers with a deadline
+            }
         }
+    }
+
+    /** A full queue needs no waking. */
+    private void wake() {
+        boolean _ = orders.offer(new Order(null, turn));
     }
 
     private void raise(Fence fence) {
@@ -122,7 +140,7 @@ public final class WorkerRuntime implements RankRuntime {
             }
             raise(newer);
             nextTurn();
-            orders.add(new Order(null, turn));
+            wake();
         }
         parts.outbox().accept(registration());
     }
@@ -190,7 +208,7 @@ public final class WorkerRuntime implements RankRuntime {
         synchronized (gate) {
             closed = true;
             nextTurn();
-            orders.add(new Order(null, turn));
+            wake();
         }
         parts.plane().close();
         if (Thread.currentThread() == thread) {

@@ -324,6 +324,20 @@ class WorkerRuntimeTest {
     }
 
     @Test
+    void moreMessagesThanMayWaitAreDroppedCountedAndHarmless() {
+        try (Crew crew = crew(4, NEVER)) {
+            crew.fillMillis = 500; // messages are heard between steps
+            List<Member> members = add(crew, 1);
+            start(crew, members);
+            WorkerRuntime worker = crew.workers.get(members.getFirst());
+            while (worker.overflowing() == 0) {
+                worker.accept(new CoordinatorMessage.Saved(crew.fence, 0));
+            }
+            assertThat(crew.finish(1)).isEqualTo(undisturbed(PLAN, 4));
+        }
+    }
+
+    @Test
     void olderMessagesAreDroppedAndCounted() {
         try (Crew crew = crew(3, NEVER)) {
             List<Member> members = add(crew, 1);

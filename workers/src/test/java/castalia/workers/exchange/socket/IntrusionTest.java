@@ -9,9 +9,12 @@ import castalia.workers.exchange.socket.Planes.Suspected;
 import castalia.workers.exchange.socket.Planes.Way;
 import castalia.workers.exchange.socket.SocketSettings.Bounds;
 import castalia.workers.exchange.socket.SocketSettings.Deadlines;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -62,6 +65,42 @@ class IntrusionTest {
             workOn(planes, ranks, 1);
             assertThat(planes.suspected).isEmpty();
             assertThat(planes.all.get(0).earlyBytes()).isZero();
+        }
+    }
+
+    @Test
+    void soItIsOnTheUnixDomainSocket() throws Exception {
+        Random random = new Random(4);
+        try (Planes planes = Planes.open(2, Way.UNIX, folder)) {
+            List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
+            UnixDomainSocketAddress at = UnixDomainSocketAddress.of(
+                    planes.all.get(0).endpoint().socket().orElseThrow());
+            for (int i = 0; i < 20; i++) {
+                ByteBuffer garbage = ByteBuffer.allocate(Hello.BYTES + random.nextInt(5000));
+                random.nextBytes(garbage.array());
+                if (i % 2 == 0) { // a hello that fits, then a frame of an impossible length
+                    garbage.put(RawPeer.hello(
+                            Planes.RUN, RawPeer.LIFE, planes.members.get(0).incarnation()));
+                    garbage.rewind();
+                }
+                try (SocketChannel peer = SocketChannel.open(at)) {
+                    peer.write(garbage);
+                    peer.shutdownOutput();
+                    assertThat(ended(peer)).isTrue();
+                }
+                awaitRefused(planes, i + 1);
+            }
+            workOn(planes, ranks, 1);
+            assertThat(planes.suspected).isEmpty();
+            assertThat(planes.all.get(0).earlyBytes()).isZero();
+        }
+    }
+
+    private static boolean ended(SocketChannel peer) {
+        try {
+            return peer.read(ByteBuffer.allocate(1)) < 0;
+        } catch (IOException e) {
+            return true; // reset, since unread bytes were left
         }
     }
 

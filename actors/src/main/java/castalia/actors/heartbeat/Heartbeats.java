@@ -1,0 +1,194 @@
+package castalia.actors.heartbeat;
+
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import castalia.protocol.control.Heartbeat.Ping;
+import castalia.protocol.control.Heartbeat.Pong;
+import castalia.protocol.identity.Claimant;
+import castalia.protocol.identity.Incarnation;
+import castalia.protocol.wire.HeartbeatCodec;
+import castalia.protocol.wire.MalformedMessageException;
+import java.io.EOFException;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.SocketTimeoutException;
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.function.Consumer;
+
+/**
+ * Tells other candidates whether this process coordinates, and asks others. A process that ends
+ * closes its connections, which the other end sees in milliseconds; one that hangs does not answer.
+ * Akka's failure detector is patient and has no part in this. Answers come from threads of their
+ * own, but say that this process leads only as long as its coordinator's actor works.
+ */
+public final class Heartbeats implements AutoCloseable {
+
+    private static final int MOST_CONNECTIONS = 64;
+    private static final int BACKLOG = 64;
+    private static final Duration IDLE = Duration.ofSeconds(30);
+    private static final long PAUSE_MILLIS = 50;
+
+    private final Incarnation self;
+    private final Pace pace;
+    private final ServerSocket server;
+    private final Map<Socket, Long> connections = new ConcurrentHashMap<>();
+    private final LongAdder refused = new LongAdder();
+    private final CountDownLatch closed = new CountDownLatch(1);
+    private volatile Beat last = new Beat(0, 0);
+
+    private record Beat(long term, long nanos) {}
+
+    /** A watch over a coordinator, which ends with its first {@link Lost} or when closed. */
+    public interface Watch extends AutoCloseable {
+        @Override
+        void close();
+    }
+
+    /** A coordinator that was watched is lost; {@code how} says why. */
+    public record Lost(long term, String how) {}
+
+    private Heartbeats(Incarnation self, Pace pace, ServerSocket server) {
+        this.self = self;
+        this.pace = pace;
+        this.server = server;
+    }
+
+    /**
+     * Listens on a free port.
+     *
+     * @throws CastaliaException if it cannot listen at {@code host}
+     */
+    public static Heartbeats open(String host, Incarnation self, Pace pace) {
+        try {
+            ServerSocket server = new ServerSocket(0, BACKLOG, InetAddress.getByName(host));
+            Heartbeats heartbeats = new Heartbeats(self, pace, server);
+            Thread.ofVirtual().name("heartbeat-accept").start(heartbeats::accept);
+            return heartbeats;
+        } catch (IOException e) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                    "cannot listen for heartbeats on " + host + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** Where it listens. */
+    public int port() {
+        return server.getLocalPort();
+    }
+
+    /** Called by the coordinator's actor again and again while it leads. */
+    public void beat(long term) {
+        last = new Beat(term, System.nanoTime());
+    }
+
+    /** This process leads no more. */
+    public void rest() {
+        last = new Beat(0, 0);
+    }
+
+    /** What this process leads, 0 for nothing. */
+    private long leads() {
+        Beat beat = last;
+        return System.nanoTime() - beat.nanos() < pace.beat().toNanos() ? beat.term() : 0;
+    }
+
+    /** Whether this process leads and no other candidate has asked for it lately. */
+    public boolean leadsUnwatched() {
+        long since = System.nanoTime() - pace.interval().multipliedBy(5).toNanos();
+        return leads() != 0 && connections.values().stream().allMatch(asked -> asked - since < 0);
+    }
+
+    /**
+     * Watches who claimed a term.
+     *
+     * @param onLost told once, by a thread of the watch
+     */
+    public Watch watch(long term, Claimant leader, Consumer<Lost> onLost) {
+        return LeaderWatch.start(term, leader, pace, onLost);
+    }
+
+    /** Connections that were refused: too many, or not of this protocol. */
+    public long refused() {
+        return refused.sum();
+    }
+
+    private void accept() {
+        while (!server.isClosed()) {
+            try {
+                admit(server.accept());
+            } catch (IOException e) {
+                pause(); // closed, or no file descriptor is left: then others may end meanwhile
+            }
+        }
+    }
+
+    private void pause() {
+        try {
+            if (closed.await(PAUSE_MILLIS, TimeUnit.MILLISECONDS)) {
+                return;
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void admit(Socket connection) {
+        if (connections.size() >= MOST_CONNECTIONS || server.isClosed()) {
+            refused.increment();
+            close(connection);
+            return;
+        }
+        connections.put(connection, System.nanoTime() - IDLE.toNanos());
+        Thread.ofVirtual().name("heartbeat-answer").start(() -> answer(connection));
+    }
+
+    private void answer(Socket connection) {
+        try (connection) {
+            connection.setTcpNoDelay(true);
+            connection.setSoTimeout(Math.toIntExact(IDLE.toMillis()));
+            while (true) {
+                Ping ping = HeartbeatCodec.decodePing(Frames.read(connection));
+                if (!ping.to().equals(self)) {
+                    throw new IOException("a heartbeat for another process");
+                }
+                connections.put(connection, System.nanoTime());
+                Frames.write(connection,
+                        HeartbeatCodec.encode(new Pong(self, ping.sequence(), leads())));
+            }
+        } catch (EOFException | SocketTimeoutException e) {
+            // whoever asked is gone
+        } catch (IOException | MalformedMessageException e) {
+            if (!server.isClosed()) {
+                refused.increment();
+            }
+        } finally {
+            connections.remove(connection);
+        }
+    }
+
+    static void close(Socket connection) {
+        try {
+            connection.close();
+        } catch (IOException e) {
+            // it is of no use any more
+        }
+    }
+
+    /** Ends all connections, which others take for this process's end. */
+    @Override
+    public void close() {
+        closed.countDown();
+        try {
+            server.close();
+        } catch (IOException e) {
+            // it listens no more
+        }
+        connections.keySet().forEach(Heartbeats::close);
+    }
+}
