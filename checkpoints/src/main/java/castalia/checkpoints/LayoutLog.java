@@ -3,6 +3,7 @@ package castalia.checkpoints;
 import castalia.protocol.layout.LayoutWish;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -17,15 +18,20 @@ public final class LayoutLog {
     private static final int RECORD_BYTES = 4096;
     private static final int ATTEMPTS = 100;
 
+    private final FileOperations files;
     private final Path folder;
     private final ExclusiveRecords records;
 
     LayoutLog(FileOperations files, Path folder) {
+        this.files = files;
         this.folder = folder;
         this.records = new ExclusiveRecords(files, folder, RECORD_BYTES);
     }
 
     private long number() throws IOException {
+        if (!Files.isDirectory(folder)) {
+            return 0;
+        }
         List<String> names = records.names().stream()
                 .filter(name -> name.matches(PREFIX + "\\d{12}")).toList();
         return names.isEmpty() ? 0 : Long.parseLong(names.getLast().substring(PREFIX.length()));
@@ -52,6 +58,7 @@ public final class LayoutLog {
 
     /** Asks for a layout; nothing if it is what was asked for last. */
     public void ask(LayoutWish wish) throws IOException {
+        files.createDirectory(folder);
         byte[] text = wish.text().getBytes(StandardCharsets.UTF_8);
         for (int i = 0; i < ATTEMPTS; i++) {
             if (newest().filter(wish::equals).isPresent()) {

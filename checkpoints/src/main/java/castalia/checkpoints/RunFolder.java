@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,6 +27,7 @@ import org.jspecify.annotations.Nullable;
  * layouts/layout-000000000001             record: a layout asked for; the newest counts
  * answers                                 record: known answers of who first trained here
  * metrics.jsonl                           one line per step; not written here
+ * status.json                             what whoever trains does now; not written here
  * lock                                    held by the process that trains; says which
  * </pre>
  *
@@ -43,6 +45,7 @@ public final class RunFolder implements AutoCloseable {
     private static final String ANSWERS = "answers";
     private static final int ANSWERS_BYTES = 1 << 18;
     private static final String METRICS = "metrics.jsonl";
+    private static final String STATUS = "status.json";
     private static final String LOCK = "lock";
     private static final int NAMED_DIFFERENCES = 3;
     private static final int GENERATION_BYTES = 1 << 20;
@@ -81,7 +84,7 @@ public final class RunFolder implements AutoCloseable {
         return open(FileOperations.real(), path, specification, null);
     }
 
-    /** This process in the words that the lock has for it. */
+    /** This process in the words that the lock has for it, which no other has: process id and host. */
     public static String thisProcess() throws IOException {
         return RunLock.thisProcess();
     }
@@ -95,6 +98,11 @@ public final class RunFolder implements AutoCloseable {
         if (lock == null) {
             lock = RunLock.acquire(path.resolve(LOCK));
         }
+    }
+
+    /** Who holds the folder's lock, as {@link #thisProcess} says it there; empty if nobody does. */
+    public Optional<String> holder() throws IOException {
+        return RunLock.holder(path.resolve(LOCK));
     }
 
     /**
@@ -255,6 +263,11 @@ public final class RunFolder implements AutoCloseable {
     /** The file for one line of metrics per step. */
     public Path metrics() {
         return path.resolve(METRICS);
+    }
+
+    /** The file of a run's folder that says what whoever trains does now. */
+    public static Path status(Path run) {
+        return run.resolve(STATUS);
     }
 
     FileOperations files() {

@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
@@ -21,6 +22,10 @@ import org.jspecify.annotations.Nullable;
 final class RunLock implements AutoCloseable {
 
     private static final int MOST_TEXT = 200;
+    private static final long LOOK_NANOS = 2_000_000_000L;
+
+    /** A byte that who holds the lock locks too: who looks tries this one and is in nobody's way. */
+    private static final long SHOWN = 1;
 
     /**
      * Locks held by this process. Closing any channel to a file releases the process's lock on it,
@@ -41,11 +46,8 @@ final class RunLock implements AutoCloseable {
      *
      * @throws CheckpointException if another holds it, naming its process
      */
-    static RunLock acquire(Path file) throws IOException {
-        Path folder = file.toAbsolutePath().getParent();
-        if (folder == null) {
-            throw new IllegalArgumentException(file + " has no folder");
-        }
+    static synchronized RunLock acquire(Path file) throws IOException {
+        Path folder = folder(file);
         Path key = folder.toRealPath();
         if (!HELD.add(key)) {
             throw new FolderInUseException(folder, thisProcess(), "this process");
@@ -58,17 +60,52 @@ final class RunLock implements AutoCloseable {
                     StandardOpenOption.READ,
                     StandardOpenOption.WRITE,
                     LinkOption.NOFOLLOW_LINKS);
-            FileLock lock = channel.tryLock();
+            FileLock lock = channel.tryLock(0, 1, false);
             if (lock == null) {
                 throw new FolderInUseException(folder, holder(channel), "another process");
             }
             byte[] text = (thisProcess() + "\n").getBytes(StandardCharsets.UTF_8);
             write(file, channel, text);
+            show(folder, channel);
             return new RunLock(key, channel);
         } catch (IOException | RuntimeException e) {
             release(key, channel, e);
             throw e;
         }
+    }
+
+    /** Lets others see that the lock is held; one that just looks is waited for. */
+    private static void show(Path folder, FileChannel channel) throws IOException {
+        long end = System.nanoTime() + LOOK_NANOS;
+        while (channel.tryLock(SHOWN, 1, false) == null) {
+            if (System.nanoTime() - end > 0) {
+                throw new FolderInUseException(folder, "", "a process that looks at its lock");
+            }
+            Thread.onSpinWait();
+        }
+    }
+
+    /** Who holds the lock, as its file says; empty if nobody does. */
+    static synchronized Optional<String> holder(Path file) throws IOException {
+        if (!Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
+            return Optional.empty();
+        }
+        if (HELD.contains(folder(file).toRealPath())) {
+            return Optional.of(thisProcess());
+        }
+        try (FileChannel channel = FileChannel.open(
+                file, StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS)) {
+            FileLock shared = channel.tryLock(SHOWN, 1, true);
+            return shared == null ? Optional.of(holder(channel)) : Optional.empty();
+        }
+    }
+
+    private static Path folder(Path file) {
+        Path folder = file.toAbsolutePath().getParent();
+        if (folder == null) {
+            throw new IllegalArgumentException(file + " has no folder");
+        }
+        return folder;
     }
 
     private static void write(Path file, FileChannel channel, byte[] text) throws IOException {

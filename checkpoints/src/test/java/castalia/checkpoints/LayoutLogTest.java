@@ -22,6 +22,12 @@ class LayoutLogTest {
 
     @Test
     void theNewestWishCountsAndOneSaidTwiceIsOneRecord() throws IOException {
+        LayoutLog none = new LayoutLog(FileOperations.real(), folder.resolve("none"));
+        assertThat(none.newest()).isEmpty();
+        none.ask(LayoutWish.USUAL);
+        assertThat(none.newest()).contains(LayoutWish.USUAL);
+        Files.delete(folder.resolve("none").resolve("layout-000000000001"));
+        Files.delete(folder.resolve("none"));
         assertThat(log().newest()).isEmpty();
         LayoutWish first = new LayoutWish(2, 4, 3, 0);
         log().ask(first);

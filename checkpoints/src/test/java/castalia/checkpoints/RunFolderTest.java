@@ -88,12 +88,31 @@ class RunFolderTest {
             assertThatThrownBy(() -> RunFolder.openToTrain(root, Runs.specification()))
                     .isInstanceOf(CheckpointException.class)
                     .hasMessageContaining("is in use by another process (pid " + other.pid());
-            RunFolder.openToRead(root).close();
+            try (RunFolder looking = RunFolder.openToRead(root)) {
+                assertThat(looking.holder().orElseThrow()).startsWith("pid " + other.pid());
+                assertThat(looking.holder()).as("looking takes nothing").isPresent();
+            }
         }
         try (RunFolder folder = RunFolder.openToTrain(root, Runs.specification());
                 OtherJvm other = new OtherJvm(Holder.class, root.toString())) {
             assertThat(other.line()).contains("(pid " + ProcessHandle.current().pid());
             assertThat(folder.path()).isEqualTo(root);
+        }
+    }
+
+    @Test
+    void whoHoldsTheLockIsToldAndWhoLooksHoldsNothing() throws IOException {
+        RunFolder.openToTrain(root, Runs.specification()).close();
+        try (RunFolder looking = RunFolder.openToRead(root)) {
+            assertThat(looking.holder()).isEmpty();
+            try (RunFolder training = RunFolder.openToTrain(root, Runs.specification())) {
+                assertThat(looking.holder()).contains(RunFolder.thisProcess());
+                assertThat(training.holder()).contains(RunFolder.thisProcess());
+                try (OtherJvm other = new OtherJvm(Holder.class, root.toString())) {
+                    assertThat(other.line()).as("looking has not let it go").contains("in use");
+                }
+            }
+            assertThat(looking.holder()).isEmpty();
         }
     }
 

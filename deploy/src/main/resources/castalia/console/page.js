@@ -26,6 +26,7 @@ const show = ({ run, actors }) => {
   const facts = [
     ["phase", run.phase],
     ["generation", run.generation],
+    ["layout", run.layoutWords],
     ["step", `${run.step} of ${run.facts.steps}`],
     ["loss", run.loss.toFixed(4)],
     ["gradient norm", run.gradientNorm.toFixed(3)],

@@ -3,6 +3,7 @@ package castalia.deploy.bench;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.Hosting;
 import castalia.deploy.train.Wiring;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.BatchReader;
@@ -90,10 +91,11 @@ public final class StepBench {
             int warmup,
             int steps,
             Consumer<StepReport> onStep) {
-        try (RankGroup group = Wiring.ranks(plan, hosting, home)) {
+        try (RankGroup group = Wiring.ranks(
+                plan, hosting, ParallelLayout.of(hosting.ranks()), home)) {
             ProductAnswers answers = Wiring.answers(group, hosting, home);
             StateTransfer.initialise(group, (Initialisation.Drawn) plan.initialisation());
-            List<BatchReader> readers = Wiring.readers(group, source, hosting.ranks());
+            List<BatchReader> readers = Wiring.readers(group, source);
             double[] seconds = new double[steps];
             List<StepReport> reports = new ArrayList<>();
             double loss = 0;

@@ -25,6 +25,7 @@ final class ClusterConsole implements RunCluster.Listener {
     private double rate;
     private int ranks;
     private String generation = "-";
+    private String layout = "-";
     private long saved = -1;
     private long gathered;
 
@@ -56,7 +57,7 @@ final class ClusterConsole implements RunCluster.Listener {
                 line.say("fenced      generations before " + fence + " (" + cause + ")");
             }
             case RunNews.Resharding resharding -> resharding(resharding);
-            case RunNews.Running(var fence, int members, long version) -> {
+            case RunNews.Running(var fence, int members, long version, _) -> {
                 generation = fence.toString();
                 ranks = members;
                 lastStepNanos = nanos.getAsLong();
@@ -64,6 +65,10 @@ final class ClusterConsole implements RunCluster.Listener {
                         + " %.0f ms after the fence", fence, members, version,
                         (nanos.getAsLong() - gathered) * 1e-6));
             }
+            case RunNews.LayoutWanted(var wish, var nearest, int workers) ->
+                    line.say("layout      " + wish.words() + " wanted"
+                            + (wish.metBy(nearest) ? "" : "; " + workers + " workers can have "
+                            + nearest));
             case RunNews.Learning(Member member, int chunks) ->
                     line.say("learning    " + member.label() + " takes " + chunks + " chunks");
             case RunNews.CaughtUp(Member member, long version) ->
@@ -94,8 +99,11 @@ final class ClusterConsole implements RunCluster.Listener {
         };
         String members = news.plan().members().stream().map(Member::label)
                 .collect(Collectors.joining(" "));
-        line.say("generation  " + news.plan().fence() + ": " + members + "; step " + news.version()
-                + " from " + from
+        layout = news.plan().placement().layout().toString();
+        line.say("generation  " + news.plan().fence() + ": " + layout + " on " + members + "; step "
+                + news.version() + " from " + from
+                + (news.movedBytes() > 0
+                        ? String.format(Locale.ROOT, ", %,d bytes moved", news.movedBytes()) : "")
                 + (news.degraded() > 0 ? "; " + news.degraded() + " chunks with one holder" : ""));
     }
 
@@ -118,8 +126,8 @@ final class ClusterConsole implements RunCluster.Listener {
                 progress.scaling().map(Scaling::lossScale).orElse(null),
                 progress.scaling().map(Scaling::skippedSteps).orElse(null)));
         line.show(String.format(Locale.ROOT, "step %d/%d  loss %.4f%s  %,.0f tokens/s  workers %d  "
-                + "generation %s  checkpoint %s", step + 1, steps, progress.loss(),
-                ProgressLine.scaling(progress.scaling()), rate, ranks,
+                + "layout %s  generation %s  checkpoint %s", step + 1, steps, progress.loss(),
+                ProgressLine.scaling(progress.scaling()), rate, ranks, layout,
                 generation, saved < 0 ? "-" : Long.toString(saved)));
         if (step + 1 == steps) {
             line.end();

@@ -4,9 +4,13 @@ import castalia.checkpoints.CheckpointReader;
 import castalia.checkpoints.CheckpointWriter;
 import castalia.checkpoints.DamagedFileException;
 import castalia.checkpoints.FolderInUseException;
+import castalia.checkpoints.LayoutLog;
 import castalia.checkpoints.RunFolder;
 import castalia.checkpoints.TermLog;
 import castalia.deploy.shell.Storage;
+import castalia.deploy.status.StatusFile;
+import castalia.deploy.train.LayoutChoice;
+import castalia.deploy.train.TrainingJob;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.checkpoint.ChunkEntry;
@@ -133,6 +137,36 @@ final class FolderRunStorage implements RunStorage {
     /** The wish read last: with the term's claim or since. */
     Optional<LayoutWish> seenWish() {
         return seen;
+    }
+
+    /**
+     * The layout to begin with, recorded as the one that is wanted.
+     *
+     * @throws CastaliaException if it does not fit the run or the workers
+     */
+    LayoutChoice choose(TrainingJob training, ClusterTraining.Request request) {
+        return Storage.attempt(() -> {
+            LayoutLog log = folder.layouts();
+            LayoutChoice choice = LayoutChoice.of(request.layout(), log.newest(),
+                    training.configuration().placement(), training.specification(),
+                    request.workers());
+            choice.requireWorkers(request.workers(), request.layout(), training.specification());
+            choice.record(log, request.layout());
+            return choice;
+        });
+    }
+
+    /** Keeps the folder's status file, and says at once that this process leads. */
+    StatusKeeper keeper(RunCluster cluster) {
+        StatusKeeper keeper = keeperLater(cluster);
+        keeper.write();
+        return keeper;
+    }
+
+    /** Keeps the folder's status file where this process should come to lead. */
+    StatusKeeper keeperLater(RunCluster cluster) {
+        return new StatusKeeper(cluster.view(), new StatusFile(RunFolder.status(folder.path())),
+                cluster.page(), System::nanoTime);
     }
 
     @Override

@@ -129,6 +129,7 @@ public final class NodeTraining implements AutoCloseable {
             try (RunCluster cluster =
                     RunCluster.join(process, training, settings, storage, news)) {
                 running.set(cluster);
+                news.add(storage.keeperLater(cluster));
                 cluster.ended().thenAccept(how -> ending.complete(new Ending.Over(how)));
                 line.say("node        " + request.name() + ", pid "
                         + ProcessHandle.current().pid() + ", at " + cluster.address()
@@ -194,10 +195,10 @@ public final class NodeTraining implements AutoCloseable {
     }
 
     private static void requireFits(Request request, RunSpecification specification) {
-        int most = specification.virtualRanks();
+        int most = specification.virtualRanks() * specification.tensorSlices();
         if (request.workers() < 0 || request.workers() > most) {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID, "--workers " + request.workers()
-                    + " must lie between 0 and the " + most + " virtual ranks of the run");
+                    + " must lie between 0 and the run's " + most + " virtual ranks and slices");
         }
         if (request.spares() < 0 || request.spares() > MOST_SPARES) {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID, "--spares " + request.spares()

@@ -223,7 +223,7 @@ final class CheckpointCommand {
         try (TrainingJob job = TrainingJob.read(config, OptionalInt.empty(), OptionalInt.empty(),
                 Optional.of(folder), home)) {
             ConsoleListener listener = new ConsoleListener(
-                    new ProgressLine(out, false), job.specification().trainSteps(), 1, true);
+                    new ProgressLine(out, false), job.specification().trainSteps(), true);
             try (TrainingRun training = job.open(run, home, listener)) {
                 TrainingRun.Outcome outcome = training.run(() -> true);
                 out.printf("%s: step %d, state %s%n", run, outcome.step(), outcome.last().stateHash());

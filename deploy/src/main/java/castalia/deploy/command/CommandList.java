@@ -56,6 +56,7 @@ public final class CommandList {
                 new Entry(Group.TRAIN, new TrainCommand(home)),
                 new Entry(Group.TRAIN, new NodeCommand(home)),
                 new Entry(Group.TRAIN, new LayoutsCommand(home)),
+                new Entry(Group.TRAIN, new RunCommand()),
                 new Entry(Group.TRAIN, new GenerateCommand(home)),
                 new Entry(Group.CHECKPOINTS, new CheckpointCommand(home)),
                 new Entry(Group.DATA, new DataCommand()),

@@ -32,7 +32,8 @@ import picocli.CommandLine.Spec;
         description = {
             "Train a model from a GPT-NeoX configuration, or go on where the run stopped.",
             "The run's folder holds its specification, checkpoints and metrics.jsonl. SIGINT and SIGTERM",
-            "finish the step, write a checkpoint and end; the same command goes on."
+            "finish the step, write a checkpoint and end; the same command goes on. The layout changes no",
+            "bit of the result: any start may use another, and run reshard changes it while workers run."
         },
         footer = {
             "",
@@ -40,9 +41,13 @@ import picocli.CommandLine.Spec;
             "  ./castalia train --config pythia-70m.yml --run runs/70m",
             "  ./castalia train --config pythia-70m.yml --run runs/70m --ranks 2 --threads 2",
             "  ./castalia train --config pythia-70m.yml --run runs/70m --local 4 --spares 1",
+            "  ./castalia train --config pythia-70m.yml --run runs/70m --local 4 --tp 2 --zero 2",
             "  ./castalia train --config pythia-70m.yml --run runs/tuned --init exported/step1000"
         })
 final class TrainCommand implements Callable<Integer> {
+    /** Stands for a number of workers that was not given. */
+    private static final String BY_LAYOUT = "-2147483648";
+
     private final CastaliaHome home;
 
     @Spec
@@ -65,10 +70,14 @@ final class TrainCommand implements Callable<Integer> {
             description = "Ranks of this process (default: the file's, else 1).")
     private @Nullable Integer ranks;
 
-    @Option(names = "--local", paramLabel = "N",
+    @Option(names = "--local", paramLabel = "N", arity = "0..1", fallbackValue = BY_LAYOUT,
             description = "Train on N worker processes of this machine instead of in this process, as a"
-                    + " node with --spares, --host, --port and --page-port.")
+                    + " node with --spares, --host, --port and --page-port. Without N, on as many as"
+                    + " --dp and --tp ask for.")
     private @Nullable Integer local;
+
+    @Mixin
+    private LayoutOptions layout = new LayoutOptions();
 
     @Mixin
     private NodeOptions node = new NodeOptions();
@@ -87,10 +96,14 @@ final class TrainCommand implements Callable<Integer> {
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
         ProgressLine line = new ProgressLine(out, ProgressLine.onTerminal());
-        return local == null ? inThisProcess(out, line) : onProcesses(out, line, local);
+        return local == null ? inThisProcess(out, line) : onProcesses(out, line, workers(local));
     }
 
-    private Integer onProcesses(PrintWriter out, ProgressLine line, int workers) {
+    private static OptionalInt workers(int given) {
+        return given == Integer.MIN_VALUE ? OptionalInt.empty() : OptionalInt.of(given);
+    }
+
+    private Integer onProcesses(PrintWriter out, ProgressLine line, OptionalInt workers) {
         if (ranks != null) {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                     "--ranks and --local exclude each other: a worker process hosts one rank");
@@ -99,13 +112,14 @@ final class TrainCommand implements Callable<Integer> {
         int pagePort = node.pagePort();
         Listening.warn(listen, spec.commandLine().getErr());
         try (ClusterTraining cluster = new ClusterTraining(line);
-                TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers)),
+                TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers.orElse(1))),
                         node.threads(), Optional.ofNullable(initial), home)) {
             introduce(out, job);
             job.keepInputs(run);
             RunResult result = cluster.train(job,
                     new ClusterTraining.Request(config, run, Optional.ofNullable(initial), workers,
-                            node.spares(), job.hosting().threads(), listen, pagePort));
+                            node.spares(), job.hosting().threads(), listen, pagePort,
+                            layout.request()));
             Report report = switch (result) {
                 case RunResult.Finished(long step, String state, String digest) ->
                         new Report(run.toString(), step, true, digest, state);
@@ -135,13 +149,13 @@ final class TrainCommand implements Callable<Integer> {
 
     private Integer inThisProcess(PrintWriter out, ProgressLine line) {
         try (StopSignal stop = new StopSignal(() -> line.say("stopping after this step"));
-                TrainingJob job = TrainingJob.read(config,
-                        ranks == null ? OptionalInt.empty() : OptionalInt.of(ranks), node.threads(),
+                TrainingJob job = TrainingJob.read(config, ranks(), node.threads(),
                         Optional.ofNullable(initial), home)) {
             introduce(out, job);
-            ConsoleListener listener = new ConsoleListener(
-                    line, job.specification().trainSteps(), job.hosting().ranks(), false);
-            try (TrainingRun training = job.open(run, home, listener)) {
+            ConsoleListener listener =
+                    new ConsoleListener(line, job.specification().trainSteps(), false);
+            try (TrainingRun training =
+                    job.open(run, home, listener, ranks(), layout.request())) {
                 TrainingRun.Outcome outcome = training.run(stop);
                 line.end();
                 tell(out, new Report(run.toString(), outcome.step(), outcome.finished(),
@@ -151,15 +165,18 @@ final class TrainCommand implements Callable<Integer> {
         }
     }
 
+    private OptionalInt ranks() {
+        return ranks == null ? OptionalInt.empty() : OptionalInt.of(ranks);
+    }
+
     private void introduce(PrintWriter out, TrainingJob job) {
         TrainingPlan plan = job.specification().plan();
         out.printf(Locale.ROOT, "%,d parameters, %s, %d steps of %d sequences of %d tokens%n",
                 plan.model().parameters(), plan.precision().name().toLowerCase(Locale.ROOT),
                         plan.trainSteps(),
                 plan.globalBatch(), plan.sequence());
-        out.printf(Locale.ROOT, "%d virtual ranks on %d ranks, %d threads; run folder %s%n",
-                plan.virtualRanks(),
-                job.hosting().ranks(), job.hosting().threads(), run);
+        out.printf(Locale.ROOT, "%d virtual ranks, tensor slices %d, %d threads; run folder %s%n",
+                plan.virtualRanks(), plan.tensorSlices(), job.hosting().threads(), run);
         out.flush();
     }
 }

@@ -3,6 +3,7 @@ package castalia.deploy.configuration;
 import castalia.deploy.configuration.YamlTree.NotYamlException;
 import castalia.deploy.configuration.YamlValue.Mapping;
 import castalia.protocol.checkpoint.MilestoneSchedule;
+import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.TrainingPlan;
@@ -99,7 +100,7 @@ public final class NeoxYaml {
         long evalIterations = positive("eval-iters", 100);
         long logInterval = positive("log-interval", 100);
         Recomputation recomputation = recomputation();
-        PlacementHints placement = placement();
+        PlacementHints placement = placement(plan);
         Optional<String> save = top.text("save");
         Optional<String> load = top.text("load");
         Leftovers.judge(top);
@@ -201,14 +202,14 @@ public final class NeoxYaml {
         return word.equals("block") ? Recomputation.BLOCK : Recomputation.NONE;
     }
 
-    private PlacementHints placement() {
-        int stage = 0;
+    private PlacementHints placement(Optional<TrainingPlan> plan) {
+        OptionalInt stage = OptionalInt.empty();
         Optional<Settings> zero = top.section("zero-optimization");
         if (zero.isPresent()) {
             Settings block = zero.get();
-            stage = block.integer("stage", 0);
-            if (stage < 0 || stage > 3) {
-                block.error("stage", stage + " must lie between 0 and 3");
+            stage = OptionalInt.of(block.integer("stage", 0));
+            if (stage.getAsInt() < 0 || stage.getAsInt() > 3) {
+                block.error("stage", stage.getAsInt() + " must lie between 0 and 3");
             }
             for (String offload : List.of("cpu-offload", "cpu-offload-params")) {
                 if (block.flag(offload, false)) {
@@ -223,7 +224,25 @@ public final class NeoxYaml {
                     "sub-group-size").forEach(block::has);
             Leftovers.refuse(block);
         }
-        return new PlacementHints(optional("ranks"), optional("threads"), stage);
+        int modelParallel = plan.isPresent() ? top.integer("model-parallel-size", 1) : 1;
+        LayoutRequest hints = new LayoutRequest(OptionalInt.empty(),
+                modelParallel > 1 ? OptionalInt.of(modelParallel) : OptionalInt.empty(), stage,
+                OptionalInt.empty());
+        return new PlacementHints(optional("ranks"), optional("threads"), layout(plan), hints);
+    }
+
+    private LayoutRequest layout(Optional<TrainingPlan> plan) {
+        LayoutRequest layout = new LayoutRequest(number(LayoutRequest.DATA_PARALLEL),
+                number(LayoutRequest.TENSOR_PARALLEL), number(LayoutRequest.ZERO),
+                number(LayoutRequest.BUDDIES));
+        plan.ifPresent(of -> layout.problems(of.virtualRanks(), of.tensorSlices())
+                .forEach(castalia::error));
+        return layout;
+    }
+
+    private OptionalInt number(String key) {
+        return castalia.has(key)
+                ? OptionalInt.of(castalia.integer(key, 1)) : OptionalInt.empty();
     }
 
     private OptionalInt optional(String key) {

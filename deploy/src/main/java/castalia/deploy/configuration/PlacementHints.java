@@ -1,5 +1,6 @@
 package castalia.deploy.configuration;
 
+import castalia.protocol.layout.LayoutRequest;
 import java.util.OptionalInt;
 
 /**
@@ -7,6 +8,8 @@ import java.util.OptionalInt;
  *
  * @param ranks ranks in this process
  * @param threads threads of a rank
- * @param zeroStage ZeRO stage of the configuration, 0 to 3
+ * @param layout what the {@code castalia:} block names of the layout
+ * @param hints what GPT-NeoX's own keys would have, where it fits
  */
-public record PlacementHints(OptionalInt ranks, OptionalInt threads, int zeroStage) {}
+public record PlacementHints(
+        OptionalInt ranks, OptionalInt threads, LayoutRequest layout, LayoutRequest hints) {}

@@ -1,8 +1,12 @@
 package castalia.deploy.console;
 
+import castalia.deploy.status.RunStatus;
+import castalia.deploy.status.RunStatus.Change;
 import castalia.protocol.control.Progress;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.run.RunNews;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -12,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What is known of a run, kept up from its news. Written by one thread, read by many; every list is
@@ -36,6 +41,12 @@ public final class RunView {
     private String phase = "forming";
     private long saved = -1;
     private String lastFailure = "";
+    private @Nullable ParallelLayout layout;
+    private @Nullable LayoutWish wish;
+    private @Nullable ParallelLayout nearest;
+    private @Nullable Change change;
+    private long stillSince = -1;
+    private long movedBytes;
     private long stale;
 
     /**
@@ -75,11 +86,24 @@ public final class RunView {
      */
     public record Happening(double seconds, String kind, String text) {}
 
-    /** Everything at one moment. */
+    /**
+     * Everything at one moment.
+     *
+     * @param layout of the newest generation, null before the first
+     * @param layoutWords the same in words, and what is wanted if that is another
+     * @param wish the layout that was asked for last, null for none
+     * @param nearest what the workers could have that were there then, or when a generation began to run
+     * @param change how the newest generation that ran came about
+     */
     public record Snapshot(
             Facts facts,
             String phase,
             String generation,
+            @Nullable ParallelLayout layout,
+            String layoutWords,
+            @Nullable LayoutWish wish,
+            @Nullable ParallelLayout nearest,
+            @Nullable Change change,
             long step,
             double loss,
             double gradientNorm,
@@ -120,11 +144,14 @@ public final class RunView {
             }
             case RunNews.Gathering(var fence, String cause) -> {
                 phase = "gathering";
+                stillSince = stillSince < 0 ? nanos.getAsLong() : stillSince;
                 happened("fenced", "generation " + fence + ": " + cause);
             }
             case RunNews.Resharding resharding -> {
                 phase = "resharding";
                 generation = resharding.plan().fence().toString();
+                layout = resharding.plan().placement().layout();
+                movedBytes = resharding.movedBytes();
                 step = resharding.version();
                 Map<Incarnation, Worker> before = new HashMap<>(workers);
                 before.forEach((id, worker) -> workers.put(id, worker.with("spare", -1)));
@@ -135,12 +162,22 @@ public final class RunView {
                     workers.computeIfPresent(
                             member.incarnation(), rank(members.indexOf(member)));
                 }
-                happened("generation", generation + " with " + members.size()
-                        + " ranks from step " + resharding.version());
+                happened("generation", generation + " with " + members.size() + " ranks, " + layout
+                        + ", from step " + resharding.version());
             }
-            case RunNews.Running(var fence, int ranks, long version) -> {
-                phase = "running";
+            case RunNews.Running(var fence, int ranks, long version, var possible) -> {
+                nearest = possible;
+                phase = RunStatus.RUNNING;
+                long still = stillSince < 0 ? 0 : nanos.getAsLong() - stillSince;
+                stillSince = -1;
+                change = new Change(version, still / 1_000_000, movedBytes);
                 happened("running", "generation " + fence + ", " + ranks + " ranks, step " + version);
+            }
+            case RunNews.LayoutWanted(var asked, var possible, int there) -> {
+                wish = asked;
+                nearest = possible;
+                happened("layout", asked.words() + " wanted; " + there + " workers can have "
+                        + possible);
             }
             case RunNews.Learning(Member member, int chunks) -> {
                 workers.computeIfPresent(member.incarnation(), (_, w) ->
@@ -202,9 +239,18 @@ public final class RunView {
         happenings.addLast(new Happening(seconds(), kind, text));
     }
 
+    private String layoutWords() {
+        if (layout == null) {
+            return "-";
+        }
+        return wish == null || wish.metBy(layout)
+                ? layout.toString() : layout + " (" + wish.words() + " wanted)";
+    }
+
     /** Everything at this moment. */
     public synchronized Snapshot snapshot() {
-        return new Snapshot(facts, phase, generation, step, loss, norm, tokensPerSecond, saved,
+        return new Snapshot(facts, phase, generation, layout, layoutWords(), wish, nearest,
+                change, step, loss, norm, tokensPerSecond, saved,
                 lastFailure, stale, seconds(), new ArrayList<>(workers.values()),
                 new ArrayList<>(happenings));
     }

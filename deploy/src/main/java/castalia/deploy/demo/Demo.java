@@ -137,7 +137,7 @@ public final class Demo {
         try (StopSignal stop = new StopSignal(() -> line.say("stopping after this step"));
                 TrainingJob job = TrainingJob.read(config, OptionalInt.of(1), OptionalInt.empty(),
                         Optional.empty(), home)) {
-            ConsoleListener console = new ConsoleListener(line, options.steps(), 1, false);
+            ConsoleListener console = new ConsoleListener(line, options.steps(), false);
             try (TrainingRun training = job.open(run, home, console)) {
                 TrainingRun.Outcome outcome = training.run(stop);
                 line.end();

@@ -113,7 +113,7 @@ final class Recovery {
                         fenced = System.nanoTime();
                     }
                 }
-                case RunNews.Running(_, _, long version) -> {
+                case RunNews.Running(_, _, long version, _) -> {
                     if (fenced > 0 && reformed == 0) {
                         reformed = System.nanoTime();
                         resumedAt = version;
@@ -122,7 +122,8 @@ final class Recovery {
                 case RunNews.Stepped(_, Incarnation worker, int rank, Progress progress) ->
                         stepped(worker, rank, progress);
                 case RunNews.Led _, RunNews.Joined _, RunNews.Refused _, RunNews.Learning _,
-                        RunNews.CaughtUp _, RunNews.Validated _, RunNews.Saved _, RunNews.StaleMessage _ -> {
+                        RunNews.CaughtUp _, RunNews.Validated _, RunNews.Saved _,
+                        RunNews.StaleMessage _, RunNews.LayoutWanted _ -> {
                     // The console shows them.
                 }
             }

@@ -1,6 +1,7 @@
 package castalia.deploy.train;
 
 import castalia.protocol.checkpoint.Manifest;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.workers.rank.StepReport;
 import java.time.Duration;
 import java.util.List;
@@ -11,8 +12,8 @@ public final class ConsoleListener implements TrainingRun.Listener {
 
     private final ProgressLine line;
     private final long steps;
-    private final int ranks;
     private final boolean quietCheckpoints;
+    private String layout = "-";
     private double secondsPerStep;
     private long lastSaved = -1;
 
@@ -20,11 +21,18 @@ public final class ConsoleListener implements TrainingRun.Listener {
      * @param steps steps of the run
      * @param quietCheckpoints whether checkpoints only show in the live line
      */
-    public ConsoleListener(ProgressLine line, long steps, int ranks, boolean quietCheckpoints) {
+    public ConsoleListener(ProgressLine line, long steps, boolean quietCheckpoints) {
         this.line = line;
         this.steps = steps;
-        this.ranks = ranks;
         this.quietCheckpoints = quietCheckpoints;
+    }
+
+    @Override
+    public void laidOut(ParallelLayout ranks, String on) {
+        layout = ranks.toString();
+        if (!quietCheckpoints) {
+            line.say("layout " + ranks + " (" + on + ") on " + ranks.ranks() + " ranks");
+        }
     }
 
     @Override
@@ -32,10 +40,10 @@ public final class ConsoleListener implements TrainingRun.Listener {
         secondsPerStep = secondsPerStep == 0 ? seconds : 0.9 * secondsPerStep + 0.1 * seconds;
         long done = report.step() + 1;
         line.show(String.format(Locale.ROOT,
-                "step %d/%d  loss %.4f  norm %.3f  lr %.2e%s  %,.0f tokens/s  ranks %d  "
+                "step %d/%d  loss %.4f  norm %.3f  lr %.2e%s  %,.0f tokens/s  layout %s  "
                         + "checkpoint %s  left %s",
                 done, steps, report.loss(), report.gradientNorm(), report.learningRate(),
-                ProgressLine.scaling(report.scaling()), tokensPerSecond, ranks,
+                ProgressLine.scaling(report.scaling()), tokensPerSecond, layout,
                 lastSaved < 0 ? "-" : Long.toString(lastSaved),
                 left((steps - done) * secondsPerStep)));
         if (done == steps) {

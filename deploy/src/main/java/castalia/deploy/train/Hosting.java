@@ -24,6 +24,11 @@ public record Hosting(int ranks, int threads, Recomputation recomputation) {
         }
     }
 
+    /** The same with another number of ranks. */
+    public Hosting on(int others) {
+        return new Hosting(others, threads, recomputation);
+    }
+
     /** Threads of one rank: an equal share, at least one. */
     public int threadsPerRank() {
         return Math.max(1, threads / ranks);

@@ -4,6 +4,7 @@ import castalia.checkpoints.CheckpointReader;
 import castalia.checkpoints.CheckpointWriter;
 import castalia.checkpoints.Damage;
 import castalia.checkpoints.FlatWeights;
+import castalia.checkpoints.LayoutLog;
 import castalia.checkpoints.RunFolder;
 import castalia.checkpoints.hub.HubFolder;
 import castalia.deploy.shell.Storage;
@@ -69,6 +70,11 @@ final class RunCheckpoints implements AutoCloseable {
                 throw new IllegalStateException("every Java has SHA-256", e);
             }
         });
+    }
+
+    /** The layouts asked for. */
+    LayoutLog layouts() {
+        return folder.layouts();
     }
 
     /** See {@link RunAnswers#require}. */

@@ -7,6 +7,7 @@ import castalia.deploy.shell.CastaliaHome;
 import castalia.kernels.Device;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.RunSpecification;
@@ -129,10 +130,21 @@ public record TrainingJob(
         };
     }
 
-    /** Opens the run in its folder. */
+    /** Opens the run in its folder, on as many ranks as this says. */
     public TrainingRun open(Path folder, CastaliaHome home, TrainingRun.Listener listener) {
-        TrainingRun run = new TrainingRun(
-                configuration, specification, data, hosting, folder, initial, home, listener);
+        return open(folder, home, listener, OptionalInt.of(hosting.ranks()), LayoutRequest.NOTHING);
+    }
+
+    /**
+     * Opens the run in its folder.
+     *
+     * @param ranks ranks that the command line names
+     * @param layout what it names of their layout
+     */
+    public TrainingRun open(
+            Path folder, CastaliaHome home, TrainingRun.Listener listener, OptionalInt ranks,
+            LayoutRequest layout) {
+        TrainingRun run = new TrainingRun(this, folder, home, listener, ranks, layout);
         try {
             keepInputs(folder);
         } catch (RuntimeException e) {

@@ -1,8 +1,12 @@
 package castalia.deploy.train;
 
+import castalia.checkpoints.LayoutLog;
 import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.shell.Storage;
 import castalia.deploy.configuration.TrainingConfiguration;
 import castalia.protocol.checkpoint.Manifest;
+import castalia.protocol.layout.LayoutRequest;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.step.Scaling;
 import castalia.workers.data.BatchReader;
@@ -10,10 +14,12 @@ import castalia.workers.data.BatchSource;
 import castalia.workers.model.ProductAnswers;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.StepReport;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.function.BooleanSupplier;
 
 /**
@@ -23,19 +29,22 @@ import java.util.function.BooleanSupplier;
 public final class TrainingRun implements AutoCloseable {
 
     private final TrainingConfiguration configuration;
-    private final Hosting hosting;
     private final RunSpecification specification;
     private final RunData data;
     private final RunCheckpoints checkpoints;
     private final RankGroup group;
     private final ProductAnswers answers;
     private final RunMetrics metrics;
+    private final OwnStatus status;
     private final Listener listener;
     private final List<BatchReader> readers;
     private long lastCheckpoint;
 
     /** Is told what happens, on the thread that calls {@link #run}. */
     public interface Listener {
+
+        /** The ranks are about to be made, in a layout that was chosen on somebody's word. */
+        default void laidOut(ParallelLayout layout, String on) {}
 
         /** A step was executed. */
         void stepped(StepReport report, double seconds, double tokensPerSecond);
@@ -64,25 +73,22 @@ public final class TrainingRun implements AutoCloseable {
      * that of the newest verified checkpoint, else the initial one.
      *
      * @param folder the run's folder; made if absent
-     * @param initial a Hugging Face folder with the first weights, if any
+     * @param ranks ranks that the command line names
+     * @param asked what it names of their layout
      */
-    public TrainingRun(
-            TrainingConfiguration configuration,
-            RunSpecification specification,
-            RunData data,
-            Hosting hosting,
-            Path folder,
-            Optional<Path> initial,
-            CastaliaHome home,
-            Listener listener) {
-        this.configuration = configuration;
-        this.hosting = hosting;
-        this.specification = specification;
-        this.data = data;
+    TrainingRun(
+            TrainingJob job, Path folder, CastaliaHome home, Listener listener, OptionalInt ranks,
+            LayoutRequest asked) {
+        this.configuration = job.configuration();
+        this.specification = job.specification();
+        this.data = job.data();
         this.listener = listener;
         this.checkpoints = RunCheckpoints.open(folder, specification);
+        Hosting hosting;
         try {
-            this.group = Wiring.ranks(specification.plan(), hosting, home);
+            ParallelLayout layout = Storage.attempt(() -> layout(job, asked, ranks));
+            hosting = job.hosting().on(layout.ranks());
+            this.group = Wiring.ranks(specification.plan(), hosting, layout, home);
         } catch (RuntimeException e) {
             checkpoints.close();
             throw e;
@@ -93,16 +99,31 @@ public final class TrainingRun implements AutoCloseable {
             Optional<RunCheckpoints.Resumed> resumed = checkpoints.resume(group);
             resumed.ifPresent(r -> listener.resumed(r.manifest(), r.skipped()));
             if (resumed.isEmpty()) {
-                checkpoints.initialise(group, initial);
+                checkpoints.initialise(group, job.initial());
             }
             this.lastCheckpoint = resumed.map(r -> r.manifest().step()).orElse(-1L);
             this.metrics = RunMetrics.open(folder);
-            this.readers = Wiring.readers(group, data.train(), hosting.ranks());
+            this.status = new OwnStatus(folder, group.placement().layout(), specification.trainSteps());
+            this.readers = Wiring.readers(group, data.train());
+            status.tell(group.scalars().step(), lastCheckpoint);
         } catch (RuntimeException e) {
             group.close();
             checkpoints.close();
             throw e;
         }
+    }
+
+    /** Chooses the layout, and records it as the one that is wanted. */
+    private ParallelLayout layout(TrainingJob job, LayoutRequest asked, OptionalInt ranks)
+            throws IOException {
+        LayoutLog log = checkpoints.layouts();
+        LayoutChoice choice = LayoutChoice.of(
+                asked, log.newest(), job.configuration().placement(), specification,
+                OptionalInt.of(job.hosting().ranks()));
+        ParallelLayout layout = choice.onRanks(job, asked, ranks);
+        choice.record(log, asked);
+        listener.laidOut(layout, choice.on());
+        return layout;
     }
 
     /** What this process answers for the run's products. */
@@ -156,6 +177,7 @@ public final class TrainingRun implements AutoCloseable {
                 report.times().waited() * 1e-9,
                 report.stateBefore().hex(), report.scaling().map(Scaling::lossScale).orElse(null),
                 report.scaling().map(Scaling::skippedSteps).orElse(null)));
+        status.stepped(report.step() + 1, lastCheckpoint);
         listener.stepped(report, seconds, tokens / seconds);
     }
 
@@ -165,6 +187,7 @@ public final class TrainingRun implements AutoCloseable {
         double seconds = (System.nanoTime() - start) * 1e-9;
         lastCheckpoint = manifest.step();
         metrics.saved(manifest.step(), manifest.stateHash(), seconds);
+        status.tell(manifest.step(), lastCheckpoint);
         listener.saved(manifest, seconds);
     }
 
@@ -173,7 +196,7 @@ public final class TrainingRun implements AutoCloseable {
         if (source.isEmpty()) {
             return;
         }
-        double loss = group.validate(Collections.nCopies(hosting.ranks(), source.get()),
+        double loss = group.validate(Collections.nCopies(group.placement().ranks(), source.get()),
                 Math.toIntExact(configuration.evalIterations()));
         metrics.validated(group.scalars().step(), loss);
         listener.validated(group.scalars().step(), loss);

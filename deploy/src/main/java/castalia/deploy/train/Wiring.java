@@ -8,6 +8,7 @@ import castalia.kernels.cpu.CpuSettings;
 import castalia.kernels.cpu.MatmulEngine;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchShape;
@@ -64,9 +65,10 @@ public final class Wiring {
      *
      * @throws CastaliaException if there is too little memory or the plan does not allow so many
      */
-    public static RankGroup ranks(TrainingPlan plan, Hosting hosting, CastaliaHome home) {
+    public static RankGroup ranks(
+            TrainingPlan plan, Hosting hosting, ParallelLayout layout, CastaliaHome home) {
         try {
-            return new RankGroup(RankSettings.of(plan, hosting.recomputation()), hosting.ranks(),
+            return new RankGroup(RankSettings.of(plan, hosting.recomputation()), layout,
                     devices(hosting, home), DEADLINE);
         } catch (OutOfDeviceMemoryException e) {
             throw tooLittle(e);
@@ -98,9 +100,9 @@ public final class Wiring {
     }
 
     /** One reader per rank that reads a step ahead of it. */
-    public static List<BatchReader> readers(RankGroup group, BatchSource source, int ranks) {
+    public static List<BatchReader> readers(RankGroup group, BatchSource source) {
         List<BatchReader> readers = new ArrayList<>();
-        for (int r = 0; r < ranks; r++) {
+        for (int r = 0; r < group.placement().ranks(); r++) {
             readers.add(new BatchReader(source, group.rank(r).block(), DATA_DEADLINE));
         }
         return readers;

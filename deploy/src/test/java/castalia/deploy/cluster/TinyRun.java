@@ -7,16 +7,23 @@ import castalia.deploy.Cli;
 import castalia.deploy.TinyYaml;
 import castalia.deploy.train.ProgressLine;
 import castalia.deploy.train.TrainingJob;
+import castalia.deploy.train.TrainingRun;
+import castalia.protocol.checkpoint.Manifest;
+import castalia.protocol.layout.LayoutRequest;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.run.RunResult;
+import castalia.workers.rank.StepReport;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.BiConsumer;
 
 /**
  * A small run: its configuration in a file, and ways to execute it.
@@ -43,6 +50,15 @@ record TinyRun(Path config, int steps) {
         return new TinyRun(file, steps);
     }
 
+    /** As the other, cut into two tensor slices. */
+    static TinyRun sliced(Path folder, String precision, int hidden, int steps, int saveEvery)
+            throws IOException {
+        Path file = folder.resolve(precision + "-" + hidden + "-" + steps + "-sliced.yml");
+        Files.writeString(file, TinyYaml.of(steps, saveEvery).withPrecision(precision)
+                .withHidden(hidden).withTensorSlices(2).text());
+        return new TinyRun(file, steps);
+    }
+
     /** What a finished run's state is known by. */
     record Answer(String state, String digest) {
         static Answer of(Cli.Result result) {
@@ -55,6 +71,44 @@ record TinyRun(Path config, int steps) {
     Answer alone(Path run) {
         return ALONE.computeIfAbsent(config.getFileName().toString(),
                 _ -> Answer.of(train(run, "--threads", 1)));
+    }
+
+    /**
+     * Goes on in this process until so many steps are completed.
+     *
+     * @param laidOut told in which layout, and on whose word
+     * @return state hash
+     */
+    String until(long steps, Path run, int ranks, LayoutRequest layout,
+            BiConsumer<ParallelLayout, String> laidOut) {
+        try (TrainingJob job = TrainingJob.read(config, OptionalInt.of(ranks), OptionalInt.of(1),
+                        Optional.empty(), Cli.home());
+                TrainingRun training = job.open(
+                        run, Cli.home(), new Silent(laidOut), OptionalInt.of(ranks), layout)) {
+            TrainingRun.Outcome outcome =
+                    training.run(() -> training.group().scalars().step() >= steps);
+            assertThat(outcome.step()).isEqualTo(steps);
+            return outcome.last().stateHash();
+        }
+    }
+
+    private record Silent(BiConsumer<ParallelLayout, String> laid) implements TrainingRun.Listener {
+        @Override
+        public void laidOut(ParallelLayout layout, String on) {
+            laid.accept(layout, on);
+        }
+
+        @Override
+        public void stepped(StepReport report, double seconds, double tokensPerSecond) {}
+
+        @Override
+        public void saved(Manifest manifest, double seconds) {}
+
+        @Override
+        public void validated(long step, double loss) {}
+
+        @Override
+        public void resumed(Manifest manifest, List<String> skipped) {}
     }
 
     /** {@code train} with these options, in this process. */
@@ -75,14 +129,21 @@ record TinyRun(Path config, int steps) {
      * @return the answer; the run must finish
      */
     Answer onWorkers(Path run, int workers, int spares, Witness witness) {
+        return onWorkers(run, workers, spares, LayoutRequest.NOTHING, witness);
+    }
+
+    /** As the other, in a layout. */
+    Answer onWorkers(
+            Path run, int workers, int spares, LayoutRequest layout, Witness witness) {
         StringWriter console = new StringWriter();
         try (ClusterTraining training =
                         new ClusterTraining(new ProgressLine(new PrintWriter(console), false));
                 TrainingJob job = TrainingJob.read(config, OptionalInt.of(workers),
                         OptionalInt.of(workers), Optional.empty(), Cli.home())) {
             RunResult result = training.train(job,
-                    new ClusterTraining.Request(config, run, Optional.empty(), workers, spares,
-                            workers, new NodeAddress(ClusterTraining.LOOPBACK, 0), 0),
+                    new ClusterTraining.Request(config, run, Optional.empty(),
+                            OptionalInt.of(workers), spares, workers,
+                            new NodeAddress(ClusterTraining.LOOPBACK, 0), 0, layout),
                     witness::of);
             witness.console(console.toString());
             if (result instanceof RunResult.Finished(long step, String state, String digest)) {

@@ -11,6 +11,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import castalia.workers.model.Recomputation;
+import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.schedule.LearningRateSchedule;
@@ -61,7 +62,8 @@ class NeoxYamlTest {
         assertThat(c.logInterval()).isEqualTo(100);
         assertThat(c.recomputation()).isEqualTo(Recomputation.NONE);
         assertThat(c.placement())
-                .isEqualTo(new PlacementHints(OptionalInt.empty(), OptionalInt.empty(), 0));
+                .isEqualTo(new PlacementHints(OptionalInt.empty(), OptionalInt.empty(),
+                        LayoutRequest.NOTHING, LayoutRequest.NOTHING));
         assertThat(problems.warnings()).map(Problem::toString).containsExactly(
                 "s.yml: weight-decay: is not given; 0.1 is used, as GPT-NeoX does today"
                         + " (v1.0: 0.01)",
@@ -104,7 +106,11 @@ class NeoxYamlTest {
         assertThat(c.logInterval()).isEqualTo(5);
         assertThat(c.recomputation()).isEqualTo(Recomputation.NONE);
         assertThat(c.placement())
-                .isEqualTo(new PlacementHints(OptionalInt.of(2), OptionalInt.of(1), 2));
+                .isEqualTo(new PlacementHints(OptionalInt.of(2), OptionalInt.of(1),
+                        new LayoutRequest(OptionalInt.of(3), OptionalInt.of(2), OptionalInt.of(3),
+                                OptionalInt.of(0)),
+                        new LayoutRequest(OptionalInt.empty(), OptionalInt.of(2), OptionalInt.of(2),
+                                OptionalInt.empty())));
     }
 
     @Test
@@ -265,6 +271,8 @@ class NeoxYamlTest {
         TrainingPlan plan = parse(resource("smallest.yml")).plan();
         assertThat(parse(withCastalia("ranks: 4, threads: 2, recomputation: block")
                         + "checkpoint-factor: 7\nlog-interval: 3\nzero_optimization: {stage: 3}\n")
+                .plan()).isEqualTo(plan);
+        assertThat(parse(withCastalia("data-parallel: 1, tensor-parallel: 1, zero: 2, buddies: 2"))
                 .plan()).isEqualTo(plan);
     }
 

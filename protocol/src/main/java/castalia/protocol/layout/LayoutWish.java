@@ -63,6 +63,20 @@ public record LayoutWish(int dataParallel, int tensorParallel, int zero, int bud
                 Integer.parseInt(all.group(3)), Integer.parseInt(all.group(4)));
     }
 
+    /** Whether a layout is what was asked for, however many replicas where it names no number. */
+    public boolean metBy(ParallelLayout layout) {
+        return (dataParallel == 0 || dataParallel == layout.dataParallel())
+                && tensorParallel == layout.tensorParallel() && zero == layout.zero()
+                && buddies == layout.buddies();
+    }
+
+    /** As {@code 2x4 ZeRO 1}, or {@code Dx4 ZeRO 1} for as many replicas as there are workers for. */
+    public String words() {
+        String layout = new ParallelLayout(
+                Math.max(1, dataParallel), tensorParallel, zero, buddies).toString();
+        return dataParallel == 0 ? layout.replaceFirst("^1x", "Dx") : layout;
+    }
+
     /** Workers it asks for; 0 if it takes what there is. */
     public int ranks() {
         return dataParallel * tensorParallel;

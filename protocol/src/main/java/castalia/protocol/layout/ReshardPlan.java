@@ -101,6 +101,11 @@ public record ReshardPlan(List<Move> moves, List<Integer> missing) {
         return ranks.stream().mapToLong(r -> sent[r]).min().orElse(0);
     }
 
+    /** Bytes sent between ranks: weights and both moments, in fp32. */
+    public long bytes(ChunkGrid grid) {
+        return 3L * Float.BYTES * elements(grid);
+    }
+
     /** Elements sent between ranks: weights, and as many of each moment. */
     public long elements(ChunkGrid grid) {
         return moves.stream().mapToLong(move -> grid.chunks()

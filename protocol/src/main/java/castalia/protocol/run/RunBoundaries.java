@@ -38,7 +38,8 @@ final class RunBoundaries {
             draft.phase = new RunPhase.Running(Set.of());
             members.forEach(m ->
                     draft.send(m.incarnation(), new CoordinatorMessage.Start(draft.fence)));
-            draft.announce(new RunNews.Running(draft.fence, members.size(), draft.version));
+            draft.announce(new RunNews.Running(draft.fence, members.size(), draft.version,
+                    RunLayouts.desired(draft, settings.virtualRanks())));
             stopIfAsked(draft);
             planning.learn(draft);
         }

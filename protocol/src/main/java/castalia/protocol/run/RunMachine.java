@@ -100,6 +100,9 @@ public final class RunMachine {
                 // Who asks checks first; what cannot be must not end a run.
                 if (wish.fits(settings.virtualRanks(), settings.grid().layout().tensorSlices())) {
                     draft.wish = wish;
+                    draft.announce(new RunNews.LayoutWanted(wish,
+                            RunLayouts.desired(draft, settings.virtualRanks()),
+                            draft.workers.size()));
                     formed(draft);
                     planning.learn(draft);
                     planning.redirect(draft);
@@ -266,7 +269,8 @@ public final class RunMachine {
     /** Others go on, unless none is left or the step fails wherever it is executed. */
     private void failedAlone(RunDraft draft, Member member, WorkerMessage.Failed failed) {
         draft.failed = draft.failed.and(member.label(), draft.version);
-        int wanted = Math.max(Math.min(draft.target, settings.virtualRanks()),
+        int most = settings.virtualRanks() * draft.wish.tensorParallel();
+        int wanted = Math.max(Math.min(draft.target, most),
                 draft.plan.map(plan -> plan.members().size()).orElse(0));
         boolean everywhere = wanted > 0 && draft.failed.places().size() >= Math.max(2, wanted);
         boolean last = draft.workers.size() == 1

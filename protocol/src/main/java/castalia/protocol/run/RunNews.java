@@ -5,6 +5,8 @@ import castalia.protocol.control.Progress;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.layout.ParallelLayout;
 import java.util.List;
 
 /** What people want to know of a run as it happens. */
@@ -31,12 +33,30 @@ public sealed interface RunNews {
      * @param excluded members of the one before that are not in it
      * @param version completed steps of the state it starts from
      * @param degraded chunks with one holder only
+     * @param movedBytes bytes of weights and moments that members send each other before they go on
      */
-    record Resharding(GenerationPlan plan, List<Member> excluded, long version, int degraded)
+    record Resharding(
+            GenerationPlan plan, List<Member> excluded, long version, int degraded, long movedBytes)
             implements RunNews {}
 
-    /** All members step again. */
-    record Running(Fence fence, int ranks, long version) implements RunNews {}
+    /**
+     * All members step again.
+     *
+     * @param ranks members
+     * @param version completed steps
+     * @param nearest the layout that the workers that are there now can have, which may be a better one
+     */
+    record Running(Fence fence, int ranks, long version, ParallelLayout nearest)
+            implements RunNews {}
+
+    /**
+     * A layout was asked for.
+     *
+     * @param nearest what the workers that are there now can have
+     * @param workers how many they are
+     */
+    record LayoutWanted(LayoutWish wish, ParallelLayout nearest, int workers)
+            implements RunNews {}
 
     /** A worker begins to learn chunks. */
     record Learning(Member member, int chunks) implements RunNews {}

@@ -169,8 +169,16 @@ final class RunPlanning {
         draft.phase = new RunPhase.Resharding(waiting);
         draft.effects.add(new RunEffect.LogGeneration(plan));
         int degraded = members.size() > 1 ? placement.alone().length : 0;
-        draft.announce(new RunNews.Resharding(plan, excluded, version, degraded));
+        draft.announce(new RunNews.Resharding(plan, excluded, version, degraded, moved(start)));
         draft.startTimer(RunTimer.INSTALLING, settings.patience().installing());
+    }
+
+    private long moved(Start start) {
+        return switch (start) {
+            case Start.Initial(), Start.Checkpoint _ -> 0;
+            case Start.Memory(_, _, var moves) ->
+                    new ReshardPlan(moves, List.of()).bytes(settings.grid());
+        };
     }
 
     /**

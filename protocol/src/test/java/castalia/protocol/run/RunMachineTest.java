@@ -12,6 +12,7 @@ import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
@@ -122,6 +123,18 @@ class RunMachineTest {
         assertRefused(offer(C, "cd".repeat(32), "nv", "build", Fence.NONE),
                 "cd".repeat(32), SimulatedRun.RUN);
         assertThat(state.phase()).isInstanceOf(RunPhase.Forming.class);
+    }
+
+    @Test
+    void aLayoutThatIsAskedForIsToldWithWhatTheWorkersCanHave() {
+        running();
+        LayoutWish wish = new LayoutWish(3, 1, 2, 0);
+        happens(new RunEvent.LayoutRequested(wish));
+        assertThat(news()).containsExactly(
+                new RunNews.LayoutWanted(wish, new ParallelLayout(2, 1, 2, 0), 2));
+        assertThat(state.phase()).isInstanceOf(RunPhase.Draining.class);
+        happens(new RunEvent.LayoutRequested(new LayoutWish(99, 1, 2, 0)));
+        assertThat(news()).as("what no run can have").isEmpty();
     }
 
     @Test

@@ -1,0 +1,61 @@
+package castalia.deploy.status;
+
+import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.layout.ParallelLayout;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a run does at one moment, for people: nobody trains by it.
+ *
+ * @param leader the process that says so, as the folder's lock names it
+ * @param writtenMillis when, since 1970
+ * @param oneProcess whether its ranks are threads of one process; then no layout changes while it runs
+ * @param page address of the live page; empty where there is none
+ * @param phase what its coordinator is at
+ * @param generation term and number of the newest generation
+ * @param step completed steps
+ * @param steps steps of the whole run
+ * @param saved step of the newest checkpoint, -1 for none
+ * @param layout of the newest generation
+ * @param wish the layout that was asked for last, as far as the coordinator heard
+ * @param nearest what the workers could have that were there when it heard of it or when the newest
+ *     generation began to run
+ * @param members of the newest generation, by rank
+ * @param waiting workers that are no members
+ * @param change how the newest generation came about
+ */
+public record RunStatus(
+        String leader,
+        long writtenMillis,
+        boolean oneProcess,
+        String page,
+        String phase,
+        String generation,
+        long step,
+        long steps,
+        long saved,
+        @Nullable ParallelLayout layout,
+        @Nullable LayoutWish wish,
+        @Nullable ParallelLayout nearest,
+        List<String> members,
+        List<String> waiting,
+        @Nullable Change change) {
+
+    /** The phase in which members step. */
+    public static final String RUNNING = "running";
+
+    /**
+     * A change from one generation to the next.
+     *
+     * @param step completed steps it went on from
+     * @param stillMillis how long members stood still: from the fence until all stepped again
+     * @param movedBytes bytes of weights and moments sent between members for it
+     */
+    public record Change(long step, long stillMillis, long movedBytes) {}
+
+    public RunStatus {
+        members = List.copyOf(members);
+        waiting = List.copyOf(waiting);
+    }
+}
