@@ -67,7 +67,7 @@ final class ClusterConsole implements RunCluster.Listener {
             }
             case RunNews.LayoutWanted(var wish, var nearest, int workers) ->
                     line.say("layout      " + wish.words() + " wanted"
-                            + (wish.metBy(nearest) ? "" : "; " + workers + " workers can have "
+                            + (workers == 0 || wish.metBy(nearest) ? "" : "; " + workers + " workers can have "
                             + nearest));
             case RunNews.Learning(Member member, int chunks) ->
                     line.say("learning    " + member.label() + " takes " + chunks + " chunks");

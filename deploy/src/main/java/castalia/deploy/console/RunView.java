@@ -176,8 +176,8 @@ public final class RunView {
             case RunNews.LayoutWanted(var asked, var possible, int there) -> {
                 wish = asked;
                 nearest = possible;
-                happened("layout", asked.words() + " wanted; " + there + " workers can have "
-                        + possible);
+                happened("layout", asked.words() + " wanted"
+                        + (there == 0 ? "" : "; " + there + " workers can have " + possible));
             }
             case RunNews.Learning(Member member, int chunks) -> {
                 workers.computeIfPresent(member.incarnation(), (_, w) ->
