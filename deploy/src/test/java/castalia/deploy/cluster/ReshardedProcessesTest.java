@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Worker processes in layouts that are split, changed while they run, and lose members. */
 @Timeout(value = 240, unit = TimeUnit.SECONDS)
-class LiveLayoutsTest {
+class ReshardedProcessesTest {
 
     private static final int STEPS = 120;
 
