@@ -67,8 +67,8 @@ final class ClusterConsole implements RunCluster.Listener {
             }
             case RunNews.LayoutWanted(var wish, var nearest, int workers) ->
                     line.say("layout      " + wish.words() + " wanted"
-                            + (workers == 0 || wish.metBy(nearest) ? "" : "; " + workers + " workers can have "
-                            + nearest));
+                            + (workers == 0 || wish.metBy(nearest) ? ""
+                                    : "; " + workers + " workers can have " + nearest));
             case RunNews.Learning(Member member, int chunks) ->
                     line.say("learning    " + member.label() + " takes " + chunks + " chunks");
             case RunNews.CaughtUp(Member member, long version) ->

@@ -37,7 +37,15 @@ public final class StatusFile {
             Files.writeString(next, JsonOption.line(status) + "\n");
             Files.move(next, file, StandardCopyOption.ATOMIC_MOVE);
         } catch (IOException _) {
-            // Storage that fails is told of by whoever writes what matters.
+            discard(); // storage that fails is told of by whoever writes what matters
+        }
+    }
+
+    private void discard() {
+        try {
+            Files.deleteIfExists(next);
+        } catch (IOException _) {
+            // The next status replaces it.
         }
     }
 
