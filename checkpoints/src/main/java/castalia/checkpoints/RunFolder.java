@@ -1,5 +1,6 @@
 package castalia.checkpoints;
 
+import castalia.protocol.identity.Claimant;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.specification.RunSpecification;
@@ -49,6 +50,9 @@ public final class RunFolder implements AutoCloseable {
     private static final String LOCK = "lock";
     private static final int NAMED_DIFFERENCES = 3;
     private static final int GENERATION_BYTES = 1 << 20;
+
+    /** Claims that are searched for the process that holds the lock. */
+    private static final long SEARCHED_TERMS = 64;
 
     private final Path path;
     private final RunSpecification specification;
@@ -103,6 +107,30 @@ public final class RunFolder implements AutoCloseable {
     /** Who holds the folder's lock, as {@link #thisProcess} says it there; empty if nobody does. */
     public Optional<String> holder() throws IOException {
         return RunLock.holder(path.resolve(LOCK));
+    }
+
+    /**
+     * The process that trains, as {@link #thisProcess} says it there; empty if nobody does. That is who
+     * holds the lock, or where it claimed a term of the run, who claimed the newest: a leader that hangs
+     * is replaced though it holds the lock.
+     */
+    public Optional<String> leader() throws IOException {
+        Optional<String> holder = holder();
+        if (holder.isEmpty()) {
+            return holder;
+        }
+        TermLog terms = terms();
+        long newest = terms.newest();
+        for (long term = newest; term > Math.max(0, newest - SEARCHED_TERMS); term--) {
+            if (process(terms, term).equals(holder)) {
+                return process(terms, newest).or(() -> holder);
+            }
+        }
+        return holder;
+    }
+
+    private static Optional<String> process(TermLog terms, long term) throws IOException {
+        return terms.claimant(term).flatMap(Claimant::parse).map(Claimant::process);
     }
 
     /**

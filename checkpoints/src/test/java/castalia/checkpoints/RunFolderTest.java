@@ -3,6 +3,8 @@ package castalia.checkpoints;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import castalia.protocol.identity.Claimant;
+import castalia.protocol.identity.Incarnation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -113,7 +115,26 @@ class RunFolderTest {
                 }
             }
             assertThat(looking.holder()).isEmpty();
+            assertThat(looking.leader()).isEmpty();
         }
+    }
+
+    @Test
+    void whoReplacedALeaderThatHangsIsTheLeaderThoughTheOtherHoldsTheLock() throws IOException {
+        try (RunFolder hanging = RunFolder.openToTrain(root, Runs.specification());
+                RunFolder looking = RunFolder.openToRead(root)) {
+            looking.terms().claim(claim(1, "pid 1 on elsewhere"));
+            assertThat(looking.leader()).as("it trains without a term")
+                    .contains(RunFolder.thisProcess());
+            hanging.terms().claim(claim(2, RunFolder.thisProcess()));
+            assertThat(looking.leader()).contains(RunFolder.thisProcess());
+            looking.terms().claim(claim(3, "pid 2 on elsewhere"));
+            assertThat(looking.leader()).contains("pid 2 on elsewhere");
+        }
+    }
+
+    private static String claim(long life, String process) {
+        return new Claimant(new Incarnation(life), "node", "127.0.0.1", 1, process).text();
     }
 
     @Test

@@ -58,7 +58,7 @@ final class RunCommand {
      *
      * @param checkpoint step of the newest checkpoint, -1 for none
      * @param wish layout asked for last
-     * @param leader who holds the folder's lock
+     * @param leader the process that trains
      * @param status what it says, if anything
      */
     private record Seen(
@@ -74,11 +74,11 @@ final class RunCommand {
         Seen seen = Storage.attempt(() -> {
             try (RunFolder folder = RunFolder.openToRead(run)) {
                 List<Long> steps = folder.catalogue().steps();
-                Optional<String> holder = folder.holder();
+                Optional<String> leader = folder.leader();
                 return new Seen(folder.identity().shortId(), folder.specification().trainSteps(),
                         steps.isEmpty() ? -1 : steps.getLast(),
-                        folder.layouts().newest().orElse(null), holder.orElse(null),
-                        current(run, holder).orElse(null));
+                        folder.layouts().newest().orElse(null), leader.orElse(null),
+                        current(run, leader).orElse(null));
             }
         });
         out.printf(Locale.ROOT, "run         %s, %d steps%n", seen.run(), seen.steps());
@@ -108,10 +108,10 @@ final class RunCommand {
         }
     }
 
-    /** What whoever holds the lock says; what another process said before is over. */
-    private static Optional<RunStatus> current(Path run, Optional<String> holder) throws IOException {
+    /** What the process that trains says; what another said before is over. */
+    private static Optional<RunStatus> current(Path run, Optional<String> leader) throws IOException {
         return new StatusFile(RunFolder.status(run)).read()
-                .filter(status -> holder.filter(status.leader()::equals).isPresent());
+                .filter(status -> leader.filter(status.leader()::equals).isPresent());
     }
 
     @Command(name = "reshard", description = {
@@ -140,7 +140,7 @@ final class RunCommand {
         LayoutWait end;
         String before;
         try (RunFolder folder = Storage.attempt(() -> RunFolder.openToRead(run))) {
-            before = Storage.attempt(() -> current(run, folder.holder()))
+            before = Storage.attempt(() -> current(run, folder.leader()))
                     .map(RunStatus::generation).orElse("");
             wish = Storage.attempt(() -> {
                 LayoutWish asked = LayoutChoice.over(request,
@@ -202,7 +202,7 @@ final class RunCommand {
 
     private static LayoutWait await(RunFolder folder, LayoutWish wish, long end) {
         while (true) {
-            LayoutWait now = Storage.attempt(() -> LayoutWait.of(wish, folder.holder(),
+            LayoutWait now = Storage.attempt(() -> LayoutWait.of(wish, folder.leader(),
                     new StatusFile(RunFolder.status(folder.path())).read()));
             if (!(now instanceof LayoutWait.Waiting) || System.nanoTime() - end >= 0) {
                 return now;

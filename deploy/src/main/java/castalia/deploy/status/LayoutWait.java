@@ -26,16 +26,16 @@ public sealed interface LayoutWait {
      * Judges.
      *
      * @param wish what was asked for
-     * @param holder who holds the folder's lock
+     * @param leader the process that trains
      * @param said the newest status in the folder
      */
-    static LayoutWait of(LayoutWish wish, Optional<String> holder, Optional<RunStatus> said) {
-        if (holder.isEmpty()) {
+    static LayoutWait of(LayoutWish wish, Optional<String> leader, Optional<RunStatus> said) {
+        if (leader.isEmpty()) {
             return new NobodyLeads();
         }
-        Optional<RunStatus> current = said.filter(s -> s.leader().equals(holder.get()));
+        Optional<RunStatus> current = said.filter(s -> s.leader().equals(leader.get()));
         if (current.isEmpty()) {
-            return new Waiting(holder.get() + " leads and has said nothing yet");
+            return new Waiting(leader.get() + " leads and has said nothing yet");
         }
         RunStatus status = current.get();
         if (status.oneProcess()) {

@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * What a run does at one moment, for people: nobody trains by it.
  *
- * @param leader the process that says so, as the folder's lock names it
+ * @param leader the process that says so, as {@code RunFolder} names it
  * @param writtenMillis when, since 1970
  * @param oneProcess whether its ranks are threads of one process; then no layout changes while it runs
  * @param page address of the live page; empty where there is none

@@ -65,13 +65,13 @@ class ReshardedProcessesTest {
                             "members     w", "page        http://127.0.0.1:");
             reshard(run, led, "3x1 ZeRO 2", "--dp", 3, "--tp", 1, "--zero", 2);
             led.awaitSteps((int) led.stepsDone() + 10);
-            reshard(run, led, "2x2 ZeRO 1 buddies 2", "--dp", 0, "--tp", 2, "--zero", 1,
+            reshard(run, led, "2x2 ZeRO 3 buddies 2", "--dp", 0, "--tp", 2, "--zero", 3,
                     "--buddies", 2);
             led.awaitSteps((int) led.stepsDone() + 10);
             Cli.Result fewer = Cli.run("run", "reshard", run, "--dp", 4, "--tp", 2);
             assertThat(fewer.code()).as("%s%n%s", fewer, led.output()).isOne();
             assertThat(fewer.out()).contains(
-                    "there are 4 workers: 2x2 ZeRO 1 buddies 2 runs instead");
+                    "there are 4 workers: 2x2 ZeRO 3 buddies 2 runs instead");
             Signals.send("TERM", led.pid());
             assertThat(led.exit()).as(led.output()).isEqualTo(143);
             stopped = Long.parseLong(led.output().lines()
@@ -103,7 +103,7 @@ class ReshardedProcessesTest {
         Random random = new Random(seed);
         int t = 1 << random.nextInt(2);
         int d = 2 + random.nextInt(t == 2 ? 1 : 3);
-        int zero = random.nextInt(3);
+        int zero = random.nextInt(4);
         kill(seed, List.of("fp32", "bf16", "fp16").get(random.nextInt(3)),
                 new ParallelLayout(d, t, zero, 1 + random.nextInt(2)));
     }
@@ -139,7 +139,8 @@ class ReshardedProcessesTest {
     @Tag("full")
     @ParameterizedTest
     @CsvSource({"fp32, 2, 2, 0, 1", "bf16, 2, 2, 2, 1", "fp16, 1, 2, 1, 1", "fp32, 3, 1, 2, 2",
-            "bf16, 3, 1, 0, 0", "fp32, 3, 2, 1, 2", "fp16, 4, 1, 2, 0"})
+            "bf16, 3, 1, 0, 0", "fp32, 3, 2, 1, 2", "fp16, 4, 1, 2, 0",
+            "fp32, 2, 2, 3, 1", "bf16, 3, 1, 3, 1"})
     void anUndisturbedRunInAnyLayoutEndsWithTheSameState(
             String precision, int d, int t, int zero, int buddies) throws IOException {
         TinyRun tiny = TinyRun.sliced(folder, precision, 24, 30, 10);

@@ -41,7 +41,7 @@ final class RankStep {
         work.requireShape(source);
         ScalarState scalars = state.scalars();
         long step = scalars.step();
-        if (links.block.count() > 0 && state.weightsVersion() != step) {
+        if (state.weightsVersion() != step) {
             throw new IllegalStateException("compute weights of version " + state.weightsVersion()
                     + " for step " + step);
         }

@@ -42,8 +42,7 @@ final class Installer {
                 rank.resume(scalars);
                 if (gather || rank.placement().layout().fetchesWeights()) {
                     rank.gather();
-                } else if (rank.placement().computes(rank.rank())
-                        && rank.weightsVersion() != scalars.step()) {
+                } else if (rank.weightsVersion() != scalars.step()) {
                     throw new IllegalStateException("compute weights of version "
                             + rank.weightsVersion() + " where the generation starts at "
                             + scalars.step() + " and nobody sends any");

@@ -37,7 +37,7 @@ class WorkerLayoutsTest {
             TinyRun.plan(TinyRun.shape()).tensorSlices(2).build();
 
     @ParameterizedTest
-    @CsvSource({"0, 0", "1, 1", "1, 3", "2, 2", "2, 1"})
+    @CsvSource({"0, 0", "1, 1", "1, 3", "2, 2", "2, 1", "3, 0"})
     void afterALossTheLastGroupComputesTheOthersHoldAndEverythingElseIsAsBefore(int zero, int lost) {
         WorkerParts.Validation validation =
                 new WorkerParts.Validation(TinyRun.sources(PLAN, 1).getFirst(), STEPS, 2);
