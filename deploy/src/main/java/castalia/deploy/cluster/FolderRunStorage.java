@@ -10,6 +10,7 @@ import castalia.checkpoints.TermLog;
 import castalia.deploy.shell.Storage;
 import castalia.deploy.status.StatusFile;
 import castalia.deploy.train.LayoutChoice;
+import castalia.deploy.train.MachineMemory;
 import castalia.deploy.train.TrainingJob;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
@@ -22,6 +23,7 @@ import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.run.RunStorage;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.step.ScalarState;
+import castalia.workers.exchange.socket.SocketSettings;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -150,7 +152,12 @@ final class FolderRunStorage implements RunStorage {
             LayoutChoice choice = LayoutChoice.of(request.layout(), log.newest(),
                     training.configuration().placement(), training.specification(),
                     request.workers());
-            choice.requireWorkers(request.workers(), request.layout(), training.specification());
+            RunSpecification run = training.specification();
+            choice.requireWorkers(request.workers(), request.layout(), run);
+            int workers = request.workers().orElse(choice.wish().ranks());
+            MachineMemory.require(run.plan(), training.configuration().recomputation(),
+                    choice.wish().fit(workers, run.virtualRanks()),
+                    SocketSettings.Bounds.DEFAULT.earlyBytes());
             choice.record(log, request.layout());
             return choice;
         });
@@ -166,7 +173,7 @@ final class FolderRunStorage implements RunStorage {
     /** Keeps the folder's status file where this process should come to lead. */
     StatusKeeper keeperLater(RunCluster cluster) {
         return new StatusKeeper(cluster.view(), new StatusFile(RunFolder.status(folder.path())),
-                cluster.page(), System::nanoTime);
+                cluster.page(), cluster.machine(), System::nanoTime);
     }
 
     @Override

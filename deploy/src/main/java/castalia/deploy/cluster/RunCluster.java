@@ -15,6 +15,8 @@ import castalia.actors.watch.Topology;
 import castalia.deploy.console.RunView;
 import castalia.deploy.console.StatusPage;
 import castalia.deploy.shell.BuildInfo;
+import castalia.deploy.status.RunStatus;
+import castalia.deploy.train.MachineMemory;
 import castalia.deploy.train.TrainingJob;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
@@ -29,6 +31,7 @@ import castalia.protocol.run.RunResult;
 import castalia.protocol.run.RunSettings;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.wire.RunIdentity;
+import castalia.workers.model.Recomputation;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -71,6 +74,7 @@ public final class RunCluster implements AutoCloseable {
     private final ActorRef<CandidateActor.Command> candidate;
     private final RunView view;
     private final StatusPage page;
+    private final RunStatus.Machine machine;
 
     /**
      * What this node does.
@@ -155,6 +159,8 @@ public final class RunCluster implements AutoCloseable {
                     specification.tokensPerStep(), specification.virtualRanks()),
                     System::nanoTime);
             this.page = opened(new StatusPage(settings.pagePort(), this::state));
+            this.machine = new RunStatus.Machine(settings.node(), MachineMemory.usableBytes(),
+                    training.configuration().recomputation() == Recomputation.BLOCK);
             Consumer<RunNews> news = item -> {
                 view.accept(item);
                 listener.run(item);
@@ -224,6 +230,11 @@ public final class RunCluster implements AutoCloseable {
     /** Address of the page. */
     public String page() {
         return page.address();
+    }
+
+    /** This node's machine, before its workers began. */
+    RunStatus.Machine machine() {
+        return machine;
     }
 
     /** The run as this node knows it. */

@@ -22,6 +22,7 @@ final class StatusKeeper implements RunCluster.Listener {
     private final RunView view;
     private final StatusFile file;
     private final String page;
+    private final RunStatus.Machine machine;
     private final String self = Storage.attempt(RunFolder::thisProcess);
     private final LongSupplier nanos;
     private long written;
@@ -30,12 +31,15 @@ final class StatusKeeper implements RunCluster.Listener {
      * Has written nothing yet.
      *
      * @param page address of the live page
+     * @param machine this machine, before its workers began
      * @param nanos a clock that never goes back
      */
-    StatusKeeper(RunView view, StatusFile file, String page, LongSupplier nanos) {
+    StatusKeeper(RunView view, StatusFile file, String page, RunStatus.Machine machine,
+            LongSupplier nanos) {
         this.view = view;
         this.file = file;
         this.page = page;
+        this.machine = machine;
         this.nanos = nanos;
         this.written = nanos.getAsLong() - PERIOD_NANOS;
     }
@@ -61,7 +65,7 @@ final class StatusKeeper implements RunCluster.Listener {
                 .map(StatusKeeper::label).toList();
         return new RunStatus(self, System.currentTimeMillis(), false, page, now.phase(),
                 now.generation(), now.step(), now.facts().steps(), now.saved(), now.layout(),
-                now.wish(), now.nearest(), members, waiting, now.change());
+                now.wish(), now.nearest(), members, waiting, now.change(), machine);
     }
 
     private static String label(RunView.Worker worker) {

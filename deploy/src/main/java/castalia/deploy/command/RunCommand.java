@@ -7,16 +7,21 @@ import castalia.deploy.status.LayoutWait;
 import castalia.deploy.status.RunStatus;
 import castalia.deploy.status.StatusFile;
 import castalia.deploy.train.LayoutChoice;
+import castalia.deploy.train.MachineMemory;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.specification.RunSpecification;
+import castalia.workers.exchange.socket.SocketSettings;
+import castalia.workers.model.Recomputation;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -145,6 +150,8 @@ final class RunCommand {
             wish = Storage.attempt(() -> {
                 LayoutWish asked = LayoutChoice.over(request,
                         folder.layouts().newest().orElse(LayoutWish.USUAL), folder.specification());
+                current(run, folder.leader())
+                        .ifPresent(status -> requireMemory(asked, status, folder.specification()));
                 folder.layouts().ask(asked);
                 return asked;
             });
@@ -185,6 +192,23 @@ final class RunCommand {
         asJson.printLast(out, result);
         out.flush();
         return List.of("fewer-workers", "not-yet").contains(result.outcome()) ? 1 : 0;
+    }
+
+    /** Where all workers share the leader's machine, whose memory is known. */
+    private static void requireMemory(
+            LayoutWish wish, RunStatus status, RunSpecification specification) {
+        RunStatus.Machine machine = status.machine();
+        int workers = status.members().size() + status.waiting().size();
+        if (machine == null || workers == 0
+                || !Stream.concat(status.members().stream(), status.waiting().stream())
+                        .allMatch(worker -> worker.endsWith("@" + machine.node()))) {
+            return;
+        }
+        int ranks = wish.ranks() > 0 ? Math.min(wish.ranks(), workers) : workers;
+        MachineMemory.require(specification.plan(),
+                machine.recompute() ? Recomputation.BLOCK : Recomputation.NONE,
+                wish.fit(ranks, specification.virtualRanks()),
+                SocketSettings.Bounds.DEFAULT.earlyBytes(), machine.memoryBytes());
     }
 
     private static void runs(PrintWriter out, RunStatus now, double seconds, boolean already) {

@@ -24,6 +24,7 @@ import org.jspecify.annotations.Nullable;
  * @param members of the newest generation, by rank
  * @param waiting workers that are no members
  * @param change how the newest generation came about
+ * @param machine where its workers began; null where the ranks are of one process
  */
 public record RunStatus(
         String leader,
@@ -40,7 +41,8 @@ public record RunStatus(
         @Nullable ParallelLayout nearest,
         List<String> members,
         List<String> waiting,
-        @Nullable Change change) {
+        @Nullable Change change,
+        @Nullable Machine machine) {
 
     /** The phase in which members step. */
     public static final String RUNNING = "running";
@@ -53,6 +55,15 @@ public record RunStatus(
      * @param movedBytes bytes of weights and moments sent between members for it
      */
     public record Change(long step, long stillMillis, long movedBytes) {}
+
+    /**
+     * The machine of the leading node, as it was before its workers began.
+     *
+     * @param node its name
+     * @param memoryBytes memory its workers may use together
+     * @param recompute whether backward passes compute blocks again
+     */
+    public record Machine(String node, long memoryBytes, boolean recompute) {}
 
     public RunStatus {
         members = List.copyOf(members);

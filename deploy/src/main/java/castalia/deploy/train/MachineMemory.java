@@ -41,7 +41,12 @@ public final class MachineMemory {
         require(plan, recomputation, layout, earlyBytes, usableBytes());
     }
 
-    static void require(
+    /**
+     * As the other, of a machine whose memory is known.
+     *
+     * @param usableBytes what all ranks together may use
+     */
+    public static void require(
             TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,
             long usableBytes) {
         LayoutPlanner planner = new LayoutPlanner(

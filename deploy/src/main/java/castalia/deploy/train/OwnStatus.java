@@ -32,7 +32,7 @@ final class OwnStatus {
     void tell(long step, long saved) {
         written = System.nanoTime();
         file.write(new RunStatus(self, System.currentTimeMillis(), true, "", RunStatus.RUNNING, "-",
-                step, steps, saved, layout, null, null, members, List.of(), null));
+                step, steps, saved, layout, null, null, members, List.of(), null, null));
     }
 
     /** Says it once a second. */

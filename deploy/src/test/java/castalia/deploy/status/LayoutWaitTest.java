@@ -26,7 +26,8 @@ class LayoutWaitTest {
             String phase, @Nullable ParallelLayout layout, @Nullable LayoutWish wish,
             @Nullable ParallelLayout nearest) {
         return new RunStatus(LEADER, 5, false, "", phase, "1.2", 10, 20, 5, layout, wish, nearest,
-                List.of("w0@n"), List.of("w1@n"), new RunStatus.Change(9, 4, 100));
+                List.of("w0@n"), List.of("w1@n"), new RunStatus.Change(9, 4, 100),
+                new RunStatus.Machine("n", 1 << 30, true));
     }
 
     private static LayoutWait of(RunStatus status) {
@@ -78,7 +79,7 @@ class LayoutWaitTest {
         assertThat(LayoutWait.of(WISH, Optional.empty(), Optional.of(before)))
                 .isEqualTo(new LayoutWait.NobodyLeads());
         RunStatus threads = new RunStatus(LEADER, 5, true, "", "running", "-", 10, 20, 5, WISHED,
-                null, null, List.of(), List.of(), null);
+                null, null, List.of(), List.of(), null, null);
         assertThat(of(threads)).isEqualTo(new LayoutWait.OneProcess(LEADER));
     }
 
