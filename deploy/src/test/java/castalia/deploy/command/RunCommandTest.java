@@ -5,9 +5,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import castalia.checkpoints.RunFolder;
 import castalia.deploy.Cli;
 import castalia.deploy.TinyYaml;
+import castalia.deploy.status.RunStatus;
+import castalia.deploy.status.StatusFile;
+import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.layout.ParallelLayout;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -75,6 +80,33 @@ class RunCommandTest {
         refused(train("--local", 3, "--tp", 2), "--local 3 is no multiple of --tp 2: use 2 or 4");
         refused(train("--local", 5, "--tp", 1), "--local 5 must lie between 1 and 4");
         assertNothingAsked();
+    }
+
+    @Test
+    void aLayoutThatHasNoRoomOnTheWorkersMachineIsRefusedBeforeAnythingChanges() throws IOException {
+        assertThat(train("--threads", 1).code()).isZero();
+        try (RunFolder looking = RunFolder.openToRead(run);
+                RunFolder training = RunFolder.openToTrain(run, looking.specification())) {
+            assertThat(training.leader()).contains(RunFolder.thisProcess());
+            workersOn(1 << 16);
+            Cli.Result none = Cli.run("run", "reshard", run, "--zero", 0, "--wait", 0);
+            assertThat(none.code()).as("%s", none).isEqualTo(15);
+            assertThat(none.err().lines()).singleElement().asString()
+                    .contains("2x1 ZeRO 0", "needs", "no layout fits");
+            assertNothingAsked();
+            workersOn(1L << 40);
+            Cli.Result room = Cli.run("run", "reshard", run, "--zero", 0, "--wait", 0);
+            assertThat(room.code()).as("%s", room).isZero();
+            assertThat(looking.layouts().newest()).contains(new LayoutWish(0, 1, 0, 1));
+        }
+    }
+
+    /** As the leader of two workers of one machine says it. */
+    private void workersOn(long memoryBytes) throws IOException {
+        new StatusFile(RunFolder.status(run)).write(new RunStatus(RunFolder.thisProcess(), 1, false, "",
+                RunStatus.RUNNING, "1.1", 1, 3, -1, ParallelLayout.of(2), null, null,
+                List.of("w0@n", "w1@n"), List.of(), null,
+                new RunStatus.Machine("n", memoryBytes, false)));
     }
 
     @Test
