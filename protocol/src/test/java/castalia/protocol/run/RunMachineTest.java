@@ -128,6 +128,7 @@ class RunMachineTest {
     @Test
     void aLayoutThatIsAskedForIsToldWithWhatTheWorkersCanHave() {
         running();
+        says(stepped(state.fence(), A));
         LayoutWish wish = new LayoutWish(3, 1, 2, 0);
         happens(new RunEvent.LayoutRequested(wish));
         assertThat(news()).containsExactly(

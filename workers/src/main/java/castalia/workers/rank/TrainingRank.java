@@ -291,9 +291,7 @@ public final class TrainingRank implements AutoCloseable {
 
     /** No chunk held is of any version from now on, until it is set anew. */
     public void forget() {
-        for (int chunk : held().chunks()) {
-            held().invalidate(chunk);
-        }
+        held().invalidateAll();
     }
 
     /** What it holds, for a learner of the same worker. */

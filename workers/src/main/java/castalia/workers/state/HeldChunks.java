@@ -143,6 +143,13 @@ public final class HeldChunks implements AutoCloseable {
         entry.finished = null;
     }
 
+    /** {@link #invalidate} of every chunk. */
+    public void invalidateAll() {
+        for (int chunk : chunks()) {
+            invalidate(chunk);
+        }
+    }
+
     /**
      * Memory for a finished gradient that arrives or is folded outside the model's buffers;
      * allocated when it is first asked for.
