@@ -60,7 +60,7 @@ class BoundaryAheadTest {
     private void stepped(long step, long millis) {
         says(new WorkerMessage.Stepped(state.fence(), ONE.incarnation(), new Progress(
                 step, 5, 1, 1e-3, StateDigest.ZERO, 4, new Progress.Totals(4, 0, 0, 0, 0),
-                new Progress.Nanos(0, millis * 1_000_000, 0, 0, 0))));
+                new Progress.Nanos(0, millis * 1_000_000, 0, 0, 0, 0))));
     }
 
     @ParameterizedTest

@@ -111,6 +111,16 @@ class LayoutTrafficTest {
         }
 
         @Override
+        public void drain(int receiver) {
+            to.drain(receiver);
+        }
+
+        @Override
+        public long waitedNanos() {
+            return to.waitedNanos();
+        }
+
+        @Override
         public long sentBytes() {
             return to.sentBytes();
         }
