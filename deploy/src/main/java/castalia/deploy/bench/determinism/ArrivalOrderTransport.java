@@ -4,6 +4,7 @@ import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.Transport;
 import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Gives an owner that asks for one rank's gradient of a chunk whichever came first: its sum is then
@@ -54,6 +55,26 @@ record ArrivalOrderTransport(Transport to, Arrivals arrivals) implements Transpo
     @Override
     public void drain(int rank) {
         to.drain(rank);
+    }
+
+    @Override
+    public void serve(long version, @Nullable MemorySegment[] chunks) {
+        to.serve(version, chunks);
+    }
+
+    @Override
+    public void withdraw() {
+        to.withdraw();
+    }
+
+    @Override
+    public void fetch(int from, FrameTag tag, MemorySegment into) {
+        to.fetch(from, tag, into);
+    }
+
+    @Override
+    public void fetched(int from, FrameTag tag, MemorySegment into) {
+        to.fetched(from, tag, into);
     }
 
     @Override
