@@ -65,16 +65,18 @@ final class GradientMemory {
      * @param replica whose parts are the owner's own, or -1
      */
     int received(int replica) {
-        return folds() ? received(ReductionTree.root(placement.virtualRanks()), replica) : 0;
+        return folds() ? received(ReductionTree.root(placement.virtualRanks()), replica, true) : 0;
     }
 
-    private int received(Node node, int replica) {
+    /** @param whole whether the node's sum is the chunk's, which has memory of its own */
+    private int received(Node node, int replica, boolean whole) {
         int by = folder(node);
         if (by >= 0) {
-            return by == replica ? 0 : 1;
+            return whole || by == replica ? 0 : 1;
         }
-        int left = folder(leftmost(node)) == replica ? 0 : 1;
-        return Math.max(received(node.left(), replica), left + received(node.right(), replica));
+        int left = whole || folder(leftmost(node)) == replica ? 0 : 1;
+        return Math.max(received(node.left(), replica, whole),
+                left + received(node.right(), replica, false));
     }
 
     private Node leftmost(Node node) {
