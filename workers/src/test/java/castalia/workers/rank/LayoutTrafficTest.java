@@ -86,6 +86,16 @@ class LayoutTrafficTest {
         }
 
         @Override
+        public void drain(int receiver) {
+            to.drain(receiver);
+        }
+
+        @Override
+        public long waitedNanos() {
+            return to.waitedNanos();
+        }
+
+        @Override
         public long sentBytes() {
             return to.sentBytes();
         }
