@@ -244,6 +244,15 @@ class NeoxYamlTest {
     }
 
     @Test
+    void theOrderAndTheTrustInTimesOfDataAreChosen() {
+        assertThat(parse(withCastalia("data-order: preshuffled")
+                        + "\ntrain-data-paths: [a]\nvalid-data-paths: [b]").data())
+                .isEqualTo(new DataSource.Preshuffled("a", Optional.of("b")));
+        assertThat(parse(resource("smallest.yml")).trustsDataTimes()).isTrue();
+        assertThat(parse(withCastalia("data-hash: always")).trustsDataTimes()).isFalse();
+    }
+
+    @Test
     void theSpecificationIsThePlanWithDataAndNumericVersion() {
         DataManifest data = DataManifest.ofKind("synthetic");
         TrainingConfiguration c = parse(resource("smallest.yml"));

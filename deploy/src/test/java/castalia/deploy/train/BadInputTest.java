@@ -101,6 +101,19 @@ class BadInputTest {
     }
 
     @Test
+    void aTokenFileThatChangedIsFoundAtTheStartAndNamed() throws IOException {
+        assertThat(train(YAML).code()).isZero();
+        Path bin = folder.resolve("tokens.bin");
+        byte[] bytes = Files.readAllBytes(bin);
+        bytes[bytes.length / 2] ^= 1;
+        Files.write(bin, bytes);
+        refused(train(YAML), 10, "data.bin.sha256 is ", ", was ", "restore");
+        bytes[bytes.length / 2] ^= 1;
+        Files.write(bin, bytes);
+        assertThat(train(YAML).code()).isZero();
+    }
+
+    @Test
     void anImpossibleShapeIsRefusedWithItsKeys() throws IOException {
         refused(train(YAML.replace("\"num-attention-heads\": 2", "\"num-attention-heads\": 3")),
                 10, "num-attention-heads", "16");

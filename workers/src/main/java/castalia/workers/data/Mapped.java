@@ -28,8 +28,9 @@ final class Mapped {
             return channel.map(MapMode.READ_ONLY, 0, channel.size(), arena);
         } catch (NoSuchFileException e) {
             throw new DataException(
-                    path + ": no such file; give PREFIX of PREFIX.bin and PREFIX.idx without an"
-                            + " extension, or make the files with 'data prepare'",
+                    path + ": no such file; give PREFIX of PREFIX.bin (or its numbered parts) and"
+                            + " PREFIX.idx without an extension, or make the files with 'data"
+                            + " prepare'",
                     e);
         } catch (IOException e) {
             throw new DataException(
