@@ -38,7 +38,9 @@ import picocli.CommandLine.Spec;
             "Examples:",
             "  ./castalia data index data/pile --seq-length 2048 --samples 147164160 --seed 1234",
             "  ./castalia data index data/books --seq-length 16 --samples 100 --seed 1 \\",
-            "      --documents 5:36 --json order.json"
+            "      --documents 5:36 --json order.json",
+            "  ./castalia data index data/pile --seq-length 2048 --samples 147164160 --seed 1234 \\",
+            "      --npy data"
         })
 final class DataIndexCommand implements Callable<Integer> {
     private static final Pattern RANGE = Pattern.compile("(\\d{1,18}):(\\d{1,18})");
@@ -70,6 +72,14 @@ final class DataIndexCommand implements Callable<Integer> {
             description = "Write arrays and hashes as JSON; '-' ends stdout with the hashes as JSON.")
     private @Nullable String json;
 
+    @Option(names = "--npy", paramLabel = "FOLDER",
+            description = "Write the arrays as GPT-NeoX's three .npy files.")
+    private @Nullable Path numpy;
+
+    @Option(names = "--use", paramLabel = "NAME",
+            description = "GPT-NeoX's name of the data set in those files (default train_0).")
+    private String use = "train_0";
+
     @Override
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
@@ -85,6 +95,9 @@ final class DataIndexCommand implements Callable<Integer> {
             line(out, "samples", order.samples() + 1,
                     report.facts().get("sha256_sample_idx_int64le"));
             line(out, "shuffle", order.samples(), report.facts().get("sha256_shuffle_idx_int64le"));
+            if (numpy != null) {
+                report.writeNumpy(numpy, use).forEach(file -> out.println("written to " + file));
+            }
             if (json != null && json.equals("-")) {
                 out.println(JsonOption.line(report.facts()));
             } else if (json != null) {

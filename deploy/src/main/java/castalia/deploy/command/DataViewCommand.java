@@ -39,7 +39,7 @@ import picocli.CommandLine.Spec;
         description = {
             "Show exactly what a step of a run reads, through the reader that training uses: each row",
             "has the S inputs and the last label. Step 0 is the first; checkpoint N has seen steps",
-            "0 to N - 1."
+            "0 to N - 1. Relative paths of the configuration start in the current folder."
         },
         footer = {
             "",

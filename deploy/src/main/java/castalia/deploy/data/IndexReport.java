@@ -18,6 +18,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.LongUnaryOperator;
 
@@ -27,6 +28,7 @@ import java.util.function.LongUnaryOperator;
  */
 public final class IndexReport {
     private static final int PIECE = 1 << 16;
+    private static final long UNSIGNED_INT_MAX = 0xffffffffL;
 
     private final SequenceSizes sizes;
     private final SampleOrder order;
@@ -92,6 +94,38 @@ public final class IndexReport {
         }
         digest.update(piece.flip());
         return HexFormat.of().formatHex(digest.digest());
+    }
+
+    /**
+     * Writes the three arrays as GPT-NeoX keeps them, in its types and by its names, so that it
+     * finds them beside its data.
+     *
+     * @param use what GPT-NeoX calls the data set, for example train_0
+     * @return the files
+     */
+    public List<Path> writeNumpy(Path folder, String use) {
+        SampleOrder.Request request = order.request();
+        String start = facts.get("name") + "_" + use + "_indexmap_" + request.samples() + "ns_"
+                + request.sequenceLength() + "sl_" + request.seed() + "s_";
+        try {
+            Files.createDirectories(folder);
+        } catch (IOException e) {
+            throw new CastaliaException(
+                    ErrorCode.STORAGE_FAILED, "cannot make " + folder + ": " + e, e);
+        }
+        Path documents = folder.resolve(start + "doc_idx.npy");
+        Path samples = folder.resolve(start + "sample_idx.npy");
+        Path shuffle = folder.resolve(start + "shuffle_idx.npy");
+        long positions = order.documentPositions();
+        long count = order.samples();
+        boolean widePairs = positions > Integer.MAX_VALUE;
+        boolean wideShuffle = count >= UNSIGNED_INT_MAX - 1;
+        Npy.write(documents, "<i4", "(" + positions + ",)", false, positions, order::documentAt);
+        Npy.write(samples, widePairs ? "<i8" : "<i4", "(" + (count + 1) + ", 2)", widePairs,
+                2 * count + 2, this::start);
+        Npy.write(shuffle, wideShuffle ? "<i8" : "<u4", "(" + count + ",)", wideShuffle, count,
+                order::shuffled);
+        return List.of(documents, samples, shuffle);
     }
 
     /** Writes facts, sizes and the three arrays as one JSON object, in place of what is there. */

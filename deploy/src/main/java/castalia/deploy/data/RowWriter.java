@@ -8,18 +8,15 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.Locale;
 
 /**
  * Writes rows of tokens to a file that appears whole or not at all: {@code .npy} (int32, rows by
  * S + 1) or {@code .jsonl} (an object per line). Not for several threads.
  */
 public final class RowWriter implements AutoCloseable {
-    private static final int HEADER_MULTIPLE = 64;
     private static final ObjectMapper MAPPER = new ObjectMapper();
 
     private final Path file;
@@ -45,24 +42,11 @@ public final class RowWriter implements AutoCloseable {
         try {
             this.out = new BufferedOutputStream(Files.newOutputStream(partial), 1 << 16);
             if (numpy) {
-                out.write(header(rows, width));
+                out.write(Npy.header("<i4", "(" + rows + ", " + width + ")"));
             }
         } catch (IOException e) {
             throw failed(e);
         }
-    }
-
-    /** The header of numpy's format 1.0 for a matrix of little-endian int32. */
-    static byte[] header(int rows, int width) {
-        String facts = String.format(Locale.ROOT,
-                "{'descr': '<i4', 'fortran_order': False, 'shape': (%d, %d), }", rows, width);
-        int length = 10 + facts.length() + 1;
-        int padded = Math.ceilDiv(length, HEADER_MULTIPLE) * HEADER_MULTIPLE;
-        String text = facts + " ".repeat(padded - length) + "\n";
-        return ByteBuffer.allocate(padded).order(ByteOrder.LITTLE_ENDIAN)
-                .put((byte) 0x93).put("NUMPY".getBytes(StandardCharsets.US_ASCII))
-                .put((byte) 1).put((byte) 0).putShort((short) text.length())
-                .put(text.getBytes(StandardCharsets.US_ASCII)).array();
     }
 
     /**

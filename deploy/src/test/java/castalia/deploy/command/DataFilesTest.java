@@ -8,7 +8,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
@@ -71,6 +73,28 @@ class DataFilesTest {
         try (Stream<Path> left = Files.list(folder)) {
             assertThat(left.filter(Files::isRegularFile)).hasSize(3);
         }
+    }
+
+    /** The bytes numpy 2.4.6 saves for these arrays, by their SHA-256. */
+    @Test
+    void npyFilesAreThoseOfNumpyByGptNeoxsNames() throws Exception {
+        Path prefix = copied("multi_epoch");
+        Path arrays = folder.resolve("arrays");
+        Cli.Result result = Cli.run("data", "index", prefix, "--seq-length", 16, "--samples", 150,
+                "--seed", 1234, "--npy", arrays);
+        assertThat(result.code()).as(result.err()).isZero();
+        String start = "multi_epoch_train_0_indexmap_150ns_16sl_1234s_";
+        assertThat(sha256(arrays.resolve(start + "doc_idx.npy")))
+                .isEqualTo("4cbd63fab88e98f0dda049e444d44ba12c295f71ce5f63aaa9649e64d9e63534");
+        assertThat(sha256(arrays.resolve(start + "sample_idx.npy")))
+                .isEqualTo("09f1c13a389220fee856632c3715bf5872e070a51a13c7e93ea567d5e472413b");
+        assertThat(sha256(arrays.resolve(start + "shuffle_idx.npy")))
+                .isEqualTo("b2c3c1087021249ed2f9d2080c811b293a5cff667c026b731cd0692ef6e7845f");
+    }
+
+    private static String sha256(Path file) throws Exception {
+        return HexFormat.of().formatHex(
+                MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(file)));
     }
 
     @Test
