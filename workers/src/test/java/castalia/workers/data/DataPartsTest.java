@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
@@ -99,6 +100,35 @@ class DataPartsTest {
                     .hasMessageContaining("1099511627776")
                     .hasMessageContaining(String.format("wide-%05d-of-%05d.bin: byte %d",
                             16 / bytes, 23 / bytes, 16 % bytes));
+        }
+    }
+
+    @Test
+    void tokensBeyondTwoGigabytesAreReadFromParts() throws IOException {
+        int half = 1_500_000_001;
+        Path large = folder.resolve("large");
+        ByteBuffer index = ByteBuffer.allocate(34 + 24 + 24).order(ByteOrder.LITTLE_ENDIAN);
+        index.put(TokenIndex.MAGIC).putLong(1).put((byte) TokenDtype.UINT16.code());
+        index.putLong(2).putLong(3).putInt(half).putInt(half).putLong(0).putLong(2L * half);
+        index.putLong(0).putLong(1).putLong(2);
+        Files.write(TokenFile.indexPath(large), index.array());
+        // The second part starts in the middle of the second sequence's token 999,999,999.
+        long first = 2L * half + 1_999_999_999L;
+        sparse(folder.resolve("large-00000-of-00001.bin"), first, first - 1, 0x34);
+        sparse(folder.resolve("large-00001-of-00001.bin"), 4L * half - first, 0, 0x12);
+        try (TokenFile file = TokenFile.open(large)) {
+            assertThat(file.tokens()).isEqualTo(2L * half);
+            assertThat(file.token(1, 999_999_999)).isEqualTo(0x1234);
+            assertThat(file.token(1, 999_999_998)).isZero();
+            assertThat(file.token(1, half - 1)).isZero();
+        }
+    }
+
+    private static void sparse(Path path, long bytes, long at, int value) throws IOException {
+        try (RandomAccessFile file = new RandomAccessFile(path.toFile(), "rw")) {
+            file.setLength(bytes);
+            file.seek(at);
+            file.write(value);
         }
     }
 
