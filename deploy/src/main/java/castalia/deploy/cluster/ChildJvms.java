@@ -101,7 +101,8 @@ public final class ChildJvms implements WorkerProcesses {
         return launch(before, LEADING, command, working, log);
     }
 
-    private static Process launch(List<String> before, List<String> options, List<String> command,
+    /** As the others, with Java options of the child's own. */
+    static Process launch(List<String> before, List<String> options, List<String> command,
             Path working, Path log) {
         List<String> line = new ArrayList<>(before);
         line.addAll(line(options, command));

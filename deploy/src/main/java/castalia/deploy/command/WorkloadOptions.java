@@ -16,7 +16,6 @@ import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.model.Recomputation;
 import java.nio.file.Path;
 import java.util.Locale;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -78,10 +77,7 @@ final class WorkloadOptions {
                     NeoxYaml.read(config, TokenizerSize.unknown(), problems);
             return Workload.of(read.plan(), read.recomputation() == Recomputation.BLOCK);
         }
-        PythiaModels.Preset preset = PythiaModels.named(String.valueOf(model)).orElseThrow(
-                () -> new CastaliaException(ErrorCode.CONFIG_INVALID, "no model is called " + model
-                        + "; known: " + PythiaModels.all().stream()
-                                .map(PythiaModels.Preset::fullName).collect(Collectors.joining(", "))));
+        PythiaModels.Preset preset = BenchCommand.preset(String.valueOf(model));
         try {
             return Workload.of(plan(preset, devices), !keep);
         } catch (IllegalArgumentException e) {
@@ -90,13 +86,7 @@ final class WorkloadOptions {
     }
 
     private TrainingPlan plan(PythiaModels.Preset preset, int devices) {
-        Precision precision = switch (dtype) {
-            case "fp32" -> Precision.FP32;
-            case "bf16" -> Precision.BF16;
-            case "fp16" -> Precision.FP16;
-            default -> throw new CastaliaException(
-                    ErrorCode.CONFIG_INVALID, "--dtype " + dtype + " is none of fp32, bf16, fp16");
-        };
+        Precision precision = BenchCommand.precision(dtype);
         int slices = tensorSlices != null ? tensorSlices : preset.shape().publishedModelParallel();
         int micro = batch != null ? batch : preset.microBatch();
         int replicas = Math.max(PUBLISHED_REPLICAS, devices / Math.max(1, slices));

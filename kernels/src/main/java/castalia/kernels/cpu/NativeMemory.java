@@ -9,11 +9,13 @@ import java.lang.invoke.MethodHandle;
 
 /**
  * Large anonymous mappings on huge pages: zeroed by the kernel when first touched, which is far
- * cheaper there than on pages of 4 KiB. Linux only.
+ * cheaper there than on pages of 4 KiB. What is left of a mapping behind its last huge page lies on
+ * small ones, so that no memory is taken that was not asked for. Linux only.
  */
 final class NativeMemory {
 
     private static final long HUGE = 2L << 20;
+    private static final long PAGE = 4096;
     private static final int PROTECT_READ_WRITE = 3;
     private static final int MAP_PRIVATE_ANONYMOUS = 0x22;
     private static final int MADVISE_HUGEPAGE = 14;
@@ -35,7 +37,7 @@ final class NativeMemory {
 
     /** Bytes {@link #map} reserves for {@code bytes}. */
     static long mappedBytes(long bytes) {
-        return Math.addExact(bytes, HUGE - 1) / HUGE * HUGE;
+        return Math.addExact(bytes, PAGE - 1) / PAGE * PAGE;
     }
 
     /** Address of {@code bytes} zeroed bytes, aligned to a huge page; 0 if the system refuses. */

@@ -9,8 +9,8 @@ import java.util.function.ToLongFunction;
  * Estimates the time of a step from operations and bytes.
  *
  * <p>Partial gradients leave while the backward pass of a virtual rank's last micro-batch runs (the
- * rank's last virtual rank with ZeRO 0 and 1), unless the ranks of a replica exchange slices in it;
- * with ZeRO 3 weights come a layer ahead of need. Everything else is waited for.
+ * rank's last virtual rank with ZeRO 0 and 1); with ZeRO 3 weights come a layer ahead of need.
+ * Everything else is waited for.
  */
 final class TimeEstimate {
 
@@ -32,7 +32,7 @@ final class TimeEstimate {
         double compute = seconds(
                 (double) rounds * work.plan().microBatchesPerVirtualRank()
                         * work.flopsPerMicroBatch() / t);
-        double backward = t > 1 ? 0 : seconds(work.backwardFlopsPerMicroBatch());
+        double backward = seconds(work.backwardFlopsPerMicroBatch() / t);
         double partials = longest(traffic, Traffic::partials);
         double weights = longest(traffic, Traffic::weights);
         double others = longest(traffic, Traffic::finished) + longest(traffic, Traffic::slices)
