@@ -76,6 +76,11 @@ public record ParallelLayout(int dataParallel, int tensorParallel, int zero, int
         }
     }
 
+    /** Whether {@link #require} would accept it. */
+    public boolean fits(int virtualRanks, int tensorSlices) {
+        return dataParallel <= virtualRanks && tensorParallel <= tensorSlices;
+    }
+
     /** As {@code 2x4 ZeRO 1}: data parallel degree, tensor parallel degree, stage. */
     @Override
     public String toString() {

@@ -143,7 +143,8 @@ public final class LayoutPlanner {
 
     /** Whether there are devices enough for a layout, and memory enough on each. */
     public boolean fits(ParallelLayout layout) {
-        return refusal(layout).isEmpty();
+        return layout.fits(work.plan().virtualRanks(), work.plan().tensorSlices())
+                && layout.ranks() <= devices.count() && estimate(layout).fits();
     }
 
     /** Why a layout cannot be had, and what would fit, in one line; nothing if it can. */

@@ -141,7 +141,7 @@ class LayoutPlannerTest {
 
     @Test
     void anOfferHoldsWhatFitsTheFastestFirstAndTheRestByWhatItLacks() {
-        LayoutPlanner planner = new LayoutPlanner(published(), devices(64, 60 * GIB));
+        LayoutPlanner planner = new LayoutPlanner(published(), devices(16, 60 * GIB));
         LayoutPlanner.Offer offer = planner.offer();
         assertThat(offer.fitting()).isNotEmpty()
                 .isSortedAccordingTo(Comparator.comparingDouble(e -> e.time().total()))
