@@ -1,226 +1,246 @@
 package castalia.workers.data;
 
-import java.io.BufferedInputStream;
-import java.io.ByteArrayOutputStream;
-import java.io.IOException;
-import java.io.InputStream;
-import java.nio.ByteBuffer;
-import java.nio.CharBuffer;
-import java.nio.charset.CharsetDecoder;
-import java.nio.charset.CoderResult;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
+import castalia.workers.data.text.DocumentBlock;
+import castalia.workers.data.text.DocumentReader;
+import castalia.workers.data.text.OrderedWork;
+import castalia.workers.data.text.RawDocument;
+import castalia.workers.data.text.TextInputs;
+import castalia.workers.data.text.TextOptions;
 import java.nio.file.Path;
-import java.util.ArrayList;
+import java.security.MessageDigest;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.ObjIntConsumer;
-import java.util.stream.Stream;
 
 /**
- * Makes a token file from plain text: every document becomes one sequence of tokens.
+ * Makes a token file from texts: every document becomes one sequence of tokens.
  *
- * <p>A file is one document, or, with a separator, as many as lines consisting of the separator cut
- * it into. A document is exactly the bytes between, its last line end included; empty ones are
- * left out. Text must be UTF-8. Files are read one after another in the order given; a folder
- * stands for its {@code .txt} files at any depth, in the order of their relative paths.
+ * <p>Documents are tokenised by several threads and written in the order of the inputs, so the
+ * files do not depend on the number of threads. Until they are whole they lie in the folder {@code
+ * PREFIX.partial}, with a journal of how far they are; what was interrupted, or stopped at a
+ * document that cannot be used, goes on there when it is called again with the same inputs and
+ * options. Inputs that were used up already must not have changed meanwhile.
  */
 public final class TextPreparer {
-    /** A document is held in memory as a whole; a larger one is refused. */
-    static final int MAXIMUM_DOCUMENT_BYTES = 64 << 20;
+    /** The journal is written whenever so much text was added; about every half minute. */
+    private static final long JOURNAL_BYTES = 64 << 20;
+
+    private static final long JOURNAL_NANOS = 5_000_000_000L;
 
     /**
      * How text becomes tokens.
      *
-     * @param separator the line that separates documents, without its end
+     * @param text how files become documents
      * @param appendEndOfDocument whether each document ends with the tokenizer's end-of-document id
+     * @param threads how many tokenise
+     * @param restart whether what an interrupted run left is thrown away
      */
-    public record Options(Optional<String> separator, boolean appendEndOfDocument) {
-        public Options {
-            separator.ifPresent(line -> {
-                if (line.isEmpty() || line.contains("\n") || line.contains("\r")) {
-                    throw new DataException("separator '" + line.strip()
-                            + "': must be one line and not empty");
-                }
-            });
+    public record Options(
+            TextOptions text, boolean appendEndOfDocument, int threads, boolean restart) {
+        /** All processors; goes on where an interrupted run stopped. */
+        public Options(Optional<String> separator, boolean appendEndOfDocument) {
+            this(new TextOptions(separator, TextOptions.PLAIN.field(), Optional.empty()),
+                    appendEndOfDocument, Runtime.getRuntime().availableProcessors(), false);
         }
-    }
-
-    /** What was written. */
-    public record Summary(long files, long documents, long bytes, long tokens, TokenDtype dtype) {}
-
-    private final Tokenizer tokenizer;
-    private final Options options;
-    private long documents;
-    private long bytes;
-
-    private TextPreparer(Tokenizer tokenizer, Options options) {
-        this.tokenizer = tokenizer;
-        this.options = options;
     }
 
     /**
-     * Writes {@code prefix.idx} and {@code prefix.bin}. Nothing is left when it fails.
+     * What was written.
      *
-     * @param inputs text files and folders, in order
-     * @throws DataException if an input is missing, empty or not UTF-8, or the output cannot be
+     * @param files files and entries of archives that were read
+     * @param bytes of text
+     * @param continuedAt documents that an earlier, interrupted run had done already
+     */
+    public record Summary(
+            long files,
+            long documents,
+            long bytes,
+            long tokens,
+            TokenDtype dtype,
+            long continuedAt) {}
+
+    /** Tokens of a block: those of document d are {@code tokens[d]}. */
+    private record Encoded(DocumentBlock block, int[][] tokens, long textBytes) {}
+
+    private final TextInputs inputs;
+    private final Tokenizer tokenizer;
+    private final Options options;
+    private final PartialTokenFile output;
+    private final TextProgress progress;
+    private final long allBytes;
+    private final long resumedBytes;
+    private final long resumedTokens;
+    private final MessageDigest partDigest = Sha256.start();
+    private int part;
+    private long partDocuments;
+    private long documents;
+    private long bytes;
+    private long journalBytes;
+    private long journalNanos = System.nanoTime();
+
+    private TextPreparer(
+            TextInputs inputs,
+            Tokenizer tokenizer,
+            Options options,
+            PartialTokenFile output,
+            TextProgress progress) {
+        this.inputs = inputs;
+        this.tokenizer = tokenizer;
+        this.options = options;
+        this.output = output;
+        this.progress = progress;
+        this.allBytes = inputs.bytes();
+        PrepareJournal start = output.journal();
+        this.part = start.part();
+        this.documents = start.documents();
+        this.bytes = start.textBytes();
+        this.journalBytes = bytes;
+        this.resumedBytes = bytes;
+        this.resumedTokens = start.tokens();
+    }
+
+    /**
+     * Writes {@code prefix.idx} and {@code prefix.bin}. When it fails there is nothing under these
+     * names.
+     *
+     * @param paths text files, JSON lines, archives and folders, in order; see {@link TextInputs}
+     * @throws DataException if an input is missing, empty or broken, or the output cannot be
      *     written
      */
     public static Summary prepare(
-            List<Path> inputs, Tokenizer tokenizer, Options options, Path prefix) {
-        List<Path> files = files(inputs);
-        TextPreparer preparer = new TextPreparer(tokenizer, options);
-        int vocabularySize = tokenizer.vocabularySize();
-        try (TokenFileWriter writer = TokenFileWriter.create(prefix, vocabularySize)) {
-            for (Path file : files) {
-                documents(file, options.separator(),
-                        (text, utf8) -> preparer.add(text, utf8, writer));
+            List<Path> paths,
+            Tokenizer tokenizer,
+            Options options,
+            Path prefix,
+            TextProgress progress) {
+        TextInputs inputs = TextInputs.of(paths, options.text());
+        TokenDtype dtype = TokenDtype.forVocabulary(tokenizer.vocabularySize());
+        PrepareJournal.Key key = PrepareJournal.Key.of(inputs, tokenizer, options);
+        try (PartialTokenFile output =
+                PartialTokenFile.open(prefix, dtype, key, options.restart())) {
+            long continuedAt = output.journal().documents();
+            TextPreparer preparer =
+                    new TextPreparer(inputs, tokenizer, options, output, progress);
+            if (!output.journal().complete()) {
+                preparer.run();
             }
-            writer.finish();
-            return new Summary(files.size(), preparer.documents, preparer.bytes, writer.tokens(),
-                    TokenDtype.forVocabulary(vocabularySize));
+            output.finish();
+            return new Summary(inputs.parts().size(), preparer.documents, preparer.bytes,
+                    output.tokens(), dtype, continuedAt);
         }
     }
 
-    private void add(String document, int utf8Bytes, TokenFileWriter writer) {
-        int[] tokens = tokenizer.encode(document);
-        int length = tokens.length;
-        if (options.appendEndOfDocument()) {
-            tokens = Arrays.copyOf(tokens, length + 1);
-            tokens[length++] = tokenizer.endOfDocument();
-        }
-        if (length == 0) {
-            return; // A normaliser may leave nothing of a document.
-        }
-        writer.addDocument(tokens, length);
-        documents++;
-        bytes += utf8Bytes;
+    /** As the other, and tells nobody how far it is. */
+    public static Summary prepare(
+            List<Path> paths, Tokenizer tokenizer, Options options, Path prefix) {
+        return prepare(paths, tokenizer, options, prefix, TextProgress.NONE);
     }
 
-    /** The files that inputs stand for, in the order they are read. */
-    static List<Path> files(List<Path> inputs) {
-        List<Path> files = new ArrayList<>();
-        for (Path input : inputs) {
-            if (!Files.exists(input)) {
-                throw new DataException(input + ": no such file or folder");
+    private void run() {
+        try (DocumentReader reader = inputs.open(part)) {
+            skipWhatIsDone(reader);
+            OrderedWork.run(reader, options.threads(), this::encode, this::write);
+        } catch (DataException e) {
+            // After a failed write nobody knows what is in the files; the last journal does.
+            if (!output.broken()) {
+                save(false);
             }
-            if (!Files.isDirectory(input)) {
-                files.add(input);
-                continue;
-            }
-            int before = files.size();
-            try (Stream<Path> found = Files.walk(input)) {
-                found.filter(path -> path.toString().endsWith(".txt") && Files.isRegularFile(path))
-                        .sorted(Comparator.comparing(path -> input.relativize(path).toString()))
-                        .forEach(files::add);
-            } catch (IOException e) {
-                throw unreadable(input, e);
-            }
-            if (files.size() == before) {
-                throw new DataException(input + ": the folder holds no .txt file");
-            }
+            throw e;
         }
-        return files;
+        save(true);
     }
 
-    /** Gives a file's documents and their sizes in bytes; only one is held in memory. */
-    static void documents(Path file, Optional<String> separator, ObjIntConsumer<String> consumer) {
-        byte[] mark = separator.map(line -> line.getBytes(StandardCharsets.UTF_8))
-                .orElse(new byte[0]);
-        try (InputStream in = new BufferedInputStream(Files.newInputStream(file), 1 << 16)) {
-            Collector collector = new Collector(file, mark, consumer);
-            byte[] piece = new byte[1 << 16];
-            for (int n = in.read(piece); n >= 0; n = in.read(piece)) {
-                for (int i = 0; i < n; i++) {
-                    collector.add(piece[i]);
-                }
+    /** Reads the documents of the first part that are done already, and makes sure they are. */
+    private void skipWhatIsDone(DocumentReader reader) {
+        PrepareJournal start = output.journal();
+        for (long d = 0; d < start.partDocuments(); d++) {
+            RawDocument document = reader.next();
+            if (document == null || document.part() != part) {
+                throw changed();
             }
-            collector.end();
-        } catch (IOException e) {
-            throw unreadable(file, e);
+            note(document);
+        }
+        if (!digest().equals(start.partSha256())) {
+            throw changed();
         }
     }
 
-    private static DataException unreadable(Path path, IOException cause) {
-        return new DataException(path + ": cannot be read (" + cause + ")", cause);
+    private DataException changed() {
+        return new DataException(inputs.parts().get(part).name() + ": has changed since "
+                + output.folder() + " was begun; restore the file, or begin anew with --restart");
     }
 
-    /** Cuts a stream of bytes into documents. */
-    private static final class Collector {
-        private final Path file;
-        private final byte[] mark;
-        private final ObjIntConsumer<String> consumer;
-        private final ByteArrayOutputStream document = new ByteArrayOutputStream();
-        private final ByteArrayOutputStream line = new ByteArrayOutputStream();
-        private long position;
-        private long start;
-
-        Collector(Path file, byte[] mark, ObjIntConsumer<String> consumer) {
-            this.file = file;
-            this.mark = mark;
-            this.consumer = consumer;
+    private String digest() {
+        try {
+            return Sha256.hex((MessageDigest) partDigest.clone());
+        } catch (CloneNotSupportedException e) {
+            throw new IllegalStateException("the JDK's SHA-256 can be copied", e);
         }
+    }
 
-        void add(byte value) {
-            line.write(value);
-            position++;
-            if (line.size() + document.size() > MAXIMUM_DOCUMENT_BYTES) {
-                throw new DataException(file + ": the document at byte " + start + " is larger than "
-                        + MAXIMUM_DOCUMENT_BYTES + " bytes; cut the file, or give a separator line");
+    private void note(RawDocument document) {
+        if (document.part() != part) {
+            part = document.part();
+            partDocuments = 0;
+            partDigest.reset();
+        }
+        partDocuments++;
+        partDigest.update(document.content());
+    }
+
+    private Encoded encode(DocumentBlock block) {
+        int[][] tokens = new int[block.documents().size()][];
+        long textBytes = 0;
+        for (int d = 0; d < tokens.length; d++) {
+            RawDocument document = block.documents().get(d);
+            String text = inputs.text(document);
+            textBytes += inputs.isJson(document) ? utf8Bytes(text) : document.content().length;
+            int[] ids = tokenizer.encode(text);
+            if (options.appendEndOfDocument()) {
+                ids = Arrays.copyOf(ids, ids.length + 1);
+                ids[ids.length - 1] = tokenizer.endOfDocument();
             }
-            if (value == '\n') {
-                endLine();
+            tokens[d] = ids;
+        }
+        return new Encoded(block, tokens, textBytes);
+    }
+
+    private static long utf8Bytes(String text) {
+        long bytes = text.length();
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            // A pair of surrogates is four bytes.
+            bytes += c < 0x80 ? 0 : c < 0x800 || Character.isSurrogate(c) ? 1 : 2;
+        }
+        return bytes;
+    }
+
+    private void write(Encoded encoded) {
+        for (int d = 0; d < encoded.tokens().length; d++) {
+            RawDocument document = encoded.block().documents().get(d);
+            note(document);
+            // A normaliser may leave nothing of a document, a JSON line have an empty text.
+            if (encoded.tokens()[d].length > 0) {
+                output.add(encoded.tokens()[d]);
+                documents++;
             }
         }
-
-        private void endLine() {
-            if (mark.length > 0 && isMark()) {
-                line.reset();
-                endDocument();
-            } else {
-                document.writeBytes(line.toByteArray());
-                line.reset();
-            }
+        bytes += encoded.textBytes();
+        long now = System.nanoTime();
+        if (bytes - journalBytes >= JOURNAL_BYTES || now - journalNanos >= JOURNAL_NANOS) {
+            save(false);
         }
+        progress.show(encoded.block().position(), allBytes, bytes - resumedBytes,
+                output.tokens() - resumedTokens);
+    }
 
-        private boolean isMark() {
-            byte[] bytes = line.toByteArray();
-            int length = bytes.length;
-            if (length > 0 && bytes[length - 1] == '\n') {
-                length--;
-            }
-            if (length > 0 && bytes[length - 1] == '\r') {
-                length--;
-            }
-            return Arrays.equals(bytes, 0, length, mark, 0, mark.length);
+    private void save(boolean complete) {
+        if (documents == 0 && !complete) {
+            return;
         }
-
-        void end() {
-            endLine();
-            endDocument();
-        }
-
-        private void endDocument() {
-            if (document.size() > 0) {
-                byte[] utf8 = document.toByteArray();
-                consumer.accept(decode(utf8), utf8.length);
-            }
-            document.reset();
-            start = position;
-        }
-
-        private String decode(byte[] utf8) {
-            CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder();
-            ByteBuffer in = ByteBuffer.wrap(utf8);
-            CharBuffer out = CharBuffer.allocate(utf8.length);
-            CoderResult result = decoder.decode(in, out, true);
-            if (result.isError()) {
-                throw new DataException(file + ": byte " + (start + in.position())
-                        + " is not UTF-8; convert the file, for example with iconv");
-            }
-            return out.flip().toString();
-        }
+        output.save(new PrepareJournal(complete, part, partDocuments, digest(), documents, bytes,
+                output.sequences(), output.tokens()));
+        journalBytes = bytes;
+        journalNanos = System.nanoTime();
     }
 }

@@ -28,6 +28,9 @@ public interface Tokenizer extends AutoCloseable {
         return Optional.empty();
     }
 
+    /** Differs between tokenizers that give different ids: the SHA-256 of the file. */
+    String fingerprint();
+
     @Override
     void close();
 
