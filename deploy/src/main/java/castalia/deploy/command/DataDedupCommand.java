@@ -92,7 +92,7 @@ final class DataDedupCommand implements Callable<Integer> {
                 "documents", spec.commandLine().getErr(), ProgressLine.onTerminal())) {
             Deduplicator.Summary summary =
                     Deduplicator.run(texts.inputs(), options, out, reportFile, progress);
-            progress.close();
+            progress.end();
             double seconds = (System.nanoTime() - start) * 1e-9;
             writer.printf(Locale.ROOT, "%s: %,d of %,d documents; dropped %,d equal and %,d like"
                             + " others, for which %,d stand; %.1f s, %.1f MB/s%n",

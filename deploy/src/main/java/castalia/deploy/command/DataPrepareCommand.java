@@ -5,8 +5,8 @@ import castalia.deploy.train.ProgressLine;
 import castalia.deploy.train.TextProgressLine;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
-import castalia.workers.data.TextPreparer;
 import castalia.workers.data.Tokenizer;
+import castalia.workers.data.prepare.TextPreparer;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -79,7 +79,7 @@ final class DataPrepareCommand implements Callable<Integer> {
             TextPreparer.Summary summary = TextPreparer.prepare(texts.inputs(), tokenizer,
                     new TextPreparer.Options(texts.options(), appendEnd, texts.threads(), restart),
                     prefix, progress);
-            progress.close();
+            progress.end();
             double seconds = (System.nanoTime() - start) * 1e-9;
             Result result = new Result(summary.files(), summary.documents(), summary.tokens(),
                     summary.dtype().name().toLowerCase(Locale.ROOT), summary.bytes(), seconds,

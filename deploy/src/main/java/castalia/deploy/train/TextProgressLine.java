@@ -50,8 +50,13 @@ public final class TextProgressLine implements TextProgress, AutoCloseable {
                         : whole / 3600 + " h " + whole % 3600 / 60 + " min";
     }
 
+    /** Leaves the last line as it is; what is printed next begins below. */
+    public void end() {
+        line.end();
+    }
+
     @Override
     public void close() {
-        line.end();
+        end();
     }
 }

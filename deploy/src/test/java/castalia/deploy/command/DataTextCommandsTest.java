@@ -25,7 +25,7 @@ class DataTextCommandsTest {
     void tokenizer() throws IOException {
         tokenizer = folder.resolve("tokenizer.json");
         Files.writeString(tokenizer,
-                BpeTrainer.train(List.of("some words to learn from, words and words"), 280).toJson());
+                BpeTrainer.train(List.of("some words to learn from, words and words"), 270).toJson());
     }
 
     private static JsonNode last(Cli.Result result) throws IOException {

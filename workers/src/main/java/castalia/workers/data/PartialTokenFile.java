@@ -21,7 +21,7 @@ import java.util.Objects;
  * PREFIX.bin} and {@code PREFIX.idx}, the index last. One sequence is one document. Memory does not
  * grow with the file. Not for several threads; a second process is refused.
  */
-final class PartialTokenFile implements AutoCloseable {
+public final class PartialTokenFile implements AutoCloseable {
     private static final int BUFFER_BYTES = 1 << 20;
     private static final String BEGIN_ANEW = "; --restart begins anew";
 
@@ -52,7 +52,7 @@ final class PartialTokenFile implements AutoCloseable {
      * @param restart whether what is there is thrown away
      * @throws DataException if the pair exists already, or the folder cannot be used
      */
-    static PartialTokenFile open(Path prefix, TokenDtype dtype, Key key, boolean restart) {
+    public static PartialTokenFile open(Path prefix, TokenDtype dtype, Key key, boolean restart) {
         Path index = TokenFile.indexPath(prefix);
         if (Files.exists(index)) {
             throw new DataException(
@@ -149,30 +149,33 @@ final class PartialTokenFile implements AutoCloseable {
         return folder.resolve(name);
     }
 
-    Path folder() {
+    /** The folder with what is not whole yet. */
+    public Path folder() {
         return folder;
     }
 
     /** How far it was when it was opened or last saved. */
-    PrepareJournal journal() {
+    public PrepareJournal journal() {
         return journal;
     }
 
-    long sequences() {
+    /** Sequences added, earlier tries included. */
+    public long sequences() {
         return sequences;
     }
 
-    long tokens() {
+    /** Tokens added, earlier tries included. */
+    public long tokens() {
         return tokens;
     }
 
     /** Whether a write has failed, so that only the last journal knows what is whole. */
-    boolean broken() {
+    public boolean broken() {
         return broken;
     }
 
     /** Appends a document of at least one token. */
-    void add(int[] ids) {
+    public void add(int[] ids) {
         if (sequences == Integer.MAX_VALUE - 8) {
             throw new DataException(prefix + ": more than " + sequences + " documents");
         }
@@ -196,7 +199,7 @@ final class PartialTokenFile implements AutoCloseable {
     }
 
     /** Makes everything up to here survive the process and the machine. */
-    void save(PrepareJournal now) {
+    public void save(PrepareJournal now) {
         try {
             tokenOutput.force();
             sizeOutput.force();
@@ -222,7 +225,7 @@ final class PartialTokenFile implements AutoCloseable {
     }
 
     /** Writes the index and puts both files in place; call after the journal says complete. */
-    void finish() {
+    public void finish() {
         if (sequences == 0) {
             throw new DataException(prefix + ": nothing to write, no text was found");
         }

@@ -1,6 +1,5 @@
 package castalia.workers.data;
 
-import castalia.workers.data.text.TextInputs;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.util.ArrayList;
@@ -18,7 +17,7 @@ import java.util.List;
  * @param sequences sequences written
  * @param tokens tokens written
  */
-record PrepareJournal(
+public record PrepareJournal(
         boolean complete,
         int part,
         long partDocuments,
@@ -30,10 +29,10 @@ record PrepareJournal(
     private static final ObjectMapper MAPPER = new ObjectMapper();
 
     /** Nothing is done yet. */
-    static final PrepareJournal START =
+    public static final PrepareJournal START =
             new PrepareJournal(false, 0, 0, Sha256.hex(Sha256.start()), 0, 0, 0, 0);
 
-    PrepareJournal {
+    public PrepareJournal {
         if (part < 0 || partDocuments < 0 || documents < 0 || textBytes < 0
                 || sequences < 0 || tokens < sequences) {
             throw new IllegalArgumentException("a count is below zero or does not fit the others");
@@ -54,26 +53,12 @@ record PrepareJournal(
     }
 
     /** What a preparation depends on: one setting a line, one part of the inputs a line. */
-    record Key(List<String> settings, List<String> parts) {
+    public record Key(List<String> settings, List<String> parts) {
         private static final String END_OF_SETTINGS = "--";
 
-        Key {
+        public Key {
             settings = List.copyOf(settings);
             parts = List.copyOf(parts);
-        }
-
-        static Key of(TextInputs inputs, Tokenizer tokenizer, TextPreparer.Options options) {
-            return new Key(
-                    List.of("tokenizer " + tokenizer.fingerprint(),
-                            "append-eod " + options.appendEndOfDocument(),
-                            "separator " + options.text().separator().orElse(""),
-                            "field " + options.text().field(),
-                            "match " + options.text().match().orElse("")),
-                    inputs.parts().stream().map(part -> oneLine(part.identity())).toList());
-        }
-
-        private static String oneLine(String text) {
-            return text.replaceAll("\\R", " ");
         }
 
         List<String> lines() {

@@ -8,12 +8,13 @@ import java.util.HexFormat;
 import org.jspecify.annotations.Nullable;
 
 /** SHA-256 of mapped files. */
-final class Sha256 {
+public final class Sha256 {
     private static final long PIECE = 1 << 20;
 
     private Sha256() {}
 
-    static MessageDigest start() {
+    /** A digest that has seen nothing. */
+    public static MessageDigest start() {
         try {
             return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException e) {
@@ -21,7 +22,8 @@ final class Sha256 {
         }
     }
 
-    static String hex(MessageDigest digest) {
+    /** Lower-case hex of what a digest has seen, which it then forgets. */
+    public static String hex(MessageDigest digest) {
         return HexFormat.of().formatHex(digest.digest());
     }
 

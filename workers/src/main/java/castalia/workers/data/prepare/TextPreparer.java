@@ -1,5 +1,12 @@
-package castalia.workers.data;
+package castalia.workers.data.prepare;
 
+import castalia.workers.data.DataException;
+import castalia.workers.data.PartialTokenFile;
+import castalia.workers.data.PrepareJournal;
+import castalia.workers.data.Sha256;
+import castalia.workers.data.TextProgress;
+import castalia.workers.data.TokenDtype;
+import castalia.workers.data.Tokenizer;
 import castalia.workers.data.text.DocumentBlock;
 import castalia.workers.data.text.DocumentReader;
 import castalia.workers.data.text.OrderedWork;
@@ -115,7 +122,7 @@ public final class TextPreparer {
             TextProgress progress) {
         TextInputs inputs = TextInputs.of(paths, options.text());
         TokenDtype dtype = TokenDtype.forVocabulary(tokenizer.vocabularySize());
-        PrepareJournal.Key key = PrepareJournal.Key.of(inputs, tokenizer, options);
+        PrepareJournal.Key key = key(inputs, tokenizer, options);
         try (PartialTokenFile output =
                 PartialTokenFile.open(prefix, dtype, key, options.restart())) {
             long continuedAt = output.journal().documents();
@@ -128,6 +135,19 @@ public final class TextPreparer {
             return new Summary(inputs.parts().size(), preparer.documents, preparer.bytes,
                     output.tokens(), dtype, continuedAt);
         }
+    }
+
+    private static PrepareJournal.Key key(
+            TextInputs inputs, Tokenizer tokenizer, Options options) {
+        return new PrepareJournal.Key(
+                List.of("tokenizer " + tokenizer.fingerprint(),
+                        "append-eod " + options.appendEndOfDocument(),
+                        "separator " + options.text().separator().orElse(""),
+                        "field " + options.text().field(),
+                        "match " + options.text().match().orElse("")),
+                inputs.parts().stream()
+                        .map(part -> part.identity().replaceAll("\\R", " "))
+                        .toList());
     }
 
     /** As the other, and tells nobody how far it is. */

@@ -1,10 +1,17 @@
-package castalia.workers.data;
+package castalia.workers.data.prepare;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import castalia.workers.data.TextPreparer.Options;
-import castalia.workers.data.TextPreparer.Summary;
+import castalia.workers.data.DataException;
+import castalia.workers.data.PartialTokenFile;
+import castalia.workers.data.PrepareJournal;
+import castalia.workers.data.TokenDtype;
+import castalia.workers.data.TokenFile;
+import castalia.workers.data.TokenFileWriter;
+import castalia.workers.data.Tokenizer;
+import castalia.workers.data.prepare.TextPreparer.Options;
+import castalia.workers.data.prepare.TextPreparer.Summary;
 import castalia.workers.data.text.TextOptions;
 import com.github.luben.zstd.ZstdOutputStream;
 import java.io.IOException;

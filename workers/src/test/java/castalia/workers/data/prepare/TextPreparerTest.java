@@ -1,10 +1,12 @@
-package castalia.workers.data;
+package castalia.workers.data.prepare;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import castalia.workers.data.TextPreparer.Options;
-import castalia.workers.data.TextPreparer.Summary;
+import castalia.workers.data.DataException;
+import castalia.workers.data.TokenFile;
+import castalia.workers.data.prepare.TextPreparer.Options;
+import castalia.workers.data.prepare.TextPreparer.Summary;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,5 +1,6 @@
-package castalia.workers.data;
+package castalia.workers.data.prepare;
 
+import castalia.workers.data.Tokenizer;
 import java.nio.charset.StandardCharsets;
 
 /** Ids are UTF-8 bytes plus one; 0 ends a document. */
