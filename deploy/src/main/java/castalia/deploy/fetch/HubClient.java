@@ -44,7 +44,7 @@ final class HubClient implements AutoCloseable {
                 .connectTimeout(settings.connect())
                 .build();
         long period = Math.max(10, settings.stall().toMillis() / 8);
-        watch.scheduleWithFixedDelay(this::endStalled, period, period, TimeUnit.MILLISECONDS);
+        var _ = watch.scheduleWithFixedDelay(this::endStalled, period, period, TimeUnit.MILLISECONDS);
     }
 
     private void endStalled() {

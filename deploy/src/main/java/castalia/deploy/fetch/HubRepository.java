@@ -46,7 +46,11 @@ public record HubRepository(URI base, Kind kind, String name, String revision) {
         }
     }
 
-    /** @throws IllegalArgumentException if something is not usable, with a line for the user */
+    /**
+     * A repository.
+     *
+     * @throws IllegalArgumentException if something is not usable, with a line for the user
+     */
     public static HubRepository of(String base, Kind kind, String name, String revision) {
         try {
             URI uri = new URI(base.replaceAll("/+$", ""));

@@ -34,7 +34,7 @@ final class SafePaths {
      * @throws FetchException if there is a link on the way, or a file where a folder should be
      */
     static Path place(Path folder, String path) throws IOException {
-        String[] parts = path.split("/");
+        String[] parts = path.split("/", -1);
         Path at = folder;
         for (int i = 0; i < parts.length; i++) {
             at = at.resolve(parts[i]);

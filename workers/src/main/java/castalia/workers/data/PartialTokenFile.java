@@ -1,6 +1,5 @@
 package castalia.workers.data;
 
-import castalia.workers.data.PrepareJournal.Key;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -52,7 +51,8 @@ public final class PartialTokenFile implements AutoCloseable {
      * @param restart whether what is there is thrown away
      * @throws DataException if the pair exists already, or the folder cannot be used
      */
-    public static PartialTokenFile open(Path prefix, TokenDtype dtype, Key key, boolean restart) {
+    public static PartialTokenFile open(
+            Path prefix, TokenDtype dtype, PrepareJournal.Key key, boolean restart) {
         Path index = TokenFile.indexPath(prefix);
         if (Files.exists(index)) {
             throw new DataException(
@@ -73,7 +73,7 @@ public final class PartialTokenFile implements AutoCloseable {
         }
     }
 
-    private void begin(Key key, boolean restart) throws IOException {
+    private void begin(PrepareJournal.Key key, boolean restart) throws IOException {
         PrepareJournal found = restart ? PrepareJournal.START : readJournal();
         if (found.documents() > 0) {
             check(key, found);
@@ -116,8 +116,8 @@ public final class PartialTokenFile implements AutoCloseable {
     }
 
     /** Only what was used up already must be as it was. */
-    private void check(Key key, PrepareJournal found) throws IOException {
-        Key before = Key.ofLines(Files.readAllLines(file("inputs")));
+    private void check(PrepareJournal.Key key, PrepareJournal found) throws IOException {
+        PrepareJournal.Key before = PrepareJournal.Key.ofLines(Files.readAllLines(file("inputs")));
         if (!before.settings().equals(key.settings())) {
             List<String> changed = key.settings().stream()
                     .filter(line -> !before.settings().contains(line))
@@ -131,7 +131,8 @@ public final class PartialTokenFile implements AutoCloseable {
             String was = i < before.parts().size() ? before.parts().get(i) : "nothing";
             String is = i < key.parts().size() ? key.parts().get(i) : "nothing";
             // The part that was being read is compared by its content instead.
-            if (i < last || found.complete() ? !was.equals(is) : !name(was).equals(name(is))) {
+            boolean usedUp = i < last || found.complete();
+            if (usedUp ? !was.equals(is) : !name(was).equals(name(is))) {
                 throw new DataException(name(is.equals("nothing") ? was : is) + ": has changed"
                         + " since " + folder + " was begun (it was: " + was + "); restore the"
                         + " inputs, or begin anew with --restart");

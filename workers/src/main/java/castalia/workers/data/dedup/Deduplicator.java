@@ -12,6 +12,7 @@ import castalia.workers.data.text.TextInputs;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
@@ -55,9 +56,10 @@ public final class Deduplicator {
             long textBytes) {}
 
     /** What the first pass knows of a block's documents. */
-    private record Described(DocumentBlock block, long[][] hashes, long[][] keys) {}
+    private record Described(
+            DocumentBlock block, List<long[]> hashes, List<long[]> keys) {}
 
-    private record Shingled(DocumentBlock block, long[][] shingles) {}
+    private record Shingled(DocumentBlock block, List<long[]> shingles) {}
 
     private final TextInputs inputs;
     private final DedupOptions options;
@@ -174,27 +176,26 @@ public final class Deduplicator {
     /** First pass: hashes of texts and of bands. */
     private void describe(RecordSorter hashes, RecordSorter bands) {
         pass(block -> {
-            int n = block.documents().size();
-            long[][] texts = new long[n][];
-            long[][] keys = new long[n][];
-            for (int d = 0; d < n; d++) {
-                String text = inputs.text(block.documents().get(d));
-                texts[d] = TextHash.of(Words.normalised(text));
+            List<long[]> texts = new ArrayList<>();
+            List<long[]> keys = new ArrayList<>();
+            for (RawDocument document : block.documents()) {
+                String text = inputs.text(document);
+                texts.add(TextHash.of(Words.normalised(text)));
                 long[] shingles = options.exactOnly()
                         ? new long[0]
                         : Words.shingles(Words.of(text), options.shingle());
-                keys[d] = shingles.length == 0 ? shingles : minHash.keys(shingles);
+                keys.add(shingles.length == 0 ? shingles : minHash.keys(shingles));
             }
             return new Described(block, texts, keys);
         }, described -> {
-            for (int d = 0; d < described.hashes().length; d++) {
+            for (int d = 0; d < described.hashes().size(); d++) {
                 RawDocument document = described.block().documents().get(d);
                 partStarts[document.part() + 1] = documents + 1;
                 textBytes += document.content().length;
-                long[] record = Arrays.copyOf(described.hashes()[d], TextHash.NUMBERS + 1);
+                long[] record = Arrays.copyOf(described.hashes().get(d), TextHash.NUMBERS + 1);
                 record[TextHash.NUMBERS] = documents;
                 hashes.add(record);
-                for (long key : described.keys()[d]) {
+                for (long key : described.keys().get(d)) {
                     bands.add(key, documents);
                 }
                 documents++;
@@ -254,19 +255,17 @@ public final class Deduplicator {
     private void shingle(ShingleStore store, DocumentSet candidates) throws IOException {
         long before = checksum;
         pass(block -> {
-            long[][] shingles = new long[block.documents().size()][];
-            for (int d = 0; d < shingles.length; d++) {
+            List<long[]> shingles = new ArrayList<>();
+            for (int d = 0; d < block.documents().size(); d++) {
                 if (candidates.contains(block.first() + d)) {
                     String text = inputs.text(block.documents().get(d));
-                    shingles[d] = Words.shingles(Words.of(text), options.shingle());
+                    shingles.add(Words.shingles(Words.of(text), options.shingle()));
                 }
             }
             return new Shingled(block, shingles);
         }, shingled -> {
             for (long[] set : shingled.shingles()) {
-                if (set != null) {
-                    store.add(set);
-                }
+                store.add(set);
             }
         }, Shingled::block);
         requireUnchanged(before);

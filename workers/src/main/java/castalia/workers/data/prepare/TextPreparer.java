@@ -15,6 +15,7 @@ import castalia.workers.data.text.TextInputs;
 import castalia.workers.data.text.TextOptions;
 import java.nio.file.Path;
 import java.security.MessageDigest;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -66,8 +67,8 @@ public final class TextPreparer {
             TokenDtype dtype,
             long continuedAt) {}
 
-    /** Tokens of a block: those of document d are {@code tokens[d]}. */
-    private record Encoded(DocumentBlock block, int[][] tokens, long textBytes) {}
+    /** Tokens of a block: those of document d are {@code tokens.get(d)}. */
+    private record Encoded(DocumentBlock block, List<int[]> tokens, long textBytes) {}
 
     private final TextInputs inputs;
     private final Tokenizer tokenizer;
@@ -209,10 +210,9 @@ public final class TextPreparer {
     }
 
     private Encoded encode(DocumentBlock block) {
-        int[][] tokens = new int[block.documents().size()][];
+        List<int[]> tokens = new ArrayList<>();
         long textBytes = 0;
-        for (int d = 0; d < tokens.length; d++) {
-            RawDocument document = block.documents().get(d);
+        for (RawDocument document : block.documents()) {
             String text = inputs.text(document);
             textBytes += inputs.isJson(document) ? utf8Bytes(text) : document.content().length;
             int[] ids = tokenizer.encode(text);
@@ -220,7 +220,7 @@ public final class TextPreparer {
                 ids = Arrays.copyOf(ids, ids.length + 1);
                 ids[ids.length - 1] = tokenizer.endOfDocument();
             }
-            tokens[d] = ids;
+            tokens.add(ids);
         }
         return new Encoded(block, tokens, textBytes);
     }
@@ -236,12 +236,13 @@ public final class TextPreparer {
     }
 
     private void write(Encoded encoded) {
-        for (int d = 0; d < encoded.tokens().length; d++) {
+        for (int d = 0; d < encoded.tokens().size(); d++) {
             RawDocument document = encoded.block().documents().get(d);
             note(document);
             // A normaliser may leave nothing of a document, a JSON line have an empty text.
-            if (encoded.tokens()[d].length > 0) {
-                output.add(encoded.tokens()[d]);
+            int[] ids = encoded.tokens().get(d);
+            if (ids.length > 0) {
+                output.add(ids);
                 documents++;
             }
         }
