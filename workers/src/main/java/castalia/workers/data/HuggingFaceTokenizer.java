@@ -9,7 +9,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.security.MessageDigest;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
@@ -22,6 +21,7 @@ final class HuggingFaceTokenizer implements Tokenizer {
     private static final long MAXIMUM_BYTES = 256L << 20;
     private static final String REMEDY = TokenizerVocabulary.REMEDY;
 
+    private final Path file;
     private final TokenizersLibrary library;
     private final long handle;
     private final TokenizerVocabulary vocabulary;
@@ -31,11 +31,13 @@ final class HuggingFaceTokenizer implements Tokenizer {
     private boolean closed;
 
     private HuggingFaceTokenizer(
+            Path file,
             TokenizersLibrary library,
             long handle,
             TokenizerVocabulary vocabulary,
             String fingerprint,
             Optional<byte[][]> spellings) {
+        this.file = file;
         this.library = library;
         this.handle = handle;
         this.vocabulary = vocabulary;
@@ -48,14 +50,9 @@ final class HuggingFaceTokenizer implements Tokenizer {
         TokenizerVocabulary vocabulary = TokenizerVocabulary.read(file, json);
         TokenizersLibrary library = TokenizersNative.library();
         long handle = create(library, file, json);
-        return new HuggingFaceTokenizer(library, handle, vocabulary, fingerprint(json),
+        return new HuggingFaceTokenizer(file, library, handle, vocabulary,
+                Sha256.ofText(json) + " tokenizers " + TokenizersNative.version(),
                 spellings(json, vocabulary.size()));
-    }
-
-    private static String fingerprint(String json) {
-        MessageDigest digest = Sha256.start();
-        digest.update(json.getBytes(StandardCharsets.UTF_8));
-        return Sha256.hex(digest);
     }
 
     /** Only where the decoder is the byte-level one alone; a table is not larger than its file. */
@@ -133,6 +130,8 @@ final class HuggingFaceTokenizer implements Tokenizer {
             } finally {
                 library.deleteEncoding(encoding);
             }
+        } catch (RuntimeException e) {
+            throw unable("encode", e);
         } finally {
             lock.readLock().unlock();
         }
@@ -148,9 +147,20 @@ final class HuggingFaceTokenizer implements Tokenizer {
         try {
             checkOpen();
             return library.decode(handle, wide, false);
+        } catch (RuntimeException e) {
+            throw unable("decode", e);
         } finally {
             lock.readLock().unlock();
         }
+    }
+
+    private RuntimeException unable(String what, RuntimeException e) {
+        if (closed) {
+            return e;
+        }
+        return new DataException(file + ": cannot " + what + " ("
+                + String.valueOf(e.getMessage()).lines().findFirst().orElse("no reason given")
+                + ")" + REMEDY, e);
     }
 
     @Override

@@ -1,6 +1,7 @@
 package castalia.workers.data;
 
 import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -25,6 +26,13 @@ public final class Sha256 {
     /** Lower-case hex of what a digest has seen, which it then forgets. */
     public static String hex(MessageDigest digest) {
         return HexFormat.of().formatHex(digest.digest());
+    }
+
+    /** Lower-case hex of a text's UTF-8 bytes. */
+    public static String ofText(String text) {
+        MessageDigest digest = start();
+        digest.update(text.getBytes(StandardCharsets.UTF_8));
+        return hex(digest);
     }
 
     /** Lower-case hex of all bytes of {@code mapped}, read piece by piece. */

@@ -28,7 +28,7 @@ public interface Tokenizer extends AutoCloseable {
         return Optional.empty();
     }
 
-    /** Differs between tokenizers that give different ids: the SHA-256 of the file. */
+    /** Differs where ids may differ: the SHA-256 of the file, and the library's version. */
     String fingerprint();
 
     @Override

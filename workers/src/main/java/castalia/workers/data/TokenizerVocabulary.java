@@ -5,8 +5,10 @@ import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Set;
 
 /**
  * What a {@code tokenizer.json} says of its ids, read as a stream: nothing is kept but the numbers.
@@ -22,7 +24,10 @@ record TokenizerVocabulary(int size, int endOfDocument) {
     /** No vocabulary is near this; a larger id is a damaged file, and would size tensors. */
     private static final int LARGEST_ID = (1 << 24) - 1;
 
-    private static final JsonFactory FACTORY = new JsonFactory();
+    private static final ObjectMapper MAPPER = new ObjectMapper();
+    private static final JsonFactory FACTORY = MAPPER.getFactory();
+    private static final Set<String> PARTS =
+            Set.of("normalizer", "pre_tokenizer", "post_processor", "decoder");
 
     /**
      * Reads the ids.
@@ -79,6 +84,13 @@ record TokenizerVocabulary(int size, int endOfDocument) {
                 } else if (name.equals("added_tokens") && value == JsonToken.START_ARRAY) {
                     while (parser.nextToken() != JsonToken.END_ARRAY) {
                         added(parser);
+                    }
+                } else if (PARTS.contains(name) && value.isStructStart()) {
+                    JsonLocation start = parser.currentTokenLocation();
+                    String fault = TokenizerParts.fault(MAPPER.readTree(parser));
+                    if (!fault.isEmpty()) {
+                        throw new DataException(file + ": the " + name + at(start) + " " + fault
+                                + REMEDY);
                     }
                 } else {
                     parser.skipChildren();
