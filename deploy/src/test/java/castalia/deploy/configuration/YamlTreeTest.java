@@ -51,7 +51,7 @@ class YamlTreeTest {
         "'a: &x 1\nb: *x' | 1 | uses an anchor or alias; write the value out",
         "'a: !!binary aGk=' | 1 | uses the tag tag:yaml.org,2002:binary, which is not supported",
         "'a: !own x' | 1 | uses the tag !own, which is not supported",
-        "'{[a]: b}' | 1 | is not YAML (column 2): Non scalar key is detected but it is not configured to be"
+        "'{[a]: b}' | 1 | is not YAML: Non scalar key is detected but it is not configured to be"
                 + " allowed.",
         "'a: 1\n b: 2' | 2 | is not YAML (column 3): mapping values are not allowed here",
         "'{a: 1,\nb: 2\n\n# c\nc: 3}' | 5 | is not YAML (column 1): expected ',' or '}', but got ?; is a comma"

@@ -88,9 +88,22 @@ class TransformTrainingTest {
                     folder.resolve(config.getFileName().toString().substring(0, 1)));
             assertThat(result.code()).as(result.err()).isZero();
         }
+        for (int step : new int[] {1, 2}) {
+            String seen = view(words, step);
+            assertThat(seen.contains(" she ")).isEqualTo(step == 2);
+            assertThat(seen.contains(" he ")).isEqualTo(step == 1);
+            assertThat(view(words, step, "--untransformed")).isEqualTo(view(plain, step));
+        }
         assertThat(state("w", 2)).isEqualTo(state("p", 2));
         assertThat(state("w", 4)).isNotEqualTo(state("p", 4));
         assertThat(state("n", 4)).isEqualTo(state("p", 4));
+    }
+
+    private static String view(Path config, int step, Object... more) {
+        Cli.Result result = Cli.run(Stream.concat(Stream.of("data", "view", config, "--step", step,
+                "--rows", "0:2", "--decode"), Stream.of(more)).toArray());
+        assertThat(result.code()).as(result.err()).isZero();
+        return result.out();
     }
 
     @ParameterizedTest
