@@ -31,7 +31,9 @@ public enum ErrorCode {
     /** Another process of the run does not answer. */
     PEER_LOST(18, "another process of the run is gone"),
     /** A valid request for something this build or machine does not do. */
-    UNSUPPORTED(19, "not supported by this build or machine");
+    UNSUPPORTED(19, "not supported by this build or machine"),
+    /** A hub cannot be reached, refuses, or does not serve what it lists. */
+    HUB_FAILED(20, "a hub cannot be reached or does not serve what it lists");
 
     private final int exitCode;
     private final String meaning;

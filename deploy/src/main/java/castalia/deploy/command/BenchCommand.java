@@ -34,15 +34,17 @@ import picocli.CommandLine.Spec;
         description = {
             "Measure: 'bench step' times whole training steps, 'bench collective' the exchanges between",
             "processes, 'bench determinism' what a fixed order of sums costs, 'bench index' the making of a",
-            "sample order at the scale of the Pile, 'bench memory' what layouts take."
+            "sample order at the scale of the Pile, 'bench memory' what layouts take, 'bench dedup' how the",
+            "time of 'data dedup' grows."
         },
         subcommands = {BenchCommand.Step.class, BenchCollectiveCommand.class, BenchDeterminismCommand.class,
-                BenchIndexCommand.class, BenchMemoryCommand.class},
+                BenchIndexCommand.class, BenchMemoryCommand.class, BenchDedupCommand.class},
         footer = {"", "Examples:",
                 "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2",
                 "  ./castalia bench collective --ranks 2,4 --json",
                 "  ./castalia bench index --samples 200000000",
-                "  ./castalia bench memory --model pythia-31m"})
+                "  ./castalia bench memory --model pythia-31m",
+                "  ./castalia bench dedup --documents 20000 --sizes 4"})
 final class BenchCommand {
 
     static PythiaModels.Preset preset(String model) {

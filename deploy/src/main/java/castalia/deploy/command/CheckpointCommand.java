@@ -36,6 +36,7 @@ import picocli.CommandLine.Spec;
 /** {@code checkpoint}: looks at a run's checkpoints, and brings weights out and in. */
 @Command(
         name = "checkpoint",
+        subcommands = CheckpointFetchCommand.class,
         description = "List, verify, compare, export and import checkpoints.",
         footer = {
             "",

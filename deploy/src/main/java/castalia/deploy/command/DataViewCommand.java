@@ -76,6 +76,10 @@ final class DataViewCommand implements Callable<Integer> {
     @Option(names = "--decode", description = "Show text beside the tokens.")
     private boolean decode;
 
+    @Option(names = "--untransformed",
+            description = "Show the data as it is, before the transforms of the configuration.")
+    private boolean untransformed;
+
     @Option(names = "--tokenizer", paramLabel = "FILE",
             description = "tokenizer.json for --decode (default: the run's).")
     private @Nullable Path tokenizerFile;
@@ -96,7 +100,8 @@ final class DataViewCommand implements Callable<Integer> {
         PrintWriter out = spec.commandLine().getOut();
         RunData.Part wanted = part(part);
         try (RunInput input = RunInput.open(run, wanted, CastaliaHome.ofProcess())) {
-            BatchSource batches = input.data().source(wanted).orElseThrow();
+            BatchSource read = input.data().source(wanted).orElseThrow();
+            BatchSource batches = untransformed ? read.untransformed() : read;
             long steps = input.data().batches(wanted);
             if (step < 0 || step >= steps) {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID, "--step " + step + ": the "

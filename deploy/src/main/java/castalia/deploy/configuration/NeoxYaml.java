@@ -100,6 +100,8 @@ public final class NeoxYaml {
         long evalIterations = positive("eval-iters", 100);
         long logInterval = positive("log-interval", 100);
         Recomputation recomputation = recomputation();
+        List<DataTransform> transforms =
+                new TransformReader(castalia, plans.trainSteps(), top.has("vocab-file")).read();
         PlacementHints placement = placement(plan);
         Optional<String> save = top.text("save");
         Optional<String> load = top.text("load");
@@ -111,7 +113,7 @@ public final class NeoxYaml {
         return Optional.of(new TrainingConfiguration(
                 plan.orElseThrow(), data, trusting, top.text("vocab-file"), save, load,
                 milestones.orElseThrow(), evalInterval, evalIterations, logInterval,
-                recomputation, placement));
+                recomputation, transforms, placement));
     }
 
     private DataSource data() {

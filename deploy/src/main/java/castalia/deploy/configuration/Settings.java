@@ -172,6 +172,25 @@ final class Settings {
         return Optional.empty();
     }
 
+    /** A list of blocks of keys; none where it is absent, or wrong. */
+    List<Settings> sections(String key) {
+        Optional<YamlValue> value = value(key);
+        if (value.isEmpty()) {
+            return List.of();
+        }
+        if (!(value.get() instanceof Sequence sequence)
+                || !sequence.items().stream().allMatch(Mapping.class::isInstance)) {
+            error(key, "must be a list of blocks of keys, not " + value.get().words());
+            return List.of();
+        }
+        List<Settings> blocks = new ArrayList<>();
+        for (YamlValue item : sequence.items()) {
+            blocks.add(new Settings(findings, written(key) + " " + (blocks.size() + 1) + ": ",
+                    (Mapping) item));
+        }
+        return blocks;
+    }
+
     private <T> Optional<T> scalar(
             String key, String what, Function<Scalar, Optional<T>> parse) {
         Optional<Pair> entry = entry(key);

@@ -5,6 +5,7 @@ import castalia.protocol.specification.DataManifest;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.model.Recomputation;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -22,6 +23,7 @@ import java.util.Optional;
  * @param evalIterations batches of one validation
  * @param logInterval steps between log lines
  * @param recomputation what the forward pass keeps
+ * @param transforms changes of the training data, in order
  * @param placement wishes about ranks and threads
  */
 public record TrainingConfiguration(
@@ -36,7 +38,12 @@ public record TrainingConfiguration(
         long evalIterations,
         long logInterval,
         Recomputation recomputation,
+        List<DataTransform> transforms,
         PlacementHints placement) {
+
+    public TrainingConfiguration {
+        transforms = List.copyOf(transforms);
+    }
 
     /** The specification of the run, once the data is open and the kernels are known. */
     public RunSpecification specification(DataManifest manifest, String numericVersion) {

@@ -62,8 +62,11 @@ final class YamlTree {
             requireShallow(new Parse(settings).parseString(text));
             root = new Compose(settings).composeString(text);
         } catch (MarkedYamlEngineException e) {
-            int line = e.getProblemMark().or(e::getContextMark).map(Mark::getLine).orElse(0) + 1;
-            throw new NotYamlException(line, "is not YAML: " + problem(e, text, line));
+            Optional<Mark> mark = e.getProblemMark().or(e::getContextMark);
+            int line = mark.map(Mark::getLine).orElse(0) + 1;
+            throw new NotYamlException(line, "is not YAML"
+                    + mark.map(at -> " (column " + (at.getColumn() + 1) + ")").orElse("")
+                    + ": " + problem(e, text, line));
         } catch (YamlEngineException e) {
             String message = String.valueOf(e.getMessage());
             throw new NotYamlException(1, "is not YAML: " + firstLine(message));

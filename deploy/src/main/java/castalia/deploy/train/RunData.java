@@ -52,6 +52,7 @@ public final class RunData implements AutoCloseable {
     private final List<TokenFile> files = new ArrayList<>();
     private final Map<Part, BatchSource> sources = new EnumMap<>(Part.class);
     private final Map<Part, Samples> samples = new EnumMap<>(Part.class);
+    private Optional<RunTransforms> transforms = Optional.empty();
 
     private RunData(TrainingConfiguration configuration, Path working, CastaliaHome home) {
         this.plan = configuration.plan();
@@ -88,10 +89,21 @@ public final class RunData implements AutoCloseable {
                             .ifPresent(source -> data.sources.put(part, source));
                 }
             }
+            data.transform(configuration);
             return data;
         } catch (RuntimeException e) {
             data.close();
             throw e;
+        }
+    }
+
+    /** Only what a run trains on is changed. */
+    private void transform(TrainingConfiguration configuration) {
+        BatchSource train = sources.get(Part.TRAIN);
+        if (train != null) {
+            RunTransforms opened = RunTransforms.open(configuration, working);
+            transforms = Optional.of(opened);
+            sources.put(Part.TRAIN, opened.over(train));
         }
     }
 
@@ -261,6 +273,7 @@ public final class RunData implements AutoCloseable {
 
     @Override
     public void close() {
+        transforms.ifPresent(RunTransforms::close);
         files.forEach(TokenFile::close);
     }
 }

@@ -96,7 +96,8 @@ public record TrainingJob(
                 c.plan().toBuilder()
                         .initialisation(new Initialisation.FromFolder(sha256)).build(),
                 c.data(), c.trustsDataTimes(), c.tokenizer(), c.save(), c.load(), c.milestones(),
-                c.evalInterval(), c.evalIterations(), c.logInterval(), c.recomputation(), c.placement());
+                c.evalInterval(), c.evalIterations(), c.logInterval(), c.recomputation(),
+                c.transforms(), c.placement());
     }
 
     private static Hosting hosting(

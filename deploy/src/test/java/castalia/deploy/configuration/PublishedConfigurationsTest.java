@@ -80,8 +80,8 @@ class PublishedConfigurationsTest {
         assertThat(files).hasSize(18);
         files.forEach((name, text) -> {
             String expected = switch (name) {
-                case "pythia-12b.yml" -> "is not YAML: expected ',' or '}', but got <scalar>; is a"
-                        + " comma missing at the end of line 19?";
+                case "pythia-12b.yml" -> "is not YAML (column 4): expected ',' or '}', but got"
+                        + " <scalar>; is a comma missing at the end of line 19?";
                 case "pythia-12b-deduped.yml" -> "num-attention-heads: 36 does not divide"
                         + " hidden-size 5120; are num-layers and num-attention-heads swapped?\n"
                         + "attention-config: describes 36 layers; num-layers is 40";

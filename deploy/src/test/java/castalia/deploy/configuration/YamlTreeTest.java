@@ -53,10 +53,10 @@ class YamlTreeTest {
         "'a: !own x' | 1 | uses the tag !own, which is not supported",
         "'{[a]: b}' | 1 | is not YAML: Non scalar key is detected but it is not configured to be"
                 + " allowed.",
-        "'a: 1\n b: 2' | 2 | is not YAML: mapping values are not allowed here",
-        "'{a: 1,\nb: 2\n\n# c\nc: 3}' | 5 | is not YAML: expected ',' or '}', but got ?; is a comma"
+        "'a: 1\n b: 2' | 2 | is not YAML (column 3): mapping values are not allowed here",
+        "'{a: 1,\nb: 2\n\n# c\nc: 3}' | 5 | is not YAML (column 1): expected ',' or '}', but got ?; is a comma"
                 + " missing at the end of line 2?",
-        "'a: \"open' | 1 | is not YAML: found unexpected end of stream",
+        "'a: \"open' | 1 | is not YAML (column 9): found unexpected end of stream",
     })
     void whatIsNoConfigurationIsRefusedWithItsLine(String text, int line, String message) {
         NotYamlException e =

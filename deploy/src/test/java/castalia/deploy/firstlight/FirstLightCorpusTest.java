@@ -3,9 +3,9 @@ package castalia.deploy.firstlight;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.workers.data.BpeTrainer;
-import castalia.workers.data.TextPreparer;
 import castalia.workers.data.TokenFile;
 import castalia.workers.data.Tokenizer;
+import castalia.workers.data.prepare.TextPreparer;
 import java.net.URISyntaxException;
 import java.net.URL;
 import java.nio.file.Files;

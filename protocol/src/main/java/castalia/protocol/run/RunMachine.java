@@ -261,7 +261,7 @@ public final class RunMachine {
             }
             case DEVICE_FAILED, OUT_OF_MEMORY -> failedAlone(draft, member, failed);
             case CONFIG_INVALID, DATA_CORRUPT, CHECKPOINT_INCOMPLETE, CHECKPOINT_CORRUPT,
-                    STORAGE_FAILED, NUMERIC_DIVERGED, UNSUPPORTED ->
+                    STORAGE_FAILED, NUMERIC_DIVERGED, UNSUPPORTED, HUB_FAILED ->
                     draft.end(new RunResult.Failed(failed.code(), failed.message()));
         }
     }

@@ -92,6 +92,12 @@ public final class BatchReader implements BatchSource, AutoCloseable {
         return source.description();
     }
 
+    /** {@inheritDoc} Not read ahead. */
+    @Override
+    public BatchSource untransformed() {
+        return source.untransformed();
+    }
+
     /**
      * {@inheritDoc} Only for hosted virtual ranks.
      *

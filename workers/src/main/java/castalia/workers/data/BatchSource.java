@@ -40,6 +40,11 @@ public interface BatchSource {
      */
     List<String> description();
 
+    /** The same batches as they are in the data, before any {@link TokenTransform}. */
+    default BatchSource untransformed() {
+        return this;
+    }
+
     /** Refuses targets that are too small. */
     static void checkTargets(BatchShape shape, MemorySegment inputs, MemorySegment labels) {
         long needed = 4L * shape.tokens();

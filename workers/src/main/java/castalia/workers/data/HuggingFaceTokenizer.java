@@ -19,59 +19,50 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  */
 final class HuggingFaceTokenizer implements Tokenizer {
     private static final long MAXIMUM_BYTES = 256L << 20;
-    private static final String REMEDY =
-            "; give a tokenizer.json as Hugging Face's tokenizers library writes it";
+    private static final String REMEDY = TokenizerVocabulary.REMEDY;
 
+    private final Path file;
     private final TokenizersLibrary library;
     private final long handle;
-    private final int vocabularySize;
-    private final int endOfDocument;
+    private final TokenizerVocabulary vocabulary;
+    private final String fingerprint;
     private final Optional<byte[][]> spellings;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
     private boolean closed;
 
     private HuggingFaceTokenizer(
-            TokenizersLibrary library, long handle, int vocabularySize, int endOfDocument,
+            Path file,
+            TokenizersLibrary library,
+            long handle,
+            TokenizerVocabulary vocabulary,
+            String fingerprint,
             Optional<byte[][]> spellings) {
+        this.file = file;
         this.library = library;
         this.handle = handle;
-        this.vocabularySize = vocabularySize;
-        this.endOfDocument = endOfDocument;
+        this.vocabulary = vocabulary;
+        this.fingerprint = fingerprint;
         this.spellings = spellings;
     }
 
     static Tokenizer load(Path file) {
         String json = read(file);
-        JsonNode root = parse(file, json);
-        JsonNode vocabulary = root.path("model").path("vocab");
-        if (!vocabulary.isObject() && !vocabulary.isArray()) {
-            throw new DataException(file + ": has no model vocabulary" + REMEDY);
-        }
-        int largest = vocabulary.isArray() ? vocabulary.size() - 1 : -1;
-        for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
-            largest = Math.max(largest, id(file, entry.getKey(), entry.getValue()));
-        }
-        int endOfDocument = -1;
-        for (JsonNode added : root.path("added_tokens")) {
-            String content = added.path("content").asText();
-            int id = id(file, content, added.path("id"));
-            largest = Math.max(largest, id);
-            if (content.equals(BpeTrainer.END_OF_TEXT)) {
-                endOfDocument = id;
-            }
-        }
-        if (endOfDocument < 0) {
-            throw new DataException(file + ": has no added token " + BpeTrainer.END_OF_TEXT
-                    + ", which ends documents" + REMEDY);
-        }
+        TokenizerVocabulary vocabulary = TokenizerVocabulary.read(file, json);
         TokenizersLibrary library = TokenizersNative.library();
         long handle = create(library, file, json);
-        return new HuggingFaceTokenizer(
-                library, handle, largest + 1, endOfDocument, spellings(root, largest + 1));
+        return new HuggingFaceTokenizer(file, library, handle, vocabulary,
+                Sha256.ofText(json) + " tokenizers " + TokenizersNative.version(),
+                spellings(json, vocabulary.size()));
     }
 
     /** Only where the decoder is the byte-level one alone; a table is not larger than its file. */
-    private static Optional<byte[][]> spellings(JsonNode root, int size) {
+    private static Optional<byte[][]> spellings(String json, int size) {
+        JsonNode root;
+        try {
+            root = new ObjectMapper().readTree(json);
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException("it was read before", e);
+        }
         JsonNode vocabulary = root.path("model").path("vocab");
         boolean plain = root.path("decoder").path("type").asText().equals("ByteLevel")
                 && root.path("model").path("type").asText().equals("BPE")
@@ -110,30 +101,6 @@ final class HuggingFaceTokenizer implements Tokenizer {
         }
     }
 
-    private static JsonNode parse(Path file, String json) {
-        try {
-            JsonNode root = new ObjectMapper().readTree(json);
-            if (root == null || !root.isObject()) {
-                throw new DataException(file + ": is not a JSON object" + REMEDY);
-            }
-            return root;
-        } catch (JsonProcessingException e) {
-            throw new DataException(file + ": is not JSON (" + e.getOriginalMessage()
-                    + (e.getLocation() == null ? "" : ", line " + e.getLocation().getLineNr()
-                            + " column " + e.getLocation().getColumnNr())
-                    + ")" + REMEDY, e);
-        }
-    }
-
-    private static int id(Path file, String token, JsonNode id) {
-        if (!id.isIntegralNumber() || !id.canConvertToInt() || id.intValue() < 0
-                || id.intValue() == Integer.MAX_VALUE) {
-            throw new DataException(file + ": token '" + token + "' has id " + id + ", expected 0"
-                    + " or more" + REMEDY);
-        }
-        return id.intValue();
-    }
-
     private static long create(TokenizersLibrary library, Path file, String json) {
         try {
             long handle = library.createTokenizerFromString(json);
@@ -163,6 +130,8 @@ final class HuggingFaceTokenizer implements Tokenizer {
             } finally {
                 library.deleteEncoding(encoding);
             }
+        } catch (RuntimeException e) {
+            throw unable("encode", e);
         } finally {
             lock.readLock().unlock();
         }
@@ -178,9 +147,20 @@ final class HuggingFaceTokenizer implements Tokenizer {
         try {
             checkOpen();
             return library.decode(handle, wide, false);
+        } catch (RuntimeException e) {
+            throw unable("decode", e);
         } finally {
             lock.readLock().unlock();
         }
+    }
+
+    private RuntimeException unable(String what, RuntimeException e) {
+        if (closed) {
+            return e;
+        }
+        return new DataException(file + ": cannot " + what + " ("
+                + String.valueOf(e.getMessage()).lines().findFirst().orElse("no reason given")
+                + ")" + REMEDY, e);
     }
 
     @Override
@@ -190,12 +170,17 @@ final class HuggingFaceTokenizer implements Tokenizer {
 
     @Override
     public int vocabularySize() {
-        return vocabularySize;
+        return vocabulary.size();
     }
 
     @Override
     public int endOfDocument() {
-        return endOfDocument;
+        return vocabulary.endOfDocument();
+    }
+
+    @Override
+    public String fingerprint() {
+        return fingerprint;
     }
 
     private void checkOpen() {

@@ -1,6 +1,7 @@
 package castalia.workers.data;
 
 import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -8,12 +9,13 @@ import java.util.HexFormat;
 import org.jspecify.annotations.Nullable;
 
 /** SHA-256 of mapped files. */
-final class Sha256 {
+public final class Sha256 {
     private static final long PIECE = 1 << 20;
 
     private Sha256() {}
 
-    static MessageDigest start() {
+    /** A digest that has seen nothing. */
+    public static MessageDigest start() {
         try {
             return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException e) {
@@ -21,8 +23,16 @@ final class Sha256 {
         }
     }
 
-    static String hex(MessageDigest digest) {
+    /** Lower-case hex of what a digest has seen, which it then forgets. */
+    public static String hex(MessageDigest digest) {
         return HexFormat.of().formatHex(digest.digest());
+    }
+
+    /** Lower-case hex of a text's UTF-8 bytes. */
+    public static String ofText(String text) {
+        MessageDigest digest = start();
+        digest.update(text.getBytes(StandardCharsets.UTF_8));
+        return hex(digest);
     }
 
     /** Lower-case hex of all bytes of {@code mapped}, read piece by piece. */

@@ -28,6 +28,9 @@ public interface Tokenizer extends AutoCloseable {
         return Optional.empty();
     }
 
+    /** Differs where ids may differ: the SHA-256 of the file, and the library's version. */
+    String fingerprint();
+
     @Override
     void close();
 

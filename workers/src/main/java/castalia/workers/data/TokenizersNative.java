@@ -61,10 +61,13 @@ final class TokenizersNative {
         return file;
     }
 
-    private static String version() throws IOException {
+    /** The library's version and that of its binding. */
+    static String version() {
         Properties properties = new Properties();
         try (InputStream in = resource("native/lib/tokenizers.properties").openStream()) {
             properties.load(in);
+        } catch (IOException e) {
+            throw new DataException("the tokenizers library does not say its version (" + e + ")", e);
         }
         return properties.getProperty("version", "unknown");
     }

@@ -1,12 +1,13 @@
-package castalia.workers.data;
+package castalia.workers.data.prepare;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import castalia.workers.data.TextPreparer.Options;
-import castalia.workers.data.TextPreparer.Summary;
+import castalia.workers.data.DataException;
+import castalia.workers.data.TokenFile;
+import castalia.workers.data.prepare.TextPreparer.Options;
+import castalia.workers.data.prepare.TextPreparer.Summary;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -19,48 +20,10 @@ import org.junit.jupiter.api.io.TempDir;
 class TextPreparerTest {
     @TempDir Path folder;
 
-    /** Ids are UTF-8 bytes plus one; 0 ends a document. */
-    private static final class Bytes implements Tokenizer {
-        @Override
-        public int[] encode(String text) {
-            byte[] utf8 = text.getBytes(StandardCharsets.UTF_8);
-            int[] ids = new int[utf8.length];
-            for (int i = 0; i < ids.length; i++) {
-                ids[i] = (utf8[i] & 0xff) + 1;
-            }
-            return ids;
-        }
-
-        @Override
-        public String decode(int[] ids) {
-            byte[] utf8 = new byte[ids.length];
-            int length = 0;
-            for (int id : ids) {
-                if (id > 0) {
-                    utf8[length++] = (byte) (id - 1);
-                }
-            }
-            return new String(utf8, 0, length, StandardCharsets.UTF_8);
-        }
-
-        @Override
-        public int vocabularySize() {
-            return 257;
-        }
-
-        @Override
-        public int endOfDocument() {
-            return 0;
-        }
-
-        @Override
-        public void close() {}
-    }
-
     private List<String> prepared(Options options, Path... inputs) {
         Path prefix = folder.resolve("out/data");
         Summary summary =
-                TextPreparer.prepare(List.of(inputs), new Bytes(), options, prefix);
+                TextPreparer.prepare(List.of(inputs), new ByteTokenizer(), options, prefix);
         List<String> texts = new ArrayList<>();
         try (TokenFile file = TokenFile.open(prefix)) {
             assertThat(summary.documents()).isEqualTo(file.sequences());
@@ -71,7 +34,7 @@ class TextPreparerTest {
                     ids[i] = file.token(s, i);
                 }
                 assertThat(ids[ids.length - 1] == 0).isEqualTo(options.appendEndOfDocument());
-                texts.add(new Bytes().decode(ids));
+                texts.add(new ByteTokenizer().decode(ids));
             }
         }
         return texts;
@@ -145,7 +108,7 @@ class TextPreparerTest {
                 .hasMessageContaining("none");
         Path empty = Files.createDirectory(folder.resolve("empty"));
         assertThatThrownBy(() -> prepared(options, empty))
-                .hasMessageContainingAll("empty", "no .txt file");
+                .hasMessageContainingAll("empty", "no .txt or .jsonl file");
         Path blank = text("blank.txt", "");
         assertThatThrownBy(() -> prepared(options, blank)).hasMessageContaining("nothing to write");
         assertThatThrownBy(() -> new Options(Optional.of("a\nb"), true))
