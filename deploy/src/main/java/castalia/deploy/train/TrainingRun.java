@@ -121,6 +121,8 @@ public final class TrainingRun implements AutoCloseable {
                 asked, log.newest(), job.configuration().placement(), specification,
                 OptionalInt.of(job.hosting().ranks()));
         ParallelLayout layout = choice.onRanks(job, asked, ranks);
+        MachineMemory.require(
+                specification.plan(), job.hosting().recomputation(), layout, 0);
         choice.record(log, asked);
         listener.laidOut(layout, choice.on());
         return layout;
