@@ -41,7 +41,7 @@ class SilentCorruptionTest {
     @CsvSource({
         "WEIGHT, true, 2, 2, 2", "WEIGHT, false, 2, 2, 2", "FIRST_MOMENT, false, 2, 2, 2",
         "SECOND_MOMENT, true, 2, 2, 2", "WEIGHT, false, 1, 2, 2", "WEIGHT, true, 3, 2, 1",
-        "WEIGHT, false, 3, 1, 0"
+        "WEIGHT, false, 3, 1, 0", "WEIGHT, true, 2, 2, 3"
     })
     void ownerAndBuddyDisagreeWithinAStep(
             Tensor tensor, boolean ownersBit, int dataParallel, int tensorParallel, int zero) {

@@ -30,7 +30,7 @@ public final class TinyRun {
     public static final Duration DEADLINE = Duration.ofSeconds(30);
 
     /** The ZeRO stages that ranks compute with. */
-    public static final List<Integer> STAGES = List.of(0, 1, 2);
+    public static final List<Integer> STAGES = List.of(0, 1, 2, 3);
 
     private static final long MEMORY_BYTES = 1L << 30;
 
