@@ -39,6 +39,7 @@ class StatusPageTest {
         Socket socket =
                 new Socket(InetAddress.getLoopbackAddress(), URI.create(page.address()).getPort());
         open.add(socket);
+        socket.setSoTimeout(60_000);
         socket.getOutputStream().write(begun.getBytes(StandardCharsets.US_ASCII));
         return socket;
     }

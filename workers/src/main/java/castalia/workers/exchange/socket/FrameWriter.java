@@ -1,5 +1,6 @@
 package castalia.workers.exchange.socket;
 
+import castalia.workers.exchange.socket.Hello.Role;
 import castalia.workers.exchange.socket.Outbound.Outgoing;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -10,7 +11,8 @@ import java.util.List;
 
 /**
  * Writes frames to a blocking channel, straight from their payloads' memory. Long payloads go in pieces,
- * each checksummed right before it is written; short ones go together. Used by one thread.
+ * each checksummed right before it is written, those for learners whole; short ones go together. Used by
+ * one thread.
  */
 final class FrameWriter {
 
@@ -42,9 +44,10 @@ final class FrameWriter {
     void write(SocketChannel to, List<Outgoing> frames) throws IOException {
         clear();
         for (Outgoing frame : frames) {
-            int count = Piece.count(frame.payload().byteSize());
+            boolean whole = Role.of(frame.tag().kind()) == Role.FEED; // a learner takes whole frames
+            int count = whole ? 1 : Piece.count(frame.payload().byteSize());
             for (int i = 0; i < count; i++) {
-                MemorySegment piece = Piece.of(frame.payload(), i);
+                MemorySegment piece = whole ? frame.payload() : Piece.of(frame.payload(), i);
                 if (!buffers.isEmpty()
                         && !together(buffers.size() / 2, gathered + piece.byteSize())) {
                     flush(to);

@@ -59,6 +59,21 @@ class LearnerFramesTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource(Way.class)
+    void aFrameLongerThanAPieceArrivesWhole(Way way) {
+        int length = 3 * Piece.BYTES + 64;
+        try (Planes planes = Planes.open(2, way, folder)) {
+            planes.all.get(0).raise(Planes.FIRST);
+            assertThat(planes.all.get(0).offer(Planes.FIRST, planes.members.get(1),
+                    update(Planes.FIRST, 1), planes.memory(length, 3))).isTrue();
+            try (Parcel parcel = Objects.requireNonNull(planes.all.get(1).poll(WAIT))) {
+                assertThat(parcel.payload().byteSize()).isEqualTo(length);
+                assertThat(parcel.payload().mismatch(planes.memory(length, 3))).isEqualTo(-1);
+            }
+        }
+    }
+
     @Test
     void aLearnerThatDoesNotTakeFillsBoundedMemoryAndHoldsUpNoMember() {
         try (Planes planes = Planes.open(2, Way.UNIX, folder)) {
