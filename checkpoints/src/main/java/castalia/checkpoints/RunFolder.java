@@ -119,18 +119,28 @@ public final class RunFolder implements AutoCloseable {
         if (holder.isEmpty()) {
             return holder;
         }
-        TermLog terms = terms();
-        long newest = terms.newest();
-        for (long term = newest; term > Math.max(0, newest - SEARCHED_TERMS); term--) {
-            if (process(terms, term).equals(holder)) {
-                return process(terms, newest).or(() -> holder);
-            }
-        }
-        return holder;
+        return claimedBy(holder.get())
+                ? claimant(terms().newest()).map(Claimant::process).or(() -> holder) : holder;
     }
 
-    private static Optional<String> process(TermLog terms, long term) throws IOException {
-        return terms.claimant(term).flatMap(Claimant::parse).map(Claimant::process);
+    /** Whether a process, in the words of {@link #thisProcess}, claimed one of the newest terms. */
+    public boolean claimedBy(String process) throws IOException {
+        long newest = terms().newest();
+        for (long term = newest; term > Math.max(0, newest - SEARCHED_TERMS); term--) {
+            if (claimant(term).filter(by -> by.process().equals(process)).isPresent()) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Who claimed a term; empty if its record does not say it, or is damaged. */
+    public Optional<Claimant> claimant(long term) throws IOException {
+        try {
+            return terms().claimant(term).flatMap(Claimant::parse);
+        } catch (DamagedFileException e) {
+            return Optional.empty();
+        }
     }
 
     /**

@@ -114,7 +114,7 @@ public final class Heartbeats implements AutoCloseable {
     }
 
     /** Connections that were refused: too many, or not of this protocol. */
-    public long refused() {
+    long refused() {
         return refused.sum();
     }
 

@@ -120,6 +120,7 @@ public final class ClusterTraining implements AutoCloseable {
     /** Chooses and records the layout, with the folder's lock. */
     private RunCluster.Settings settings(
             TrainingJob training, Request request, FolderRunStorage storage) {
+        training.keepInputs(request.run().toAbsolutePath()); // the folder is this run's, and locked
         LayoutChoice choice = storage.choose(training, request);
         LayoutWish wish = choice.wish();
         int workers = request.workers().orElse(wish.ranks());

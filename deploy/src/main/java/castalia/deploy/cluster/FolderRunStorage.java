@@ -2,11 +2,9 @@ package castalia.deploy.cluster;
 
 import castalia.checkpoints.CheckpointReader;
 import castalia.checkpoints.CheckpointWriter;
-import castalia.checkpoints.DamagedFileException;
 import castalia.checkpoints.FolderInUseException;
 import castalia.checkpoints.LayoutLog;
 import castalia.checkpoints.RunFolder;
-import castalia.checkpoints.TermLog;
 import castalia.deploy.shell.Storage;
 import castalia.deploy.status.StatusFile;
 import castalia.deploy.train.LayoutChoice;
@@ -32,9 +30,6 @@ import java.util.stream.Collectors;
 
 /** A run's durable part in its folder, which all candidates share. */
 final class FolderRunStorage implements RunStorage {
-
-    /** Claims that are searched for the process that holds the lock. */
-    private static final long SEARCHED_TERMS = 64;
 
     private final RunFolder folder;
     private volatile Optional<LayoutWish> seen = Optional.empty();
@@ -77,29 +72,9 @@ final class FolderRunStorage implements RunStorage {
         try {
             folder.lock();
         } catch (FolderInUseException e) {
-            if (!claimed(e.holder())) {
+            if (!folder.claimedBy(e.holder())) {
                 throw e;
             }
-        }
-    }
-
-    private boolean claimed(String process) throws IOException {
-        TermLog terms = folder.terms();
-        long newest = terms.newest();
-        for (long term = newest; term > Math.max(0, newest - SEARCHED_TERMS); term--) {
-            if (claimant(term).filter(by -> by.process().equals(process)).isPresent()) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    /** Empty if the record does not say it, or is damaged. */
-    private Optional<Claimant> claimant(long term) throws IOException {
-        try {
-            return folder.terms().claimant(term).flatMap(Claimant::parse);
-        } catch (DamagedFileException e) {
-            return Optional.empty();
         }
     }
 
@@ -120,7 +95,7 @@ final class FolderRunStorage implements RunStorage {
         return Storage.attempt(() -> {
             long newest = folder.terms().newest();
             return newest == 0
-                    ? Optional.<Claim>empty() : Optional.of(new Claim(newest, claimant(newest)));
+                    ? Optional.<Claim>empty() : Optional.of(new Claim(newest, folder.claimant(newest)));
         });
     }
 

@@ -106,7 +106,7 @@ public final class RunCluster implements AutoCloseable {
     /** Is told what happens, by actors: it must not block. */
     public interface Listener {
 
-        /** News of the run, where this node coordinates. */
+        /** News of the run where this node coordinates; and who leads, wherever. */
         void run(RunNews news);
 
         /** News of this node's workers. */

@@ -46,6 +46,9 @@ final class StatusKeeper implements RunCluster.Listener {
 
     @Override
     public void run(RunNews news) {
+        if (news instanceof RunNews.Led(_, String node) && !node.equals(machine.node())) {
+            return; // another process leads, and says so itself
+        }
         boolean often = news instanceof RunNews.Stepped || news instanceof RunNews.StaleMessage;
         if (!often || nanos.getAsLong() - written >= PERIOD_NANOS) {
             write();

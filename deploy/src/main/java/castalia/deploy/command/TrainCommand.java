@@ -115,7 +115,6 @@ final class TrainCommand implements Callable<Integer> {
                 TrainingJob job = TrainingJob.read(config, OptionalInt.of(Math.max(1, workers.orElse(1))),
                         node.threads(), Optional.ofNullable(initial), home)) {
             introduce(out, job);
-            job.keepInputs(run);
             RunResult result = cluster.train(job,
                     new ClusterTraining.Request(config, run, Optional.ofNullable(initial), workers,
                             node.spares(), job.hosting().threads(), listen, pagePort,

@@ -119,7 +119,6 @@ public final class Demo {
                 OptionalInt.of(threads), Optional.empty(), home);
                 Standby standby = new Standby(line, run)) {
             describe(job);
-            job.keepInputs(run);
             out.println("Training on " + Options.WORKERS + " worker processes and a spare; one more"
                     + " process stands by to lead.");
             out.flush();

@@ -3,6 +3,7 @@ package castalia.deploy.status;
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.layout.ParallelLayout;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -65,7 +66,11 @@ public record RunStatus(
      */
     public record Machine(String node, long memoryBytes, boolean recompute) {}
 
-    public RunStatus {
+    public RunStatus { // what another process wrote may lack anything
+        Objects.requireNonNull(leader);
+        Objects.requireNonNull(page);
+        Objects.requireNonNull(phase);
+        Objects.requireNonNull(generation);
         members = List.copyOf(members);
         waiting = List.copyOf(waiting);
     }

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -54,7 +55,7 @@ public final class StatusFile {
         try {
             return Files.size(file) > LONGEST ? Optional.empty()
                     : Optional.ofNullable(MAPPER.readValue(Files.readString(file), RunStatus.class));
-        } catch (NoSuchFileException | JsonProcessingException _) {
+        } catch (NoSuchFileException | JsonProcessingException | CharacterCodingException _) {
             return Optional.empty();
         }
     }

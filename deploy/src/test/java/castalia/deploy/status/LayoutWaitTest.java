@@ -92,7 +92,8 @@ class LayoutWaitTest {
             new StatusFile(file).write(status);
             assertThat(new StatusFile(file).read()).contains(status);
         }
-        for (String text : List.of("", "null", "[]", "{\"layout\": {\"zero\": 9}}", "{\"step\": {}}")) {
+        for (String text : List.of("", "null", "[]", "{\"layout\": {\"zero\": 9}}", "{\"step\": {}}",
+                "{\"members\": [], \"waiting\": []}")) {
             Files.writeString(file, text);
             assertThat(new StatusFile(file).read()).as(text).isEmpty();
         }

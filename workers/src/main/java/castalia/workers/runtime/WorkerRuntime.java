@@ -103,8 +103,13 @@ public final class WorkerRuntime implements RankRuntime {
             if (ends) {
                 nextTurn();
             }
-            if (!orders.offer(new Order(message, turn))) {
-                overflowing++; // as if lost on its way: the coordinator waits for answers with a deadline
+            Order order = new Order(message, turn);
+            if (!orders.offer(order)) {
+                overflowing++; // as if lost on its way
+                if (ends) { // it overtakes what waits: no dismissal is lost, which nobody says again
+                    var _ = orders.poll();
+                    boolean _ = orders.offer(order);
+                }
             }
         }
     }

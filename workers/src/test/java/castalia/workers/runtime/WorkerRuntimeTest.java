@@ -338,6 +338,21 @@ class WorkerRuntimeTest {
     }
 
     @Test
+    void aDismissalIsHeardHoweverManyMessagesWait() throws InterruptedException {
+        try (Crew crew = crew(4, NEVER)) {
+            crew.fillMillis = 500;
+            List<Member> members = add(crew, 1);
+            start(crew, members);
+            WorkerRuntime worker = crew.workers.get(members.getFirst());
+            while (worker.overflowing() == 0) {
+                worker.accept(new CoordinatorMessage.Saved(crew.fence, 0));
+            }
+            worker.accept(new CoordinatorMessage.Dismiss(crew.fence, "enough"));
+            assertThat(crew.dismissals.poll(30, TimeUnit.SECONDS)).isEqualTo("enough");
+        }
+    }
+
+    @Test
     void olderMessagesAreDroppedAndCounted() {
         try (Crew crew = crew(3, NEVER)) {
             List<Member> members = add(crew, 1);

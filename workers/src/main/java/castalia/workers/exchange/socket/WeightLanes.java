@@ -102,12 +102,12 @@ final class WeightLanes {
             if (to < 0 || to == transport.rank() || payload == null) {
                 return false;
             }
+            Outbound lane = lane(to); // may fail: nothing has begun then
             answers.begin(to);
             Runnable written = () -> {
                 answers.end(to);
                 done.run();
             };
-            Outbound lane = lane(to);
             if (lane != null && lane.enqueue(new Outgoing(
                     fence(), WeightLanes.answer(request), payload, written))) {
                 transport.sent(payload);

@@ -18,6 +18,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -165,7 +166,9 @@ class ExpectedFramesTest {
             rank.send(1, tag(1), planes.memory(1000, 1));
             rank.drain(1);
             assertThat(planes.received(other, 0, tag(1), 1000)).hasSize(1000);
-            assertThat(CompletableFuture.runAsync(rank::drain)).isNotDone();
+            CompletableFuture<Void> all = CompletableFuture.runAsync(rank::drain);
+            assertThatThrownBy(() -> all.get(200, TimeUnit.MILLISECONDS))
+                    .isInstanceOf(TimeoutException.class);
         }
     }
 }
