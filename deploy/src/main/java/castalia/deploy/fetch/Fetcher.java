@@ -137,12 +137,16 @@ public final class Fetcher {
     }
 
     private void requireSpace(List<HubFile> files) throws IOException {
-        long needed = files.stream().mapToLong(HubFile::bytes).sum();
         long free = Files.getFileStore(folder).getUsableSpace();
-        if (needed > free) {
-            throw new CastaliaException(ErrorCode.STORAGE_FAILED, String.format(Locale.ROOT,
-                    "%s has %,d MB free, the files are %,d MB", folder, free / 1_000_000,
-                    needed / 1_000_000));
+        long left = free;
+        for (HubFile file : files) {
+            Path partial = FileFetch.partial(SafePaths.place(folder, file.path()), file);
+            long here = Files.exists(partial) ? Files.size(partial) : 0;
+            left -= Math.max(0, file.bytes() - here);
+            if (left < 0) { // at once: a sum of all might overflow
+                throw new CastaliaException(ErrorCode.STORAGE_FAILED, String.format(Locale.ROOT,
+                        "%s has %,d MB free, the files need more", folder, free / 1_000_000));
+            }
         }
     }
 
@@ -231,11 +235,11 @@ public final class Fetcher {
     /** Tries until it works, or nothing came several times in a row. */
     private <T> T tries(Attempt<T> attempt, Measure present) throws IOException {
         int failures = 0;
+        long furthest = present.bytes(); // what is discarded and comes again is no progress
         while (true) {
             if (stop.stopped.getCount() == 0) {
                 throw FetchException.lasting(STOPPED);
             }
-            long before = present.bytes();
             IOException failure;
             long asked = 0;
             try {
@@ -252,7 +256,12 @@ public final class Fetcher {
                 // The connection broke; a full disk says so when the next try writes.
                 failure = FetchException.passing("the connection broke (" + e.getMessage() + ")");
             }
-            failures = present.bytes() - before >= FURTHER ? 1 : failures + 1;
+            long now = present.bytes();
+            failures++;
+            if (now - furthest >= FURTHER) {
+                furthest = now;
+                failures = 1;
+            }
             if (failures >= settings.tries()) {
                 throw FetchException.lasting(failure.getMessage() + " (given up after "
                         + failures + " tries; the same command goes on)");

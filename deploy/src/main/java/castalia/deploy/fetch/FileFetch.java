@@ -43,10 +43,15 @@ final class FileFetch {
         this.address = address;
         this.file = file;
         this.place = place;
-        this.partial = place.resolveSibling(
-                place.getFileName() + "." + file.hash().substring(0, 12) + ".partial");
+        this.partial = partial(place, file);
         this.gained = gained;
         gained.accept(present());
+    }
+
+    /** Where a file lies until it is whole. */
+    static Path partial(Path place, HubFile file) {
+        return place.resolveSibling(
+                place.getFileName() + "." + file.hash().substring(0, 12) + ".partial");
     }
 
     /** Bytes that are here. */

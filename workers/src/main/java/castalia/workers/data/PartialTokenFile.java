@@ -107,7 +107,11 @@ public final class PartialTokenFile implements AutoCloseable {
     private PrepareJournal readJournal() throws IOException {
         Path path = file("journal");
         try {
-            return PrepareJournal.of(Files.readString(path));
+            PrepareJournal read = PrepareJournal.of(Files.readString(path));
+            if (read == null) { // JSON's null
+                throw new DataException(path + ": is no journal" + BEGIN_ANEW);
+            }
+            return read;
         } catch (NoSuchFileException _) {
             return PrepareJournal.START;
         } catch (JsonProcessingException e) {
@@ -127,6 +131,10 @@ public final class PartialTokenFile implements AutoCloseable {
                     + BEGIN_ANEW.replace("; ", ", or "));
         }
         int last = found.part();
+        if (last >= before.parts().size()) {
+            throw new DataException(file("journal") + ": does not fit the inputs it was written for"
+                    + BEGIN_ANEW);
+        }
         for (int i = 0; i <= last; i++) {
             String was = i < before.parts().size() ? before.parts().get(i) : "nothing";
             String is = i < key.parts().size() ? key.parts().get(i) : "nothing";

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How far a preparation is. Written only after the tokens it counts are on disk.
@@ -34,7 +35,8 @@ public record PrepareJournal(
 
     public PrepareJournal {
         if (part < 0 || partDocuments < 0 || documents < 0 || textBytes < 0
-                || sequences < 0 || tokens < sequences) {
+                || sequences < 0 || tokens < sequences || partSha256 == null
+                || sequences > Integer.MAX_VALUE || tokens > Long.MAX_VALUE / Long.BYTES) {
             throw new IllegalArgumentException("a count is below zero or does not fit the others");
         }
     }
@@ -47,8 +49,12 @@ public record PrepareJournal(
         }
     }
 
-    /** @throws JsonProcessingException if the text is no journal */
-    static PrepareJournal of(String json) throws JsonProcessingException {
+    /**
+     * Null for the text {@code null}.
+     *
+     * @throws JsonProcessingException if the text is no journal
+     */
+    static @Nullable PrepareJournal of(String json) throws JsonProcessingException {
         return MAPPER.readValue(json, PrepareJournal.class);
     }
 

@@ -100,8 +100,8 @@ public record TokenStats(
                 MemorySegment piece = arena.allocate(4L * PIECE, 8);
                 for (long i = 0; i < file.sequences(); i++) {
                     int size = file.size(i);
-                    for (int at = 0; at < size; at += PIECE) {
-                        int count = Math.min(PIECE, size - at);
+                    for (int at = 0, count; at < size; at += count) {
+                        count = Math.min(PIECE, size - at);
                         file.copy(i, at, count, piece, 0);
                         take(piece, count, at + count == size);
                     }

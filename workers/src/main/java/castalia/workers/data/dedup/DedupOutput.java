@@ -8,6 +8,7 @@ import java.io.OutputStream;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -69,11 +70,29 @@ final class DedupOutput implements AutoCloseable {
         try (FileChannel whole = FileChannel.open(file, StandardOpenOption.WRITE)) {
             whole.force(true);
         }
-        Files.move(file, name, StandardCopyOption.ATOMIC_MOVE);
+        move(file, name);
         try (FileChannel folder = FileChannel.open(
                 Objects.requireNonNull(name.toAbsolutePath().getParent()),
                 StandardOpenOption.READ)) {
             folder.force(true);
+        }
+    }
+
+    private static void move(Path file, Path name) throws IOException {
+        try {
+            Files.move(file, name, StandardCopyOption.ATOMIC_MOVE);
+        } catch (AtomicMoveNotSupportedException _) { // another file system
+            Path near = name.resolveSibling(
+                    name.getFileName() + ".partial-" + ProcessHandle.current().pid());
+            try {
+                Files.copy(file, near, StandardCopyOption.REPLACE_EXISTING);
+                try (FileChannel copy = FileChannel.open(near, StandardOpenOption.WRITE)) {
+                    copy.force(true);
+                }
+                Files.move(near, name, StandardCopyOption.ATOMIC_MOVE);
+            } finally {
+                Files.deleteIfExists(near);
+            }
         }
     }
 

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.Function;
 import java.util.zip.CRC32C;
 
@@ -107,8 +108,14 @@ public final class Deduplicator {
                         file + ": exists already; remove it or choose another name");
             }
         }
+        Path place = report.toAbsolutePath().normalize();
+        if (target.toAbsolutePath().normalize().equals(place)) {
+            throw new DataException(
+                    report + ": result and report need different names");
+        }
         TextInputs inputs = TextInputs.of(paths, options.text());
         try (WorkFolder work = WorkFolder.beside(target)) {
+            Files.createDirectories(Objects.requireNonNull(place.getParent()));
             work.clear();
             try {
                 return new Deduplicator(inputs, options, work, progress).run(target, report);

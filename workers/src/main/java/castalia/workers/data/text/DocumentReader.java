@@ -110,9 +110,28 @@ public final class DocumentReader implements AutoCloseable {
         }
         return new ByteLines(switch (current.format().compression()) {
             case NONE -> raw;
-            case GZIP -> new GZIPInputStream(raw, BUFFER_BYTES);
+            case GZIP -> new WholeGzip(raw);
             case ZSTANDARD -> new ZstdInputStream(raw);
         }, MAXIMUM_DOCUMENT_BYTES);
+    }
+
+    /** The JDK's own takes a damaged header of a further member for the end of the file. */
+    private static final class WholeGzip extends GZIPInputStream {
+
+        private static final int TRAILER_BYTES = 8;
+
+        private WholeGzip(InputStream in) throws IOException {
+            super(in, BUFFER_BYTES);
+        }
+
+        @Override
+        public int read(byte[] into, int offset, int length) throws IOException {
+            int count = super.read(into, offset, length);
+            if (count < 0 && (inf.getRemaining() > TRAILER_BYTES || in.read() >= 0)) {
+                throw new IOException("what follows is not compressed data");
+            }
+            return count;
+        }
     }
 
     private InputStream entry(TextPart current, String name) throws IOException {

@@ -2,9 +2,11 @@ package castalia.workers.data.text;
 
 import castalia.workers.data.DataException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.PathMatcher;
 import java.util.ArrayList;
@@ -53,7 +55,7 @@ public final class TextInputs {
                 } else {
                     parts.add(file(path));
                 }
-            } catch (IOException e) {
+            } catch (IOException | UncheckedIOException | InvalidPathException e) {
                 throw new DataException(path + ": cannot be read (" + e + ")", e);
             }
             if (parts.size() == before) {

@@ -325,6 +325,38 @@ class PreparationTest {
     }
 
     @Test
+    void compressedFilesAfterEachOtherAreOneAndDamageBetweenThemIsNamed() throws IOException {
+        byte[] one = Files.readAllBytes(write("one.jsonl.gz", json("one")));
+        byte[] two = Files.readAllBytes(write("two.jsonl.gz", json("two")));
+        byte[] both = Arrays.copyOf(one, one.length + two.length);
+        System.arraycopy(two, 0, both, one.length, two.length);
+        Path file = folder.resolve("both.jsonl.gz");
+        Files.write(file, both);
+        prepare(plain(1), new ByteTokenizer(), "both", file);
+        assertThat(texts("both")).containsExactly("one", "two");
+        both[one.length] ^= 1;
+        Files.write(file, both);
+        assertThatThrownBy(() -> prepare(plain(1), new ByteTokenizer(), "damaged", file))
+                .isInstanceOf(DataException.class)
+                .hasMessageContaining("both.jsonl.gz");
+    }
+
+    @Test
+    void aJournalThatIsNoneIsNamedWithTheWayOut() throws IOException {
+        PrepareJournal.Key key = new PrepareJournal.Key(List.of(), List.of("a"));
+        Path prefix = folder.resolve("out/journal");
+        Path journal = folder.resolve("out/journal.partial/journal");
+        Files.createDirectories(journal.getParent());
+        for (String text : List.of("null", "{}", "{\"complete\": 1")) {
+            Files.writeString(journal, text);
+            assertThatThrownBy(() ->
+                            PartialTokenFile.open(prefix, TokenDtype.UINT16, key, false))
+                    .as(text).isInstanceOf(DataException.class)
+                    .hasMessageContainingAll("is no journal", "--restart");
+        }
+    }
+
+    @Test
     void anArchiveThatIsNoneIsNamed() throws IOException {
         Path zip = folder.resolve("no.zip");
         Files.writeString(zip, "no archive");
