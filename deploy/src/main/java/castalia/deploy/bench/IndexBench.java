@@ -102,16 +102,17 @@ public final class IndexBench {
     }
 
     private static Numpy numpy(String python, long documents, SampleOrder order) {
+        Process process = start(python, documents, order);
         try {
-            Process process = new ProcessBuilder(python, "-c", NUMPY, Long.toString(documents),
-                    Long.toString(order.epochs()), Long.toString(order.samples()),
-                    Long.toString(order.request().seed()))
-                    .redirectErrorStream(true).start();
+            process.getOutputStream().close();
+            if (!process.waitFor(1, TimeUnit.HOURS)) { // what it says fits in the pipe
+                throw new CastaliaException(
+                        ErrorCode.UNSUPPORTED, python + " did not end within an hour");
+            }
             String text = new String(
                     process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
             List<String> words = List.of(text.split(" ", -1));
-            if (!process.waitFor(1, TimeUnit.HOURS) || process.exitValue() != 0
-                    || words.size() != 5) {
+            if (process.exitValue() != 0 || words.size() != 5) {
                 throw new CastaliaException(ErrorCode.UNSUPPORTED, python
                         + " with numpy did not work: " + text.lines().reduce((_, b) -> b).orElse(""));
             }
@@ -122,11 +123,25 @@ public final class IndexBench {
             return new Numpy(words.get(0), Double.parseDouble(words.get(1)),
                     Double.parseDouble(words.get(2)), same);
         } catch (IOException e) {
-            throw new CastaliaException(ErrorCode.UNSUPPORTED, "cannot start " + python + ": "
-                    + e.getMessage() + "; give --numpy a Python that has numpy", e);
+            throw new CastaliaException(
+                    ErrorCode.UNSUPPORTED, "cannot talk to " + python + ": " + e.getMessage(), e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new CastaliaException(ErrorCode.UNSUPPORTED, "interrupted", e);
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+
+    private static Process start(String python, long documents, SampleOrder order) {
+        try {
+            return new ProcessBuilder(python, "-c", NUMPY, Long.toString(documents),
+                    Long.toString(order.epochs()), Long.toString(order.samples()),
+                    Long.toString(order.request().seed()))
+                    .redirectErrorStream(true).start();
+        } catch (IOException e) {
+            throw new CastaliaException(ErrorCode.UNSUPPORTED, "cannot start " + python + ": "
+                    + e.getMessage() + "; give --numpy a Python that has numpy", e);
         }
     }
 

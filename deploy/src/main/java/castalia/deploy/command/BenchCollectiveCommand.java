@@ -36,7 +36,7 @@ import picocli.CommandLine.Spec;
         })
 final class BenchCollectiveCommand implements Callable<Integer> {
 
-    private static final int MOST_RANKS = 16;
+    private static final int MOST_RANKS = 4; // a bucket has a chunk for each of so many
     private static final long LARGEST = 1L << 30;
 
     @Spec

@@ -122,7 +122,7 @@ final class RunCommand {
     @Command(name = "reshard", description = {
         "Change the layout of a run at its next step boundary; no bit of its result changes.",
         "What is not named stays; with another --tp and no --dp there are as many replicas as workers",
-        "allow. Exit code 1 if the layout does not run when the command ends."})
+        "allow. Exit code 1 if workers train and the layout does not run when the wait is over."})
     int reshard(
             @Parameters(paramLabel = "RUN", description = "The run's folder.") Path run,
             @Mixin LayoutOptions layout,

@@ -63,7 +63,8 @@ class ParityTest {
     @ParameterizedTest
     @CsvSource({
         "neox-tiny, 1, 1, 0", "neox-tiny, 1, 1, 1", "neox-tiny, 1, 1, 2", "hf-tiny, 1, 1, 0",
-        "hf-tiny, 1, 1, 1", "hf-tiny, 1, 1, 2", "hf-tiny, 2, 2, 2", "neox-tiny, 2, 2, 1"
+        "hf-tiny, 1, 1, 1", "hf-tiny, 1, 1, 2", "hf-tiny, 2, 2, 2", "neox-tiny, 2, 2, 1",
+        "neox-tiny, 1, 1, 3", "hf-tiny, 2, 2, 3"
     })
     void soItDoesWithTensorSlicesOnSeveralRanks(
             String name, String virtualRanks, String replicas, String zero) {

@@ -57,11 +57,6 @@ public final class OrderStore {
         this.notes = notes;
     }
 
-    /** Keeps nothing: every order is built in memory. */
-    public static OrderStore inMemory() {
-        return new OrderStore(List.of(), DataProgress.none(), _ -> {});
-    }
-
     /** Keeps every order in one folder, however small. */
     public static OrderStore alwaysIn(
             Path folder, DataProgress progress, Consumer<String> notes) {

@@ -179,9 +179,4 @@ public final class SampleOrder {
                     + " sequence or more samples");
         }
     }
-
-    /** The three arrays for what writes them out. */
-    List<IndexArray> arrays() {
-        return List.of(documents, starts, shuffle);
-    }
 }

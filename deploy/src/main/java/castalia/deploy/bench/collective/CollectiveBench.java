@@ -109,6 +109,7 @@ public final class CollectiveBench {
                 for (int i = 0; i < lines; i++) {
                     found.accept(finding(processes.next(0).orElseThrow(0)));
                 }
+                processes.awaitEnds();
             }
         }
     }
@@ -200,6 +201,17 @@ public final class CollectiveBench {
                 PrintWriter to = new PrintWriter(process.outputWriter(StandardCharsets.UTF_8));
                 lines.forEach(to::println);
                 to.flush();
+            }
+        }
+
+        /** Lets them put away their sockets. */
+        void awaitEnds() {
+            try {
+                for (Process process : all) {
+                    boolean _ = process.waitFor(5, TimeUnit.SECONDS);
+                }
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
             }
         }
 

@@ -37,10 +37,4 @@ public record DedupOptions(
             throw new DataException("at least one thread and 1 MiB of memory are needed");
         }
     }
-
-    /** The Pile's setting with all processors. */
-    public static DedupOptions pile(TextOptions text) {
-        return new DedupOptions(text, false, PILE, WORDS,
-                Runtime.getRuntime().availableProcessors(), 256L << 20);
-    }
 }
