@@ -63,8 +63,9 @@ public final class PlacementPlanner {
     }
 
     /**
-     * Who learns each chunk that lacks a holder: the rank, none of its holders, that holds least; on
-     * another node than its owner if there is one.
+     * Who learns each chunk that lacks a holder, or whose holders would all be lost with their node: the
+     * rank, none of its holders, that holds least; on another node than its owner if there is one. For
+     * the sake of another node no rank comes to hold more than twice a fair share.
      *
      * @return per chunk the rank, or {@link Placement#NONE} where nothing is to be done
      */
@@ -80,18 +81,42 @@ public final class PlacementPlanner {
                 held[rank] += chunk.length();
             }
         }
+        long most = 2 * Arrays.stream(held).sum() / placement.ranks();
         for (int c : placement.alone()) {
-            int owner = placement.owner(c);
-            int learner = IntStream.range(0, placement.ranks()).boxed()
-                    .filter(r -> !placement.holds(r, c))
-                    .min(Comparator.comparing((Integer r) -> nodes.get(r).equals(nodes.get(owner)))
-                            .thenComparingLong(r -> held[r])
-                            .thenComparingInt(r -> r))
-                    .orElseThrow();
-            learners[c] = learner;
-            held[learner] += grid.chunk(c).length();
+            learners[c] = learner(placement, c, held, nodes);
+            held[learners[c]] += grid.chunk(c).length();
+        }
+        for (int c : narrow(placement, nodes)) {
+            int learner = learner(placement, c, held, nodes);
+            if (learners[c] == Placement.NONE && held[learner] + grid.chunk(c).length() <= most) {
+                learners[c] = learner;
+                held[learner] += grid.chunk(c).length();
+            }
         }
         return learners;
+    }
+
+    private static int learner(Placement placement, int chunk, long[] held, List<String> nodes) {
+        String home = nodes.get(placement.owner(chunk));
+        return IntStream.range(0, placement.ranks()).boxed()
+                .filter(r -> !placement.holds(r, chunk))
+                .min(Comparator.comparing((Integer r) -> nodes.get(r).equals(home))
+                        .thenComparingLong(r -> held[r])
+                        .thenComparingInt(r -> r))
+                .orElseThrow();
+    }
+
+    /** The chunks that several ranks hold, all of them on one node of several. */
+    private static int[] narrow(Placement placement, List<String> nodes) {
+        if (nodes.stream().distinct().count() < 2) {
+            return new int[0];
+        }
+        return IntStream.range(0, placement.chunks()).filter(c -> {
+            int[] holders = placement.holders(c);
+            String home = nodes.get(holders[0]);
+            return holders.length > 1
+                    && Arrays.stream(holders).allMatch(r -> nodes.get(r).equals(home));
+        }).toArray();
     }
 
     /**

@@ -144,6 +144,46 @@ class PlacementPlannerTest {
     }
 
     @Test
+    void holdersOfAChunkDoNotStayOnOneNodeOfSeveral() {
+        List<String> nodes = List.of("a", "a", "b", "b");
+        Placement placement = Placement.of(GRID, V, 4); // buddies are the next ranks
+        List<List<Integer>> holders = new ArrayList<>();
+        int[] learners = PlacementPlanner.secondCopies(GRID, placement, nodes);
+        for (int c = 0; c < GRID.size(); c++) {
+            List<Integer> of = new ArrayList<>(
+                    Arrays.stream(placement.holders(c)).boxed().toList());
+            boolean narrow = of.stream().map(nodes::get).distinct().count() == 1;
+            assertThat(learners[c] != Placement.NONE).as("chunk %d", c).isEqualTo(narrow);
+            if (narrow) {
+                assertThat(nodes.get(learners[c])).isNotEqualTo(nodes.get(of.getFirst()));
+                of.add(learners[c]);
+            }
+            holders.add(of);
+        }
+        assertThat(learners).as("some were narrow").contains(0, 2);
+        Placement next = PlacementPlanner.of(GRID, V, holders, nodes);
+        for (int c = 0; c < GRID.size(); c++) {
+            assertThat(nodes.get(next.buddy(c))).isNotEqualTo(nodes.get(next.owner(c)));
+        }
+        assertThat(PlacementPlanner.secondCopies(GRID, next, nodes))
+                .as("once is enough").containsOnly(Placement.NONE);
+    }
+
+    @Test
+    void noRankOfASmallNodeLearnsEverythingOfALargeOne() {
+        List<String> nodes = List.of("a", "a", "a", "a", "a", "a", "a", "b");
+        Placement placement = Placement.of(GRID, V, 8);
+        int[] learners = PlacementPlanner.secondCopies(GRID, placement, nodes);
+        long held = 0;
+        for (int c = 0; c < GRID.size(); c++) {
+            held += placement.holds(7, c) || learners[c] == 7 ? GRID.chunk(c).length() : 0;
+        }
+        long all = GRID.chunks().stream().mapToLong(Chunk::length).sum();
+        assertThat(learners).contains(7);
+        assertThat(held).isLessThanOrEqualTo(2 * 2 * all / 8);
+    }
+
+    @Test
     void aNewcomerLearnsTheLonelyChunksFirst() {
         Placement lonely =
                 PlacementPlanner.of(GRID, V, without(Placement.of(GRID, V, 4), 1), nodes(3, 1));
