@@ -4,6 +4,7 @@ import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -15,7 +16,7 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
  * A {@code tokenizer.json} run by Hugging Face's tokenizers library, from the file alone: nothing
- * is fetched.
+ * is fetched. Where {@link WordEncoder} knows the kind, the library is only asked for words.
  */
 final class HuggingFaceTokenizer implements Tokenizer {
     private static final long MAXIMUM_BYTES = 256L << 20;
@@ -27,6 +28,7 @@ final class HuggingFaceTokenizer implements Tokenizer {
     private final TokenizerVocabulary vocabulary;
     private final String fingerprint;
     private final Optional<byte[][]> spellings;
+    private final Optional<WordEncoder> words;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
     private boolean closed;
 
@@ -36,13 +38,14 @@ final class HuggingFaceTokenizer implements Tokenizer {
             long handle,
             TokenizerVocabulary vocabulary,
             String fingerprint,
-            Optional<byte[][]> spellings) {
+            JsonNode root) {
         this.file = file;
         this.library = library;
         this.handle = handle;
         this.vocabulary = vocabulary;
         this.fingerprint = fingerprint;
-        this.spellings = spellings;
+        this.spellings = spellings(root, vocabulary.size());
+        this.words = WordEncoder.of(root, this::asked);
     }
 
     static Tokenizer load(Path file) {
@@ -51,18 +54,19 @@ final class HuggingFaceTokenizer implements Tokenizer {
         TokenizersLibrary library = TokenizersNative.library();
         long handle = create(library, file, json);
         return new HuggingFaceTokenizer(file, library, handle, vocabulary,
-                Sha256.ofText(json) + " tokenizers " + TokenizersNative.version(),
-                spellings(json, vocabulary.size()));
+                Sha256.ofText(json) + " tokenizers " + TokenizersNative.version(), tree(json));
+    }
+
+    private static JsonNode tree(String json) {
+        try {
+            return new ObjectMapper().readTree(json);
+        } catch (JsonProcessingException e) {
+            return MissingNode.getInstance(); // a string too long; who read it before skipped it
+        }
     }
 
     /** Only where the decoder is the byte-level one alone; a table is not larger than its file. */
-    private static Optional<byte[][]> spellings(String json, int size) {
-        JsonNode root;
-        try {
-            root = new ObjectMapper().readTree(json);
-        } catch (JsonProcessingException e) {
-            return Optional.empty(); // a string too long for a tree; who read it before skipped it
-        }
+    private static Optional<byte[][]> spellings(JsonNode root, int size) {
         JsonNode vocabulary = root.path("model").path("vocab");
         boolean plain = root.path("decoder").path("type").asText().equals("ByteLevel")
                 && root.path("model").path("type").asText().equals("BPE")
@@ -119,21 +123,37 @@ final class HuggingFaceTokenizer implements Tokenizer {
         lock.readLock().lock();
         try {
             checkOpen();
-            long encoding = library.encode(handle, text, false);
-            try {
-                long[] ids = library.getTokenIds(encoding);
-                int[] tokens = new int[ids.length];
-                for (int i = 0; i < ids.length; i++) {
-                    tokens[i] = Math.toIntExact(ids[i]);
-                }
-                return tokens;
-            } finally {
-                library.deleteEncoding(encoding);
-            }
+            return words.isPresent() ? words.get().encode(text) : asked(text);
         } catch (RuntimeException e) {
             throw unable("encode", e);
         } finally {
             lock.readLock().unlock();
+        }
+    }
+
+    /** As {@link #encode}, by the library at once. */
+    int[] encodeWhole(String text) {
+        lock.readLock().lock();
+        try {
+            checkOpen();
+            return asked(text);
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    /** For callers that hold the lock. */
+    private int[] asked(String text) {
+        long encoding = library.encode(handle, text, false);
+        try {
+            long[] ids = library.getTokenIds(encoding);
+            int[] tokens = new int[ids.length];
+            for (int i = 0; i < ids.length; i++) {
+                tokens[i] = Math.toIntExact(ids[i]);
+            }
+            return tokens;
+        } finally {
+            library.deleteEncoding(encoding);
         }
     }
 

@@ -112,8 +112,9 @@ class TokenizerFuzzTest {
             String json = mutated(good, random);
             Path file = Files.write(
                     folder.resolve("fuzzed.json"), json.getBytes(StandardCharsets.UTF_8));
-            try (Tokenizer tokenizer = Tokenizer.load(file)) {
+            try (HuggingFaceTokenizer tokenizer = (HuggingFaceTokenizer) Tokenizer.load(file)) {
                 int[] ids = tokenizer.encode(TEXT);
+                assertThat(ids).as(json).isEqualTo(tokenizer.encodeWhole(TEXT));
                 assertThat(ids.length).isLessThan(1000);
                 assertThat(tokenizer.decode(ids)).isNotNull();
             } catch (DataException e) {
