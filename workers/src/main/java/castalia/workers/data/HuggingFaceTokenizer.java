@@ -1,16 +1,11 @@
 package castalia.workers.data;
 
 import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
@@ -19,7 +14,7 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * is fetched. Where {@link WordEncoder} knows the kind, the library is only asked for words.
  */
 final class HuggingFaceTokenizer implements Tokenizer {
-    private static final long MAXIMUM_BYTES = 256L << 20;
+    private static final long MAXIMUM_BYTES = 64L << 20;
     private static final String REMEDY = TokenizerVocabulary.REMEDY;
 
     private final Path file;
@@ -38,14 +33,14 @@ final class HuggingFaceTokenizer implements Tokenizer {
             long handle,
             TokenizerVocabulary vocabulary,
             String fingerprint,
-            JsonNode root) {
+            Optional<byte[][]> spellings) {
         this.file = file;
         this.library = library;
         this.handle = handle;
         this.vocabulary = vocabulary;
         this.fingerprint = fingerprint;
-        this.spellings = spellings(root, vocabulary.size());
-        this.words = WordEncoder.of(root, this::asked);
+        this.spellings = spellings;
+        this.words = WordEncoder.of(vocabulary, this::asked);
     }
 
     static Tokenizer load(Path file) {
@@ -54,38 +49,27 @@ final class HuggingFaceTokenizer implements Tokenizer {
         TokenizersLibrary library = TokenizersNative.library();
         long handle = create(library, file, json);
         return new HuggingFaceTokenizer(file, library, handle, vocabulary,
-                Sha256.ofText(json) + " tokenizers " + TokenizersNative.version(), tree(json));
-    }
-
-    private static JsonNode tree(String json) {
-        try {
-            return new ObjectMapper().readTree(json);
-        } catch (JsonProcessingException e) {
-            return MissingNode.getInstance(); // a string too long; who read it before skipped it
-        }
+                Sha256.ofText(json) + " tokenizers " + TokenizersNative.version(),
+                spellings(file, json, vocabulary));
     }
 
     /** Only where the decoder is the byte-level one alone; a table is not larger than its file. */
-    private static Optional<byte[][]> spellings(JsonNode root, int size) {
-        JsonNode vocabulary = root.path("model").path("vocab");
-        boolean plain = root.path("decoder").path("type").asText().equals("ByteLevel")
-                && root.path("model").path("type").asText().equals("BPE")
-                && vocabulary.isObject()
-                && size <= 2L * (vocabulary.size() + root.path("added_tokens").size());
+    private static Optional<byte[][]> spellings(
+            Path file, String json, TokenizerVocabulary vocabulary) {
+        boolean plain = vocabulary.part("decoder").path("type").asText().equals("ByteLevel")
+                && vocabulary.bpe()
+                && vocabulary.tokens() > 0
+                && vocabulary.size() <= 2L * (vocabulary.tokens() + vocabulary.added().size());
         if (!plain) {
             return Optional.empty();
         }
-        byte[][] table = new byte[size][];
-        for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
-            byte[] bytes = ByteLevel.spelled(entry.getKey());
-            if (bytes == null) {
-                bytes = entry.getKey().getBytes(StandardCharsets.UTF_8);
-            }
-            table[entry.getValue().intValue()] = bytes;
-        }
-        for (JsonNode added : root.path("added_tokens")) {
-            table[added.path("id").intValue()] =
-                    added.path("content").asText().getBytes(StandardCharsets.UTF_8);
+        byte[][] table = new byte[vocabulary.size()][];
+        TokenizerVocabulary.read(file, json, (token, id) -> {
+            byte[] bytes = ByteLevel.spelled(token);
+            table[id] = bytes != null ? bytes : token.getBytes(StandardCharsets.UTF_8);
+        });
+        for (TokenizerVocabulary.Added added : vocabulary.added()) {
+            table[added.id()] = added.content().getBytes(StandardCharsets.UTF_8);
         }
         return Optional.of(table);
     }

@@ -63,44 +63,39 @@ final class WordEncoder {
     }
 
     /**
-     * One for a {@code tokenizer.json}, if it is of the kind that is understood.
+     * One for a tokenizer, if it is of the kind that is understood.
      *
      * @param library encodes any text with that tokenizer
      */
-    static Optional<WordEncoder> of(JsonNode tokenizer, Function<String, int[]> library) {
-        JsonNode normalizer = tokenizer.path("normalizer");
-        JsonNode words = tokenizer.path("pre_tokenizer");
-        JsonNode model = tokenizer.path("model");
-        boolean understood = (absent(normalizer) || normalizer.path("type").asText().equals("NFC"))
+    static Optional<WordEncoder> of(
+            TokenizerVocabulary tokenizer, Function<String, int[]> library) {
+        JsonNode words = tokenizer.part("pre_tokenizer");
+        boolean understood = tokenizer.bpe()
+                && absentOr(tokenizer.part("normalizer"), "NFC")
                 && words.path("type").asText().equals("ByteLevel")
                 && words.path("add_prefix_space").isBoolean()
                 && !words.path("add_prefix_space").booleanValue()
                 && words.path("use_regex").asBoolean(true)
-                && model.path("type").asText().equals("BPE")
-                && absent(model.path("dropout"))
-                && (absent(tokenizer.path("post_processor"))
-                        || tokenizer.path("post_processor").path("type").asText().equals("ByteLevel"));
-        List<String> added = new ArrayList<>();
+                && absentOr(tokenizer.part("post_processor"), "ByteLevel");
         Set<Boolean> passes = new HashSet<>(); // the library looks for those of one kind first
-        for (JsonNode token : tokenizer.path("added_tokens")) {
-            String content = token.path("content").asText();
+        List<String> added = new ArrayList<>();
+        for (TokenizerVocabulary.Added token : tokenizer.added()) {
+            String content = token.content();
             boolean spaces = content.chars().allMatch(c -> c == ' ');
             if (spaces) {
-                passes.add(token.path("normalized").asBoolean(!token.path("special").asBoolean()));
+                passes.add(token.normalized());
             }
-            understood &= !content.isEmpty()
-                    && (spaces || content.chars().allMatch(WordEncoder::isPlain))
-                    && !token.path("lstrip").asBoolean()
-                    && !token.path("rstrip").asBoolean()
-                    && !token.path("single_word").asBoolean();
+            understood &= token.plain()
+                    && !content.isEmpty()
+                    && (spaces || content.chars().allMatch(WordEncoder::isPlain));
             added.add(content);
         }
         understood &= passes.size() < 2;
         return understood ? Optional.of(new WordEncoder(added, library)) : Optional.empty();
     }
 
-    private static boolean absent(JsonNode node) {
-        return node.isMissingNode() || node.isNull();
+    private static boolean absentOr(JsonNode part, String type) {
+        return part.isMissingNode() || part.path("type").asText().equals(type);
     }
 
     /** The ids of a text, as the library gives them. */

@@ -53,6 +53,10 @@ class WordEncoderTest {
                 .put("special", !normalized);
     }
 
+    private static TokenizerVocabulary vocabulary(ObjectNode json) throws IOException {
+        return TokenizerVocabulary.read(Path.of("t.json"), MAPPER.writeValueAsString(json));
+    }
+
     private void same(ObjectNode json, int texts) throws IOException {
         Path file = folder.resolve("tokenizer.json");
         Files.writeString(file, MAPPER.writeValueAsString(json));
@@ -106,7 +110,7 @@ class WordEncoderTest {
         add(twoPasses, "  ", true);
         add(twoPasses, "   ", false);
         for (ObjectNode json : List.of(prefixed, lower, whole, stripped, mixed, twoPasses)) {
-            assertThat(WordEncoder.of(json, _ -> new int[0])).isEmpty();
+            assertThat(WordEncoder.of(vocabulary(json), _ -> new int[0])).isEmpty();
             same(json, 300);
         }
     }
@@ -126,7 +130,7 @@ class WordEncoderTest {
     @Test
     void aWordIsAskedForOnce() throws IOException {
         AtomicInteger asked = new AtomicInteger();
-        WordEncoder words = WordEncoder.of(trained(280), word -> {
+        WordEncoder words = WordEncoder.of(vocabulary(trained(280)), word -> {
             asked.incrementAndGet();
             return word.chars().toArray();
         }).orElseThrow();
