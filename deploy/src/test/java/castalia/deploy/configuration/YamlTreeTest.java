@@ -90,7 +90,7 @@ class YamlTreeTest {
     void memoryIsASmallMultipleOfTheText(String piece) {
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         for (String start : new String[] {"", "a: [", "{", "a: \""}) {
-            for (int length : new int[] {2_000, 100_000, 500_000}) {
+            for (int length : new int[] {2_000, 300_000}) {
                 String text = start + piece.repeat(length / piece.length());
                 parsedOrRefused(text);
                 long before = threads.getCurrentThreadAllocatedBytes();

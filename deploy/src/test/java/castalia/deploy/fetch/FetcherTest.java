@@ -132,8 +132,8 @@ class FetcherTest {
     /** A file that takes longer than the patience comes, as long as enough of it comes in time. */
     @Test
     void whatIsSlowButComesIsWaitedFor() throws IOException {
-        hub.failing("model.safetensors", HubServer.inPieces(150_000, 130));
-        fetch(patient(4, 2000));
+        hub.failing("model.safetensors", HubServer.inPieces(150_000, 90));
+        fetch(patient(4, 1500));
         allIsThere();
         assertThat(hub.asked("model.safetensors")).isEqualTo(1);
     }

@@ -282,11 +282,11 @@ public final class PartialTokenFile implements AutoCloseable {
                     .put((byte) dtype.code());
             index.room().putLong(sequences);
             index.room().putLong(sequences + 1);
-            Sizes sizes = new Sizes(sizeOutput.channel());
+            SizeReader sizes = new SizeReader(sizeOutput.channel());
             for (long i = 0; i < sequences; i++) {
                 index.room().putInt(sizes.next());
             }
-            sizes = new Sizes(sizeOutput.channel());
+            sizes = new SizeReader(sizeOutput.channel());
             long pointer = 0;
             for (long i = 0; i < sequences; i++) {
                 index.room().putLong(pointer);
@@ -382,31 +382,6 @@ public final class PartialTokenFile implements AutoCloseable {
             if (channel != null) {
                 channel.close();
             }
-        }
-    }
-
-    /** Reads the sizes back. */
-    private static final class Sizes {
-        private final FileChannel channel;
-        private final ByteBuffer buffer =
-                ByteBuffer.allocateDirect(BUFFER_BYTES).order(ByteOrder.LITTLE_ENDIAN).limit(0);
-        private long position;
-
-        Sizes(FileChannel channel) {
-            this.channel = channel;
-        }
-
-        int next() throws IOException {
-            while (buffer.remaining() < Integer.BYTES) {
-                buffer.compact();
-                int n = channel.read(buffer, position);
-                buffer.flip();
-                if (n < 0) {
-                    throw new IOException("the file of sizes is cut off");
-                }
-                position += n;
-            }
-            return buffer.getInt();
         }
     }
 }

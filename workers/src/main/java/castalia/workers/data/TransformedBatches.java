@@ -37,7 +37,7 @@ public final class TransformedBatches implements BatchSource {
         return source.untransformed();
     }
 
-    /** {@inheritDoc} A transform of words allocates where a row is changed. */
+    /** {@inheritDoc} A transform of words makes texts of the rows of its steps. */
     @Override
     public void fill(
             long step,
