@@ -93,7 +93,8 @@ public final class ClusterTraining implements AutoCloseable {
                 RunMetrics metrics = RunMetrics.open(run);
                 NewsThread news = new NewsThread();
                 RunCluster cluster = RunCluster.begin(
-                        training, settings(training, request, storage), storage, news)) {
+                        training, settings(training, request, storage), storage,
+                        RunCredential.ofLeader(run), news)) {
             news.add(new ClusterConsole(line, metrics, specification.trainSteps(),
                     specification.tokensPerStep(), System::nanoTime));
             news.add(storage.keeper(cluster));
