@@ -61,8 +61,7 @@ public final class RunEngines implements SSLEngineProvider {
         return ready;
     }
 
-    private SSLEngine engine(boolean client) {
-        SSLEngine engine = context().createSSLEngine();
+    private static SSLEngine strict(SSLEngine engine, boolean client) {
         engine.setSSLParameters(Credential.parameters());
         engine.setUseClientMode(client);
         return engine;
@@ -70,12 +69,13 @@ public final class RunEngines implements SSLEngineProvider {
 
     @Override
     public SSLEngine createClientSSLEngine(String hostname, int port) {
-        return engine(true);
+        // By its name, so that the sides of further connections remember each other.
+        return strict(context().createSSLEngine(hostname, port), true);
     }
 
     @Override
     public SSLEngine createServerSSLEngine(String hostname, int port) {
-        SSLEngine engine = engine(false);
+        SSLEngine engine = strict(context().createSSLEngine(), false);
         ActorRef connection = connection();
         enter(connection, engine);
         system.scheduler().scheduleOnce(HANDSHAKE, () -> {

@@ -122,6 +122,7 @@ public final class ClusterTraining implements AutoCloseable {
     private RunCluster.Settings settings(
             TrainingJob training, Request request, FolderRunStorage storage) {
         training.keepInputs(request.run().toAbsolutePath()); // the folder is this run's, and locked
+        LeftSockets.sweep(request.run().resolve(RunCluster.LOGS));
         LayoutChoice choice = storage.choose(training, request);
         LayoutWish wish = choice.wish();
         int workers = request.workers().orElse(wish.ranks());

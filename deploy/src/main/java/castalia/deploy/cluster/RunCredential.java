@@ -17,10 +17,13 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.GeneralSecurityException;
+import java.security.KeyFactory;
 import java.security.KeyStore;
-import java.security.PrivateKey;
+import java.security.cert.CertificateFactory;
 import java.security.cert.CertificateParsingException;
 import java.security.cert.X509Certificate;
+import java.security.spec.PKCS8EncodedKeySpec;
+import java.util.Base64;
 import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
@@ -28,11 +31,10 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
-import org.jspecify.annotations.Nullable;
 
 /**
- * The credential of a run in its folder: a PKCS #12 file that only its owner may read. Whoever can
- * read it is of the run. The certificate names the folder, so that a node that is told an address
+ * The credential of a run in its folder: key and certificate as PEM, in a file that only its owner may
+ * read. Whoever can read it is of the run. The certificate names the folder, so that a node that is told an address
  * alone knows where to look.
  */
 final class RunCredential {
@@ -42,10 +44,14 @@ final class RunCredential {
     /** Where the next one is made, for its owner alone. */
     private static final String NEW = ".credential-new";
 
+    private static final String KEY = "PRIVATE KEY";
+    private static final String CERTIFICATE = "CERTIFICATE";
     private static final String ALIAS = "run";
 
-    /** The format wants one; what protects the file is who may read it. */
+    /** keytool wants one for its file, which lives for a moment, where nobody else may look. */
     private static final String PASSWORD = "castalia";
+
+    private static final String ALGORITHM = "EC";
 
     private static final long MAKING_SECONDS = 30;
     private static final int MOST_BYTES = 1 << 16;
@@ -99,24 +105,37 @@ final class RunCredential {
     static Credential read(Path run) {
         Path file = run.resolve(FILE);
         try (InputStream in = Files.newInputStream(file)) {
-            KeyStore store = KeyStore.getInstance("PKCS12");
-            store.load(new ByteArrayInputStream(in.readNBytes(MOST_BYTES)),
-                    PASSWORD.toCharArray());
-            if (store.getKey(ALIAS, PASSWORD.toCharArray()) instanceof PrivateKey key
-                    && store.getCertificate(ALIAS) instanceof X509Certificate certificate) {
-                return new Credential(key, certificate);
-            }
-            throw unusable(file, "it holds no key", null);
+            String text = new String(in.readNBytes(MOST_BYTES), StandardCharsets.US_ASCII);
+            return new Credential(
+                    KeyFactory.getInstance(ALGORITHM)
+                            .generatePrivate(new PKCS8EncodedKeySpec(part(text, KEY))),
+                    (X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(
+                            new ByteArrayInputStream(part(text, CERTIFICATE))));
         } catch (NoSuchFileException e) {
             throw unusable(file, "there is none", e);
         } catch (AccessDeniedException e) {
             throw unusable(file, "only the user who began the run may read it", e);
-        } catch (IOException | GeneralSecurityException e) {
-            throw unusable(file, String.valueOf(e.getMessage()), e);
+        } catch (IOException | GeneralSecurityException | IllegalArgumentException e) {
+            throw unusable(file, "it is damaged: " + e.getMessage(), e);
         }
     }
 
-    private static CastaliaException unusable(Path file, String why, @Nullable Exception cause) {
+    private static byte[] part(String text, String name) throws IOException {
+        String begin = "-----BEGIN " + name + "-----";
+        int from = text.indexOf(begin);
+        int to = text.indexOf("-----END " + name + "-----");
+        if (from < 0 || to < from) {
+            throw new IOException("no " + name);
+        }
+        return Base64.getMimeDecoder().decode(text.substring(from + begin.length(), to));
+    }
+
+    private static String part(String name, byte[] bytes) {
+        return "-----BEGIN " + name + "-----\n" + Base64.getMimeEncoder(64, new byte[] {'\n'})
+                .encodeToString(bytes) + "\n-----END " + name + "-----\n";
+    }
+
+    private static CastaliaException unusable(Path file, String why, Exception cause) {
         return new CastaliaException(ErrorCode.CONFIG_INVALID, "the run's credential " + file
                 + " cannot be used: " + why + "; processes of a run share its folder", cause);
     }
@@ -138,19 +157,35 @@ final class RunCredential {
     private static Credential make(Path folder) {
         Storage.attempt(() -> {
             Path place = folder.resolve(NEW);
+            Path store = place.resolve("store");
             Path file = place.resolve(FILE);
-            Files.deleteIfExists(file); // of a start that was cut off
-            Files.deleteIfExists(place);
+            for (Path left : List.of(store, file, place)) { // by a start that was cut off
+                Files.deleteIfExists(left);
+            }
             Files.createDirectory(place, PosixFilePermissions.asFileAttribute(
                     PosixFilePermissions.fromString("rwx------")));
-            keytool(folder, file);
-            Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-------"));
+            keytool(folder, store);
+            Files.createFile(file, PosixFilePermissions.asFileAttribute(
+                    PosixFilePermissions.fromString("rw-------")));
+            Files.writeString(file, pem(store));
             Files.move(file, folder.resolve(FILE), StandardCopyOption.ATOMIC_MOVE,
                     StandardCopyOption.REPLACE_EXISTING);
+            Files.delete(store);
             Files.delete(place);
             return folder;
         });
         return read(folder);
+    }
+
+    private static String pem(Path store) throws IOException {
+        try (InputStream in = Files.newInputStream(store)) {
+            KeyStore keys = KeyStore.getInstance("PKCS12");
+            keys.load(in, PASSWORD.toCharArray());
+            return part(KEY, keys.getKey(ALIAS, PASSWORD.toCharArray()).getEncoded())
+                    + part(CERTIFICATE, keys.getCertificate(ALIAS).getEncoded());
+        } catch (GeneralSecurityException e) {
+            throw new IOException("keytool made no key that can be used: " + e.getMessage(), e);
+        }
     }
 
     /** Java has no other way to make a certificate that is not internal to it. */
@@ -159,8 +194,11 @@ final class RunCredential {
         String uri = folder.toUri().toASCIIString().replaceAll("/$", "").replace(",", "%2C");
         Process process = new ProcessBuilder(
                 Path.of(System.getProperty("java.home"), "bin", "keytool").toString(),
-                "-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-genkeypair", "-alias", ALIAS,
-                "-keyalg", "EC", "-groupname", "secp256r1", "-sigalg", "SHA256withECDSA",
+                "-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC",
+                "-J-Dkeystore.pkcs12.keyPbeIterationCount=1",
+                "-J-Dkeystore.pkcs12.certPbeIterationCount=1",
+                "-J-Dkeystore.pkcs12.macIterationCount=1", "-genkeypair", "-alias", ALIAS,
+                "-keyalg", ALGORITHM, "-groupname", "secp256r1", "-sigalg", "SHA256withECDSA",
                 "-dname", "CN=castalia", "-ext", "SAN=uri:" + uri, "-validity", "36500",
                 "-storetype", "PKCS12", "-storepass", PASSWORD, "-keystore", file.toString())
                 .redirectErrorStream(true).start();

@@ -141,7 +141,7 @@ public final class WorkerProcess {
         String run = RunIdentity.of(training.specification()).hash();
         return SocketSettings.of(run, settings.incarnation(), settings.node(), onStale)
                 .withHost(settings.host())
-                .withSocketFolder(Path.of(System.getProperty("java.io.tmpdir")).toString());
+                .withSocketFolder(LeftSockets.FOLDER);
     }
 
     private ProcessSettings process(RunFolder folder) {
