@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import castalia.actors.ClusterProcess;
 import castalia.actors.NodeAddress;
 import castalia.actors.ProcessSettings;
+import castalia.actors.tls.Credential;
 import castalia.deploy.Cli;
 import castalia.deploy.TinyYaml;
 import castalia.deploy.shell.BuildInfo;
@@ -72,11 +73,12 @@ class NodeCommandTest {
     }
 
     /** A member of the cluster that asks the run to stop, whoever leads it. */
-    private static ClusterProcess observer(String seed) {
+    private static ClusterProcess observer(String seed, Path run) {
+        Credential credential = RunCredential.read(run);
         ClusterProcess process = ClusterProcess.start(new ProcessSettings("observer",
                 ProcessSettings.Kind.AGENT, new NodeAddress("127.0.0.1", 0),
                 List.of(NodeAddress.parse(seed)), RunCluster.ELIGIBLE,
-                BuildInfo.ofProgram().build(), ProcessSettings.Patience.STEADY));
+                BuildInfo.ofProgram().build(), ProcessSettings.Patience.STEADY, () -> credential));
         process.join();
         assertThat(process.describeRun()).contains("config="); // it knows the coordinator now
         return process;
@@ -230,7 +232,7 @@ class NodeCommandTest {
         assertThat(leaves.printed()).contains("left; the run goes on without this node");
         NodeProcess stays = node("fourth", seed, 0);
         stays.await("node        fourth");
-        try (ClusterProcess observer = observer(seed)) {
+        try (ClusterProcess observer = observer(seed, folder.resolve("run"))) {
             assertThat(observer.stopRun().toCompletableFuture().join()).isTrue();
         }
         assertThat(leader.code()).as(leader.printed()).isZero();
