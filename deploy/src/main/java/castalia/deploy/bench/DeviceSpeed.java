@@ -9,7 +9,7 @@ import castalia.kernels.DType;
 import castalia.kernels.Device;
 import castalia.kernels.MatmulShape;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TrainingRank;
 import java.util.List;
 

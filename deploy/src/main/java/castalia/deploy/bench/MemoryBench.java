@@ -12,7 +12,7 @@ import castalia.protocol.planner.Workload;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.SyntheticBatches;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.StateTransfer;
@@ -58,7 +58,7 @@ public final class MemoryBench {
             for (int s = 0; s < steps; s++) {
                 group.step(Collections.nCopies(layout.ranks(), source));
             }
-            long planned = PlacementMemory.of(Workload.of(plan, false), group.placement(), 0).stream()
+            long planned = PlacementMemory.of(Workload.of(plan, Recomputation.NONE), group.placement(), 0).stream()
                     .mapToLong(RankMemory::arenas).sum();
             long arenas = 0;
             for (int r = 0; r < layout.ranks(); r++) {

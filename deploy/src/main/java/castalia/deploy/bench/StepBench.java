@@ -3,6 +3,7 @@ package castalia.deploy.bench;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.Hosting;
 import castalia.deploy.train.Wiring;
+import castalia.kernels.Device;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
@@ -19,6 +20,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.function.IntFunction;
 import java.util.function.ToDoubleFunction;
 
 /** Times whole training steps with the classes of {@code train}. */
@@ -49,6 +51,7 @@ public final class StepBench {
      * @param total_steps steps executed, warm-up included
      * @param answers hash of the known answers of the run's products
      * @param digest digest of the state after them: that of {@code train} on the same configuration
+     * @param profile by kernel, if it was asked for
      */
     @SuppressWarnings("MemberName") // the names of the JSON line
     public record Result(
@@ -73,13 +76,15 @@ public final class StepBench {
             double loss,
             long total_steps,
             String answers,
-            String digest) {}
+            String digest,
+            List<KernelProfile.Line> profile) {}
 
     private StepBench() {}
 
     /**
      * Executes {@code warmup + steps} steps.
      *
+     * @param profiled whether every kernel is timed; for one rank
      * @param onStep told of each
      */
     public static Result run(
@@ -90,9 +95,12 @@ public final class StepBench {
             CastaliaHome home,
             int warmup,
             int steps,
+            boolean profiled,
             Consumer<StepReport> onStep) {
-        try (RankGroup group = Wiring.ranks(
-                plan, hosting, ParallelLayout.of(hosting.ranks()), home)) {
+        KernelProfile profile = new KernelProfile();
+        IntFunction<Device> devices = Wiring.devices(hosting, home);
+        try (RankGroup group = Wiring.ranks(plan, hosting, ParallelLayout.of(hosting.ranks()),
+                profiled ? rank -> profile.around(devices.apply(rank)) : devices)) {
             ProductAnswers answers = Wiring.answers(group, hosting, home);
             StateTransfer.initialise(group, (Initialisation.Drawn) plan.initialisation());
             List<BatchReader> readers = Wiring.readers(group, source);
@@ -100,6 +108,9 @@ public final class StepBench {
             List<StepReport> reports = new ArrayList<>();
             double loss = 0;
             for (int i = -warmup; i < steps; i++) {
+                if (i == 0) {
+                    profile.clear();
+                }
                 long start = System.nanoTime();
                 StepReport report = group.step(readers).getFirst();
                 double taken = (System.nanoTime() - start) * 1e-9;
@@ -111,6 +122,10 @@ public final class StepBench {
                 }
             }
             readers.forEach(BatchReader::close);
+            List<KernelProfile.Line> lines = profiled
+                    ? profile.lines(
+                            group.rank(0).modelPlan(), steps, Arrays.stream(seconds).sum())
+                    : List.of();
             double step = median(seconds);
             double flops = (double) group.rank(0).modelPlan().flops() * plan.microBatches();
             return new Result(name, plan.precision().name().toLowerCase(java.util.Locale.ROOT),
@@ -124,7 +139,7 @@ public final class StepBench {
                     median(reports, r -> r.times().optimizer()),
                     median(reports, r -> r.times().waited()), round(flops / step * 1e-9, 1),
                     peakBytes(), plan.model().parameters(), loss, group.scalars().step(),
-                    answers.hash(), group.digest().hex());
+                    answers.hash(), group.digest().hex(), lines);
         }
     }
 
@@ -141,7 +156,7 @@ public final class StepBench {
                 : (sorted[middle - 1] + sorted[middle]) / 2;
     }
 
-    private static double round(double value, int digits) {
+    static double round(double value, int digits) {
         double scale = Math.pow(10, digits);
         return Math.round(value * scale) / scale;
     }

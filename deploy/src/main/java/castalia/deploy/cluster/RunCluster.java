@@ -32,7 +32,7 @@ import castalia.protocol.run.RunResult;
 import castalia.protocol.run.RunSettings;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.wire.RunIdentity;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayDeque;

@@ -2,6 +2,7 @@ package castalia.deploy.command;
 
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.shell.JsonOption;
+import castalia.deploy.bench.KernelProfile;
 import castalia.deploy.bench.StepBench;
 import castalia.deploy.train.Hosting;
 import castalia.deploy.train.Wiring;
@@ -13,7 +14,7 @@ import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.SyntheticBatches;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -124,6 +125,10 @@ final class BenchCommand {
         @Option(names = "--recompute", description = "Compute blocks again in the backward pass.")
         private boolean recompute;
 
+        @Option(names = "--profile",
+                description = "Time every kernel, for one rank; it costs some microseconds a call.")
+        private boolean profile;
+
         @Option(names = "--write-config", paramLabel = "FILE",
                 description = "Write the configuration for train.")
         private @Nullable Path config;
@@ -136,6 +141,10 @@ final class BenchCommand {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                         "--steps " + steps + " must be at least 1 and --warmup " + warmup + " at least 0");
             }
+            if (profile && ranks != 1) {
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                        "--profile is for one rank, not for --ranks " + ranks);
+            }
             int v = virtualRanks == 0 ? ranks : virtualRanks;
             PythiaModels.Preset preset = preset(model);
             TrainingPlan plan = plan(preset, v);
@@ -146,7 +155,7 @@ final class BenchCommand {
             SyntheticBatches source =
                     new SyntheticBatches(Wiring.batches(plan), plan.model().vocabulary(), plan.seed());
             StepBench.Result result = StepBench.run(preset.fullName(), plan, source, hosting,
-                    CastaliaHome.ofProcess(), warmup, steps, report -> {
+                    CastaliaHome.ofProcess(), warmup, steps, profile, report -> {
                         err.printf("step %d loss %.4f%n", report.step(), report.loss());
                         err.flush();
                     });
@@ -164,6 +173,12 @@ final class BenchCommand {
             out.printf(Locale.ROOT, "peak memory %.0f MiB, digest after %d steps %s%n",
                     result.peak_bytes() / 1048576.0,
                     result.total_steps(), result.digest());
+            for (KernelProfile.Line line : result.profile()) {
+                out.printf(Locale.ROOT, "%-44s %6.1f x %9.3f ms %6.2f %%", line.kernel(), line.calls(),
+                        line.ms(), line.share() * 100);
+                out.printf(Locale.ROOT, line.gflops() > 0 ? " %8.1f GFLOP/s%n" : " %8.1f GB/s%n",
+                        line.gflops() > 0 ? line.gflops() : line.gb_per_s());
+            }
             json.printLast(out, result);
             return 0;
         }

@@ -4,7 +4,7 @@ import castalia.deploy.shell.BuildInfo;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.Hosting;
 import castalia.deploy.train.TrainingJob;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;

@@ -12,7 +12,7 @@ import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ParallelLayout;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;

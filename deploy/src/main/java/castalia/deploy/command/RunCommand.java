@@ -14,7 +14,7 @@ import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.specification.RunSpecification;
 import castalia.workers.exchange.socket.SocketSettings;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;

@@ -13,7 +13,7 @@ import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.nio.file.Path;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -75,11 +75,12 @@ final class WorkloadOptions {
             Problems problems = new Problems();
             TrainingConfiguration read =
                     NeoxYaml.read(config, TokenizerSize.unknown(), problems);
-            return Workload.of(read.plan(), read.recomputation() == Recomputation.BLOCK);
+            return Workload.of(read.plan(), read.recomputation());
         }
         PythiaModels.Preset preset = BenchCommand.preset(String.valueOf(model));
         try {
-            return Workload.of(plan(preset, devices), !keep);
+            return Workload.of(plan(preset, devices),
+                    keep ? Recomputation.NONE : Recomputation.BLOCK);
         } catch (IllegalArgumentException e) {
             throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
         }
@@ -106,11 +107,15 @@ final class WorkloadOptions {
         TrainingPlan plan = work.plan();
         return String.format(Locale.ROOT,
                 "%s: %,d parameters, %s, V = %d%s, T = %d, %,d sequences of %,d tokens in micro-batches of"
-                        + " %d, blocks %s",
+                        + " %d, %s",
                 model != null ? model : String.valueOf(config), plan.model().parameters(),
                 plan.precision().name().toLowerCase(Locale.ROOT), plan.virtualRanks(),
                 model != null && virtualRanks == null ? " (chosen)" : "", plan.tensorSlices(),
                 plan.globalBatch(), plan.sequence(), plan.microBatch(),
-                work.recompute() ? "computed again" : "kept");
+                switch (work.recomputation()) {
+                    case NONE -> "blocks kept";
+                    case ATTENTION -> "attention computed again";
+                    case BLOCK -> "blocks computed again";
+                });
     }
 }

@@ -7,7 +7,7 @@ import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -200,8 +200,12 @@ public final class NeoxYaml {
     private Recomputation recomputation() {
         boolean published = top.flag("checkpoint-activations", false);
         String word = castalia.word(
-                "recomputation", published ? "block" : "none", List.of("none", "block"));
-        return word.equals("block") ? Recomputation.BLOCK : Recomputation.NONE;
+                "recomputation", published ? "block" : "none", List.of("none", "attention", "block"));
+        return switch (word) {
+            case "block" -> Recomputation.BLOCK;
+            case "attention" -> Recomputation.ATTENTION;
+            default -> Recomputation.NONE;
+        };
     }
 
     private PlacementHints placement(Optional<TrainingPlan> plan) {

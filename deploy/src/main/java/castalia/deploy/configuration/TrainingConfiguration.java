@@ -4,7 +4,7 @@ import castalia.protocol.checkpoint.MilestoneSchedule;
 import castalia.protocol.specification.DataManifest;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.util.List;
 import java.util.Optional;
 

@@ -18,7 +18,7 @@ import castalia.protocol.schedule.LearningRateSchedule;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.ArrayBatches;
 import castalia.workers.data.BatchShape;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.StepReport;

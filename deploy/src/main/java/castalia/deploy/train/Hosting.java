@@ -1,6 +1,6 @@
 package castalia.deploy.train;
 
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 
 /**
  * Where and how a run executes. Nothing of it changes a bit of the result.

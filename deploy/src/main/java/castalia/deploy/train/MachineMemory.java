@@ -8,7 +8,7 @@ import castalia.protocol.planner.Devices;
 import castalia.protocol.planner.LayoutPlanner;
 import castalia.protocol.planner.Workload;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.nio.file.Path;
 
@@ -50,7 +50,7 @@ public final class MachineMemory {
             TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,
             long usableBytes) {
         LayoutPlanner planner = new LayoutPlanner(
-                Workload.of(plan, recomputation == Recomputation.BLOCK),
+                Workload.of(plan, recomputation),
                 new Devices(layout.ranks(), layout.ranks(), usableBytes, true, earlyBytes, SOME_FLOPS,
                         SOME_BANDWIDTH, SOME_BANDWIDTH));
         planner.refusal(layout).ifPresent(why -> {

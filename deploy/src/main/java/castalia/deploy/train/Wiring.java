@@ -14,7 +14,7 @@ import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
 import castalia.workers.model.ProductAnswers;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.RankSettings;
 import java.time.Duration;
@@ -67,9 +67,15 @@ public final class Wiring {
      */
     public static RankGroup ranks(
             TrainingPlan plan, Hosting hosting, ParallelLayout layout, CastaliaHome home) {
+        return ranks(plan, hosting, layout, devices(hosting, home));
+    }
+
+    /** As the other, with devices of the caller's. */
+    public static RankGroup ranks(
+            TrainingPlan plan, Hosting hosting, ParallelLayout layout, IntFunction<Device> devices) {
         try {
-            return new RankGroup(RankSettings.of(plan, hosting.recomputation()), layout,
-                    devices(hosting, home), DEADLINE);
+            return new RankGroup(
+                    RankSettings.of(plan, hosting.recomputation()), layout, devices, DEADLINE);
         } catch (OutOfDeviceMemoryException e) {
             throw tooLittle(e);
         } catch (IllegalArgumentException e) {

@@ -10,7 +10,7 @@ import static castalia.deploy.configuration.Texts.without;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;

@@ -10,7 +10,7 @@ import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.model.PythiaModels;
 import castalia.protocol.schedule.LearningRateSchedule;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import org.junit.jupiter.api.Test;
 
 class MachineMemoryTest {

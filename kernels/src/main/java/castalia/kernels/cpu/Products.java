@@ -61,8 +61,12 @@ final class Products {
 
         private static final int ROWS = 256;
         private static final int COLUMNS = 2048;
+        private static final int ROW_MULTIPLE = 16;
         private static final int LEAST_ROWS = 64;
         private static final int LEAST_COLUMNS = 128;
+
+        /** What a block costs besides its rows, in rows: measured. */
+        private static final double REPACKING = 24;
 
         /** Multiplications below which a product is not cut for the sake of threads. */
         private static final long SMALL = 1L << 20;
@@ -85,7 +89,37 @@ final class Products {
                     rowBlocks++;
                 }
             }
-            return new Cut(part(shape.m(), rowBlocks, 16), part(shape.n(), columnBlocks, 64));
+            int rows = rowBlocks > 2
+                    ? balanced(shape.m(), columnBlocks)
+                    : part(shape.m(), rowBlocks, ROW_MULTIPLE);
+            return new Cut(rows, part(shape.n(), columnBlocks, 64));
+        }
+
+        /**
+         * The number of rows with which two threads end soonest: few rows cost repacking, many leave
+         * one of them idle at the end. More threads take more blocks at once and lose as little.
+         */
+        private static int balanced(int m, int columnBlocks) {
+            int best = ROWS;
+            double least = Double.POSITIVE_INFINITY;
+            for (int rows = ROWS; rows >= ROWS / 2; rows -= ROW_MULTIPLE) {
+                int whole = m / rows * columnBlocks;
+                int one = (whole + 1) / 2 * rows;
+                int other = whole / 2 * rows;
+                for (int block = 0; block < columnBlocks; block++) {
+                    if (one <= other) {
+                        one += m % rows;
+                    } else {
+                        other += m % rows;
+                    }
+                }
+                double cost = Math.max(one, other) * (1 + REPACKING / rows);
+                if (cost < least) {
+                    least = cost;
+                    best = rows;
+                }
+            }
+            return best;
         }
 
         private static int part(int whole, int parts, int multiple) {

@@ -36,17 +36,23 @@ final class ActivationMemory {
 
     /** All of it, at a position of the replica. */
     long bytes(int position) {
-        long blocks = work.recompute() ? 1 : shape.layers();
-        return blocks * block() + stream() + scratch(position) + head() + rotaryTable();
+        return blocks() + stream() + scratch(position) + head() + rotaryTable();
     }
 
-    /** What a block keeps for its backward pass. */
-    private long block() {
+    /** What blocks keep for their backward passes; what they compute again is there once. */
+    private long blocks() {
         boolean parallel = shape.parallelResidual();
-        long norms = (parallel ? 2 : 4) * F32 * rows + (parallel ? 2 : 3) * type * full;
-        long perSlice = type * rows * (4L * shape.hidden() + 2L * shape.intermediate()) / slices
-                + F32 * rows * shape.heads() / slices;
-        return norms + count * perSlice;
+        long feedForward = type * rows * shape.intermediate() / slices * count;
+        long again = 2 * type * full + feedForward;
+        long attention = (type * rows * 4L * shape.hidden() + F32 * rows * shape.heads())
+                / slices * count;
+        long kept = (parallel ? 2 : 4) * F32 * rows + (parallel ? 0 : type * full) + feedForward;
+        long layers = shape.layers();
+        return again + switch (work.recomputation()) {
+            case NONE -> layers * (kept + attention);
+            case ATTENTION -> layers * kept + attention;
+            case BLOCK -> kept + attention;
+        };
     }
 
     /** The residual stream between blocks, the final norm, gradients of both, tokens and labels. */
@@ -70,11 +76,13 @@ final class ActivationMemory {
     /** The sweep over rows that computes logits, loss and their gradients. */
     private long head() {
         long swept = Math.min(TrainingPlan.HEAD_ROWS, rows);
-        long wide = count * swept * shape.vocabulary() / slices;
-        long logits = F32 * wide + (type == F32 ? 0 : type * wide);
-        boolean apart = slices > 1 && (ranks == 1 || count > 1);
+        long parts = work.headParts();
+        long wide = swept * shape.vocabulary() / slices;
+        long logits = F32 * count * wide + (type == F32 ? 0 : type * wide / parts);
+        boolean apart = slices > 1 ? ranks == 1 || count > 1 : parts > 1 && type != F32;
         long partial = apart ? count * F32 * swept * shape.hidden() : 0;
-        long statistics = F32 * swept * (ranks * (2L * count + 1) + slices + (ranks > 1 ? 1 : 0));
+        long statistics = F32 * swept
+                * (ranks * (2L * parts * count + 1) + parts * slices + (ranks > 1 ? 1 : 0));
         return logits + partial + statistics;
     }
 

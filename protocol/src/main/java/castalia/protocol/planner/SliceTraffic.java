@@ -30,7 +30,8 @@ final class SliceTraffic {
         int layers = shape.layers();
         // forward, backward of the two normed inputs, and what is computed again of a sequential block
         int sums = layers * (shape.parallelResidual() ? 3 : 4)
-                + (work.recompute() && !shape.parallelResidual() ? layers - 1 : 0);
+                + (work.recomputation() == Recomputation.BLOCK && !shape.parallelResidual()
+                        ? layers - 1 : 0);
         long head = partial + rounded + statistics();
         return embedding + sums * (partial + rounded) + head;
     }
@@ -40,9 +41,9 @@ final class SliceTraffic {
         return rows * (position + 1) / ranks - rows * position / ranks;
     }
 
-    /** Of every row and slice maximum and sum, and of every row and rank the target. */
+    /** Of every row and part of a slice maximum and sum, and of every row and rank the target. */
     private long statistics() {
         TrainingPlan plan = work.plan();
-        return F32 * work.rows() * (2L * plan.tensorSlices() / ranks + 1);
+        return F32 * work.rows() * (2L * work.headParts() * plan.tensorSlices() / ranks + 1);
     }
 }

@@ -10,14 +10,14 @@ import castalia.protocol.specification.TrainingPlan;
  *
  * @param plan the training plan
  * @param grid the chunk grid of its layout
- * @param recompute whether blocks are computed again in the backward pass instead of kept
+ * @param recomputation what the backward pass computes again instead of keeping
  */
-public record Workload(TrainingPlan plan, ChunkGrid grid, boolean recompute) {
+public record Workload(TrainingPlan plan, ChunkGrid grid, Recomputation recomputation) {
 
     /** The workload of a plan. */
-    public static Workload of(TrainingPlan plan, boolean recompute) {
-        return new Workload(
-                plan, ChunkGrid.of(FlatLayout.of(plan.model(), plan.tensorSlices())), recompute);
+    public static Workload of(TrainingPlan plan, Recomputation recomputation) {
+        return new Workload(plan,
+                ChunkGrid.of(FlatLayout.of(plan.model(), plan.tensorSlices())), recomputation);
     }
 
     ModelShape shape() {
@@ -42,15 +42,24 @@ public record Workload(TrainingPlan plan, ChunkGrid grid, boolean recompute) {
     /** Floating-point operations of all ranks of a replica for one micro-batch. */
     double flopsPerMicroBatch() {
         double all = shape().trainingFlops(rows(), plan.sequence());
-        return recompute ? all + recomputedFlops() : all;
+        return all + recomputedFlops();
     }
 
     /** Up to the inputs of the last products; the last block's are there still. */
     private double recomputedFlops() {
         ModelShape s = shape();
-        double layer = (double) s.hidden()
-                * (3.0 * s.hidden() + s.intermediate() + plan.sequence());
-        return 2.0 * rows() * (s.layers() - 1) * layer;
+        double attention = 3.0 * s.hidden() + plan.sequence();
+        double again = switch (recomputation) {
+            case NONE -> 0;
+            case ATTENTION -> attention;
+            case BLOCK -> attention + s.intermediate();
+        };
+        return 2.0 * rows() * (s.layers() - 1) * s.hidden() * again;
+    }
+
+    /** Parts in which the head sweeps the vocabulary of a slice. */
+    int headParts() {
+        return TrainingPlan.headParts(shape().vocabulary() / plan.tensorSlices());
     }
 
     /** Those of the backward pass of one micro-batch, in which gradients may leave. */

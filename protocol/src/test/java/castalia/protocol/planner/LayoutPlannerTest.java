@@ -29,7 +29,7 @@ class LayoutPlannerTest {
                         PythiaModels.named("6.9b").orElseThrow().shape(),
                         new LearningRateSchedule.Constant(1e-4, 0))
                 .tensorSlices(2).virtualRanks(64).globalBatch(1024).microBatch(8).sequence(2048)
-                .precision(Precision.BF16).build(), true);
+                .precision(Precision.BF16).build(), Recomputation.BLOCK);
     }
 
     private static Devices devices(int count, long memory) {
@@ -176,12 +176,12 @@ class LayoutPlannerTest {
     @Test
     void everyUsefulLayoutIsLookedAt() {
         LayoutPlanner planner =
-                new LayoutPlanner(Workload.of(small(8), false), devices(7, GIB));
+                new LayoutPlanner(Workload.of(small(8), Recomputation.NONE), devices(7, GIB));
         assertThat(planner.candidates()).doesNotHaveDuplicates()
                 .extracting(ParallelLayout::dataParallel).containsOnly(1, 2, 3, 4, 7);
         assertThat(planner.candidates()).contains(new ParallelLayout(4, 1, 2, 2))
                 .allSatisfy(layout -> assertThat(layout.ranks()).isLessThanOrEqualTo(7));
-        assertThat(new LayoutPlanner(Workload.of(small(8), false), devices(1, GIB)).candidates())
+        assertThat(new LayoutPlanner(Workload.of(small(8), Recomputation.NONE), devices(1, GIB)).candidates())
                 .containsExactly(new ParallelLayout(1, 1, 0, 0));
     }
 
@@ -199,13 +199,13 @@ class LayoutPlannerTest {
     @Test
     void ranksOfOneMachineShareItsMemory() {
         Devices shared = new Devices(4, 4, 4 * GIB, true, 0, 1e12, 1e9, 1e9);
-        LayoutPlanner planner = new LayoutPlanner(Workload.of(small(8), false), shared);
+        LayoutPlanner planner = new LayoutPlanner(Workload.of(small(8), Recomputation.NONE), shared);
         for (int ranks : new int[] {1, 2, 4}) {
             LayoutEstimate estimate = planner.estimate(new ParallelLayout(ranks, 1, 1, 0));
             assertThat(estimate.memory().total() - estimate.excessBytes())
                     .isEqualTo(4 * GIB / ranks);
         }
-        assertThat(new LayoutPlanner(Workload.of(small(8), false),
+        assertThat(new LayoutPlanner(Workload.of(small(8), Recomputation.NONE),
                 new Devices(4, 4, GIB / 2, true, 0, 1e12, 1e9, 1e9))
                 .refusal(new ParallelLayout(4, 1, 0, 0)).orElseThrow())
                 .contains("more than the 128.0 MiB of each rank's share");

@@ -8,7 +8,7 @@ import castalia.protocol.layout.ChunkGrid;
 import castalia.workers.model.FlatViews;
 import castalia.workers.model.ModelPlan;
 import castalia.workers.model.NeoxModel;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;

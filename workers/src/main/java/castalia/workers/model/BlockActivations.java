@@ -3,10 +3,12 @@ package castalia.workers.model;
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
+import castalia.protocol.planner.Recomputation;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a block's forward pass leaves for its backward pass, without the block's input. "Per slice"
- * means per slice computed here.
+ * means per slice computed here. What is computed again lies where every block has it.
  *
  * @param mean1 row means of the first layer norm (R)
  * @param rstd1 reciprocal deviations (R)
@@ -37,26 +39,41 @@ record BlockActivations(
         Buffer[] up,
         Buffer[] gelu) {
 
-    static BlockActivations allocate(ModelPlan plan, SliceJoin join, Arena arena) {
+    /**
+     * Memory of one block.
+     *
+     * @param last that of a block made before, to share what is computed again; none for the first
+     * @param again what is computed again
+     */
+    static BlockActivations allocate(ModelPlan plan, SliceJoin join, Arena arena,
+            @Nullable BlockActivations last, Recomputation again) {
+        if (last != null && again == Recomputation.BLOCK) {
+            return last;
+        }
         long rows = plan.rows();
+        long full = rows * plan.hidden();
         DType type = plan.compute();
         boolean parallel = plan.shape().parallelResidual();
         Buffer mean = arena.allocate(DType.F32, rows);
         Buffer rstd = arena.allocate(DType.F32, rows);
-        Buffer ln1 = arena.allocate(type, rows * plan.hidden());
-        Buffer ln2 = arena.allocate(type, rows * plan.hidden());
+        Buffer ln2 = last != null ? last.ln2 : arena.allocate(type, full);
+        BlockActivations shared = again == Recomputation.ATTENTION ? last : null;
         return new BlockActivations(
                 mean,
                 rstd,
                 parallel ? mean : arena.allocate(DType.F32, rows),
                 parallel ? rstd : arena.allocate(DType.F32, rows),
-                ln1,
+                last != null ? last.ln1 : arena.allocate(type, full),
                 ln2,
-                join.blocks(parallel ? ln2 : arena.allocate(type, rows * plan.hidden())),
-                join.perSlice(_ -> arena.allocate(type, rows * 3 * plan.sliceHidden())),
-                join.perSlice(_ -> arena.allocate(type, rows * plan.sliceHidden())),
-                join.perSlice(_ -> arena.allocate(DType.F32, rows * plan.sliceHeads())),
+                join.blocks(parallel ? ln2 : arena.allocate(type, full)),
+                shared != null ? shared.qkv
+                        : join.perSlice(_ -> arena.allocate(type, rows * 3 * plan.sliceHidden())),
+                shared != null ? shared.attention
+                        : join.perSlice(_ -> arena.allocate(type, rows * plan.sliceHidden())),
+                shared != null ? shared.lse
+                        : join.perSlice(_ -> arena.allocate(DType.F32, rows * plan.sliceHeads())),
                 join.perSlice(_ -> arena.allocate(type, rows * plan.sliceIntermediate())),
-                join.perSlice(_ -> arena.allocate(type, rows * plan.sliceIntermediate())));
+                last != null ? last.gelu
+                        : join.perSlice(_ -> arena.allocate(type, rows * plan.sliceIntermediate())));
     }
 }

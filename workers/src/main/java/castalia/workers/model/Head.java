@@ -10,8 +10,10 @@ import castalia.protocol.model.Parameter.Role;
 /**
  * Output layer and cross-entropy in one sweep: for each chunk of rows the logits, the loss, the
  * logits' gradient, and from it the gradients of input and weight. Logits of a micro-batch never
- * exist as a whole. Vocabulary slices are joined per row by the canonical tree; ranks that share them
- * give each other their row statistics, so that all join the same numbers.
+ * exist as a whole. The vocabulary of a slice is swept in parts, so that what is computed of a part is
+ * still in the cache when it is needed. Parts are joined per row by the canonical tree over the parts
+ * of all slices; ranks that share the slices give each other their row statistics, so that all join
+ * the same numbers.
  */
 final class Head {
 
@@ -20,19 +22,22 @@ final class Head {
     private final SliceJoin join;
     private final FlatViews weights;
     private final int layer;
+    private final int parts;
+    private final int width;
     private final Sweep[] sweeps;
     private final Partials dInput;
 
     /**
-     * Products and views of one chunk of rows: logits, gradients and partials per slice computed
-     * here, statistics and factors per slice of the layout, targets per rank.
+     * Products and views of one chunk of rows: logits and gradients per part computed here, partials
+     * per slice, statistics and factors per part of the layout, targets per rank.
      */
-    @SuppressWarnings("ArrayRecordComponent") // one buffer per slice; never compared
+    @SuppressWarnings("ArrayRecordComponent") // one buffer per part; never compared
     private record Sweep(
             int rows,
             long first,
             MatmulShape logits,
             MatmulShape input,
+            MatmulShape inputAdded,
             MatmulShape weight,
             MatmulShape weightAdded,
             Buffer[] exponentials,
@@ -49,7 +54,7 @@ final class Head {
     /** Working memory of all sweeps. */
     @SuppressWarnings("ArrayRecordComponent") // one buffer per slice; never compared
     private record Memory(
-            Buffer[] logits, Buffer[] dLogits, Buffer[] partial, Buffer statistics,
+            Buffer[] logits, Buffer dLogits, Buffer[] partial, Buffer statistics,
             Buffer[] factor, Buffer target) {}
 
     /**
@@ -66,20 +71,22 @@ final class Head {
         this.weights = weights;
         this.dInput = dInput;
         this.layer = plan.shape().layers() + 1;
+        this.parts = plan.headParts();
+        this.width = plan.headWidth();
         int most = Math.min(ModelPlan.HEAD_ROWS, plan.rows());
         long wide = (long) most * plan.sliceVocabulary();
         long narrow = (long) most * plan.hidden();
         Buffer[] logits = join.perSlice(_ -> arena.allocate(DType.F32, wide));
         boolean inPlace = plan.compute() == DType.F32 || !backward;
-        Buffer[] dLogits = inPlace
-                ? logits
-                : join.perSlice(_ -> arena.allocate(plan.compute(), wide));
+        Buffer dLogits = arena.allocate(plan.compute(), inPlace ? 0 : (long) most * width);
         // A single slice of several writes its input gradient where it is folded.
-        boolean apart = backward && plan.slices() > 1 && (join.alone() || join.count() > 1);
+        boolean apart = backward && (plan.slices() == 1
+                ? plan.headInput(most).output() != plan.compute()
+                : join.alone() || join.count() > 1);
         Buffer[] partial = apart
                 ? join.perSlice(_ -> arena.allocate(DType.F32, narrow))
                 : new Buffer[0];
-        Buffer[] factor = new Buffer[plan.slices()];
+        Buffer[] factor = new Buffer[plan.slices() * parts];
         for (int s = 0; s < factor.length; s++) {
             factor[s] = arena.allocate(DType.F32, most);
         }
@@ -93,32 +100,56 @@ final class Head {
         }
     }
 
-    /** Numbers per row that a rank finds out: maximum and sum of each slice, and the target. */
+    /** Parts computed here. */
+    private int partsHere() {
+        return join.count() * parts;
+    }
+
+    /** Number among the parts of all slices of a part computed here. */
+    private int part(int i) {
+        return join.position() * partsHere() + i;
+    }
+
+    /** The rows of the head's weight, or of its gradient, of a part computed here. */
+    private Buffer rowsOf(FlatViews views, int i) {
+        long elements = (long) width * plan.hidden();
+        return views.slice(Role.HEAD, layer, join.slice(i / parts))
+                .slice(i % parts * elements, elements);
+    }
+
+    /** Numbers per row that a rank finds out: maximum and sum of each part, and the target. */
     private int statistics() {
-        return 2 * join.count() + 1;
+        return 2 * partsHere() + 1;
     }
 
     private Sweep sweep(Memory memory, long first, int n, boolean backward) {
-        long v = (long) n * plan.sliceVocabulary();
         long narrow = (long) n * plan.hidden();
+        MatmulShape input = plan.headInput(n);
         MatmulShape weight = plan.headWeight(n);
         RowBlocks statistics = RowBlocks.of(
                 memory.statistics.slice(0, (long) join.ranks() * statistics() * n),
                 join.ranks(), statistics() * n, join.ranks(), join.position());
-        Buffer[] max = new Buffer[plan.slices()];
-        Buffer[] sum = new Buffer[plan.slices()];
+        Buffer[] max = new Buffer[plan.slices() * parts];
+        Buffer[] sum = new Buffer[max.length];
         Buffer[] targets = new Buffer[join.ranks()];
         for (int p = 0; p < targets.length; p++) {
             Buffer of = statistics.parts()[p];
-            for (int i = 0; i < join.count(); i++) {
-                max[p * join.count() + i] = of.slice(2L * i * n, n);
-                sum[p * join.count() + i] = of.slice((2L * i + 1) * n, n);
+            for (int i = 0; i < partsHere(); i++) {
+                max[p * partsHere() + i] = of.slice(2L * i * n, n);
+                sum[p * partsHere() + i] = of.slice((2L * i + 1) * n, n);
             }
-            targets[p] = of.slice(2L * join.count() * n, n);
+            targets[p] = of.slice(2L * partsHere() * n, n);
+        }
+        Buffer[] logits = new Buffer[partsHere()];
+        Buffer[] dLogits = new Buffer[logits.length];
+        long wide = (long) n * width;
+        for (int i = 0; i < logits.length; i++) {
+            logits[i] = memory.logits[i / parts].slice(i % parts * wide, wide);
+            dLogits[i] = memory.dLogits.elements() == 0 ? logits[i] : memory.dLogits.slice(0, wide);
         }
         return new Sweep(
-                n, first, plan.logits(n), plan.headInput(n), weight, weight.accumulating(),
-                first(memory.logits, v), first(memory.dLogits, v), first(memory.partial, narrow),
+                n, first, plan.logits(n), input, parts > 1 ? input.accumulating() : input, weight,
+                weight.accumulating(), logits, dLogits, first(memory.partial, narrow),
                 backward ? dInput.folded().whole().slice(first * plan.hidden(), narrow)
                         : memory.target.slice(0, 0),
                 statistics, max, sum, targets, first(memory.factor, n),
@@ -173,15 +204,13 @@ final class Head {
             Sweep sweep = sweeps[i];
             loss += forward(sweep, x[i], labels[i]);
             MatmulShape weightProduct = accumulate || i > 0 ? sweep.weightAdded : sweep.weight;
-            for (int k = 0; k < join.count(); k++) {
-                int s = join.slice(k);
-                kernels.softmaxGradient(sweep.dLogits[k], sweep.exponentials[k], sweep.factor[s],
-                        labels[i], scale, s * plan.sliceVocabulary(), sweep.rows,
-                        plan.sliceVocabulary());
-                kernels.matmul(weightProduct, gradients.slice(Role.HEAD, layer, s),
-                        sweep.dLogits[k], x[i], null);
-                kernels.matmul(sweep.input, inputGradient(sweep, dxRows[i], k), sweep.dLogits[k],
-                        weights.slice(Role.HEAD, layer, s), null);
+            for (int k = 0; k < partsHere(); k++) {
+                kernels.softmaxGradient(sweep.dLogits[k], sweep.exponentials[k],
+                        sweep.factor[part(k)], labels[i], scale, part(k) * width, sweep.rows, width);
+                kernels.matmul(weightProduct, rowsOf(gradients, k), sweep.dLogits[k], x[i], null);
+                kernels.matmul(k % parts == 0 ? sweep.input : sweep.inputAdded,
+                        inputGradient(sweep, dxRows[i], k / parts), sweep.dLogits[k],
+                        rowsOf(weights, k), null);
             }
             if (sweep.partial.length > 0) {
                 Buffer sum = join.alone() ? dxRows[i] : sweep.folded;
@@ -196,20 +225,18 @@ final class Head {
         return loss;
     }
 
-    private Buffer inputGradient(Sweep sweep, Buffer dxRows, int k) {
-        return sweep.partial.length > 0 ? sweep.partial[k]
+    private Buffer inputGradient(Sweep sweep, Buffer dxRows, int i) {
+        return sweep.partial.length > 0 ? sweep.partial[i]
                 : join.alone() ? dxRows : sweep.folded;
     }
 
     private double forward(Sweep sweep, Buffer x, Buffer labels) {
         join.settle(); // the statistics of the sweep before
-        for (int k = 0; k < join.count(); k++) {
-            int s = join.slice(k);
-            kernels.matmul(sweep.logits, sweep.exponentials[k], x,
-                    weights.slice(Role.HEAD, layer, s), null);
-            kernels.softmaxPartial(sweep.exponentials[k], sweep.max[s], sweep.sum[s],
-                    sweep.targets[join.position()], labels, s * plan.sliceVocabulary(), sweep.rows,
-                    plan.sliceVocabulary());
+        for (int k = 0; k < partsHere(); k++) {
+            int p = part(k);
+            kernels.matmul(sweep.logits, sweep.exponentials[k], x, rowsOf(weights, k), null);
+            kernels.softmaxPartial(sweep.exponentials[k], sweep.max[p], sweep.sum[p],
+                    sweep.targets[join.position()], labels, p * width, sweep.rows, width);
         }
         if (!join.alone()) {
             join.gather(sweep.statistics);
@@ -223,13 +250,13 @@ final class Head {
     }
 
     /**
-     * The logits of sweep {@code i}: per slice computed here a view (rows, V/T) F32, valid until the
-     * next call.
+     * The logits of sweep {@code i}: per part computed here, of {@link ModelPlan#headWidth} columns, a
+     * view (rows, columns) F32, valid until the next call.
      */
     Buffer[] logits(int i, Buffer x) {
-        for (int k = 0; k < join.count(); k++) {
-            kernels.matmul(sweeps[i].logits, sweeps[i].exponentials[k], x,
-                    weights.slice(Role.HEAD, layer, join.slice(k)), null);
+        for (int k = 0; k < partsHere(); k++) {
+            kernels.matmul(
+                    sweeps[i].logits, sweeps[i].exponentials[k], x, rowsOf(weights, k), null);
         }
         return sweeps[i].exponentials;
     }

@@ -4,6 +4,7 @@ import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.TrainingPlan;
 import java.util.ArrayList;
 import java.util.List;
@@ -133,18 +134,29 @@ public record ModelPlan(
         return MatmulShape.weightGradient(rows(), n, k, compute, DType.F32, false);
     }
 
-    /** Head products of a sweep over {@code rows} rows. */
-    public MatmulShape logits(int rows) {
-        return MatmulShape.forward(rows, sliceVocabulary(), hidden(), compute, DType.F32, false);
+    /** Parts of equal width in which the vocabulary of a slice is swept: a power of two. */
+    public int headParts() {
+        return TrainingPlan.headParts(sliceVocabulary());
     }
 
+    /** Vocabulary rows of a part. */
+    public int headWidth() {
+        return sliceVocabulary() / headParts();
+    }
+
+    /** Head products of a sweep over {@code rows} rows and one part of a slice. */
+    public MatmulShape logits(int rows) {
+        return MatmulShape.forward(rows, headWidth(), hidden(), compute, DType.F32, false);
+    }
+
+    /** Its input gradient; parts after a slice's first are added. */
     public MatmulShape headInput(int rows) {
-        return MatmulShape.inputGradient(rows, sliceVocabulary(), hidden(), compute, partialType());
+        return MatmulShape.inputGradient(rows, headWidth(), hidden(), compute,
+                headParts() == 1 ? partialType() : DType.F32);
     }
 
     public MatmulShape headWeight(int rows) {
-        return MatmulShape.weightGradient(
-                rows, sliceVocabulary(), hidden(), compute, DType.F32, false);
+        return MatmulShape.weightGradient(rows, headWidth(), hidden(), compute, DType.F32, false);
     }
 
     /** Rows of the head's sweeps: {@link #HEAD_ROWS} each, the last one what is left. */
@@ -167,6 +179,9 @@ public record ModelPlan(
         }
         for (int rows : sweeps()) {
             all.add(headInput(rows));
+            if (headParts() > 1) {
+                all.add(headInput(rows).accumulating());
+            }
             all.add(headWeight(rows));
             all.add(headWeight(rows).accumulating());
         }

@@ -83,34 +83,68 @@ final class NeoxBlock {
         }
     }
 
-    /** Leaves the activations of {@link #forward} once more, and computes nothing else. */
+    /** Leaves the activations of {@link #forward} that are not kept once more. */
     void recompute(RowBlocks x, BlockActivations a) {
-        forward(x, a, true);
+        switch (plan.recomputation()) {
+            case BLOCK -> forward(x, a, true);
+            case ATTENTION -> {
+                restore(x, a);
+                for (int i = 0; i < join.count(); i++) {
+                    attention(a, i, true);
+                }
+            }
+            case NONE -> restore(x, a);
+        }
+    }
+
+    /** The outputs of both norms and of GELU. */
+    private void restore(RowBlocks x, BlockActivations a) {
+        if (plan.shape().parallelResidual()) {
+            normDouble(x, a);
+        } else {
+            norm1(x, a);
+            norm2(a);
+        }
+        for (int i = 0; i < join.count(); i++) {
+            kernels.gelu(a.gelu()[i], a.up()[i], tanh(), sliceElements());
+        }
     }
 
     private void forward(RowBlocks x, BlockActivations a, boolean activationsOnly) {
-        int rows = plan.rows();
         if (plan.shape().parallelResidual()) {
-            kernels.layerNormDouble(a.ln1(), a.ln2(), a.mean1(), a.rstd1(), x.whole(),
-                    weight(Role.LN1_WEIGHT), weight(Role.LN1_BIAS), weight(Role.LN2_WEIGHT),
-                    weight(Role.LN2_BIAS), epsilon(), rows, plan.hidden());
+            normDouble(x, a);
             for (int i = 0; i < join.count(); i++) {
                 attention(a, i, activationsOnly);
                 feedForward(a, i, downAdded, activationsOnly);
             }
             return;
         }
-        kernels.layerNorm(a.ln1(), a.mean1(), a.rstd1(), x.whole(), weight(Role.LN1_WEIGHT),
-                weight(Role.LN1_BIAS), epsilon(), rows, plan.hidden());
+        norm1(x, a);
         for (int i = 0; i < join.count(); i++) {
             attention(a, i, false);
         }
         join.residual(a.middle(), x, scratch.partial(), weight(Role.DENSE_BIAS), null);
-        kernels.layerNorm(a.ln2(), a.mean2(), a.rstd2(), a.middle().whole(),
-                weight(Role.LN2_WEIGHT), weight(Role.LN2_BIAS), epsilon(), rows, plan.hidden());
+        norm2(a);
         for (int i = 0; i < join.count(); i++) {
             feedForward(a, i, down, activationsOnly);
         }
+    }
+
+    private void normDouble(RowBlocks x, BlockActivations a) {
+        kernels.layerNormDouble(a.ln1(), a.ln2(), a.mean1(), a.rstd1(), x.whole(),
+                weight(Role.LN1_WEIGHT), weight(Role.LN1_BIAS), weight(Role.LN2_WEIGHT),
+                weight(Role.LN2_BIAS), epsilon(), plan.rows(), plan.hidden());
+    }
+
+    private void norm1(RowBlocks x, BlockActivations a) {
+        kernels.layerNorm(a.ln1(), a.mean1(), a.rstd1(), x.whole(), weight(Role.LN1_WEIGHT),
+                weight(Role.LN1_BIAS), epsilon(), plan.rows(), plan.hidden());
+    }
+
+    private void norm2(BlockActivations a) {
+        kernels.layerNorm(a.ln2(), a.mean2(), a.rstd2(), a.middle().whole(),
+                weight(Role.LN2_WEIGHT), weight(Role.LN2_BIAS), epsilon(), plan.rows(),
+                plan.hidden());
     }
 
     private void attention(BlockActivations a, int i, boolean activationsOnly) {

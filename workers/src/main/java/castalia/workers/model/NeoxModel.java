@@ -8,6 +8,7 @@ import castalia.kernels.Kernels;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.model.Parameter.Role;
+import castalia.protocol.planner.Recomputation;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.function.IntConsumer;
@@ -77,7 +78,7 @@ public final class NeoxModel implements AutoCloseable {
             int layers = shape.layers();
             long full = (long) plan.rows() * plan.hidden();
             DType type = plan.compute();
-            boolean keepAll = backward && plan.recomputation() == Recomputation.NONE;
+            Recomputation again = backward ? plan.recomputation() : Recomputation.BLOCK;
             this.join = new SliceJoin(plan, weights.space().slices(), kernels, arena);
             this.scratch = Scratch.allocate(plan, join, arena,
                     RotaryTable.allocate(shape, plan.sequence(), device, arena), backward);
@@ -89,9 +90,8 @@ public final class NeoxModel implements AutoCloseable {
             }
             for (int b = 0; b < layers; b++) {
                 blocks[b] = new NeoxBlock(b + 1, plan, kernels, join, scratch, weights);
-                activations[b] = keepAll || b == 0
-                        ? BlockActivations.allocate(plan, join, arena)
-                        : activations[0];
+                activations[b] = BlockActivations.allocate(
+                        plan, join, arena, b == 0 ? null : activations[b - 1], again);
             }
             this.mean = arena.allocate(DType.F32, plan.rows());
             this.rstd = arena.allocate(DType.F32, plan.rows());
@@ -196,7 +196,7 @@ public final class NeoxModel implements AutoCloseable {
         layerDone.accept(top + 1);
         for (int b = top - 1; b >= 0; b--) {
             layers.need(b + 1);
-            if (plan.recomputation() == Recomputation.BLOCK && b < top - 1) {
+            if (b < top - 1) {
                 blocks[b].recompute(x[b], activations[b]);
             }
             blocks[b].backward(dx, x[b].whole(), activations[b], gradients, accumulate);
@@ -241,7 +241,8 @@ public final class NeoxModel implements AutoCloseable {
         forward(inputs, null, false);
         join.settle();
         int vocabulary = plan.shape().vocabulary();
-        int part = plan.sliceVocabulary();
+        int part = plan.headWidth();
+        int firstPart = join.slice(0) * plan.headParts();
         for (int i = 0; i < head.sweeps(); i++) {
             int sweepFirst = i * ModelPlan.HEAD_ROWS;
             int sweepEnd = Math.min(sweepFirst + ModelPlan.HEAD_ROWS, plan.rows());
@@ -249,13 +250,13 @@ public final class NeoxModel implements AutoCloseable {
                 continue;
             }
             Buffer[] logits = head.logits(i, normedRows[i]);
-            for (int k = 0; k < join.count(); k++) {
+            for (int k = 0; k < logits.length; k++) {
                 int from = Math.max(sweepFirst, firstRow);
                 int to = Math.min(sweepEnd, firstRow + rows);
                 for (int row = from; row < to; row++) {
                     Buffer one = logits[k].slice((long) (row - sweepFirst) * part, part);
                     long at = ((long) (row - firstRow) * vocabulary
-                            + (long) join.slice(k) * part)
+                            + (long) (firstPart + k) * part)
                             * Float.BYTES;
                     device.download(out.asSlice(at, (long) part * Float.BYTES), one);
                 }

@@ -3,7 +3,7 @@ package castalia.workers.rank;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.util.function.LongToDoubleFunction;
 
 /**

@@ -13,6 +13,7 @@ import castalia.protocol.model.NeoxParameters;
 import castalia.protocol.model.Parameter;
 import castalia.protocol.model.Parameter.Role;
 import castalia.protocol.model.PythiaModels;
+import castalia.protocol.planner.Recomputation;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;

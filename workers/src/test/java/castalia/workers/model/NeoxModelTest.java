@@ -14,6 +14,7 @@ import castalia.protocol.model.ModelShape;
 import castalia.protocol.model.NeoxParameters;
 import castalia.protocol.model.Parameter;
 import castalia.protocol.model.Parameter.Role;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TinyRun;
 import com.sun.management.ThreadMXBean;
 import java.lang.foreign.MemorySegment;

@@ -11,6 +11,7 @@ import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.model.NeoxParameters;
 import castalia.protocol.model.Parameter;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.rank.TinyRun;

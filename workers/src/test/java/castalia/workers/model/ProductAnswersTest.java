@@ -13,6 +13,7 @@ import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
+import castalia.protocol.planner.Recomputation;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;

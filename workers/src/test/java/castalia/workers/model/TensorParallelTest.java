@@ -13,6 +13,7 @@ import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.SliceBlock;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.exchange.LocalTransport;
 import castalia.workers.exchange.PeerLostException;
 import castalia.workers.exchange.TensorExchange;

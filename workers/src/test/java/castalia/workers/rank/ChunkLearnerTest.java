@@ -8,7 +8,7 @@ import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TinyRun.Layout;
 import castalia.workers.state.HeldChunks;
 import java.util.Set;

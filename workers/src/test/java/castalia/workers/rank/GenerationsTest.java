@@ -17,7 +17,7 @@ import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.LocalTransport;
 import castalia.workers.exchange.PeerLostException;
 import castalia.workers.exchange.Transport;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TinyRun.Layout;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;

@@ -12,7 +12,7 @@ import castalia.protocol.planner.Workload;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Tag;
@@ -35,14 +35,14 @@ class LayoutMemoryTest {
     /** Few parameters and more tokens than the head sweeps at once: most memory is activations. */
     private static TrainingPlan activations(int slices, boolean parallel, Precision precision) {
         return TinyRun.in(TinyRun.plan(
-                        new ModelShape(3, 32, 8, 96, 104, 150, 4, 10000, 1e-5, parallel, Gelu.TANH, 1))
+                        new ModelShape(3, 32, 8, 96, 104, 300, 4, 10000, 1e-5, parallel, Gelu.TANH, 1))
                 .tensorSlices(slices).virtualRanks(3).globalBatch(6).microBatch(2).build(),
                 precision);
     }
 
     private static void requireAsPlanned(
             TrainingPlan plan, ParallelLayout layout, Recomputation recomputation) {
-        Workload work = Workload.of(plan, recomputation == Recomputation.BLOCK);
+        Workload work = Workload.of(plan, recomputation);
         try (RankGroup group = new RankGroup(RankSettings.of(plan, recomputation), layout,
                 TinyRun.devices(1), TinyRun.DEADLINE)) {
             StateTransfer.initialise(group, Initialisation.Drawn.published());
@@ -94,7 +94,7 @@ class LayoutMemoryTest {
     @EnumSource(names = {"BF16", "FP32"})
     void anyPlacementIsPlanned(Precision precision) {
         TrainingPlan plan = TinyRun.in(STATE, precision);
-        Workload work = Workload.of(plan, false);
+        Workload work = Workload.of(plan, Recomputation.NONE);
         try (Workers workers = new Workers(plan, 4)) {
             for (ParallelLayout layout : List.of(new ParallelLayout(2, 1, 1, 1),
                     new ParallelLayout(1, 2, 2, 1), new ParallelLayout(3, 1, 0, 0),
@@ -128,7 +128,7 @@ class LayoutMemoryTest {
 
     @Test
     void earlyFramesAreBounded() {
-        Workload work = Workload.of(STATE, false);
+        Workload work = Workload.of(STATE, Recomputation.NONE);
         Placement placement = Placement.of(work.grid(), 8, new ParallelLayout(4, 1, 1, 1));
         long votes = PlacementMemory.of(work, placement, 0).getFirst().transport();
         assertThat(PlacementMemory.of(work, placement, 5000)).allSatisfy(rank ->

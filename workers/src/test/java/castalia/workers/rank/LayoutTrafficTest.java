@@ -6,6 +6,7 @@ import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.planner.PlacementTraffic;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.planner.RankTraffic;
 import castalia.protocol.planner.Traffic;
 import castalia.protocol.planner.Workload;
@@ -173,7 +174,7 @@ class LayoutTrafficTest {
                 t.received.across.clear();
             });
             workers.step();
-            List<RankTraffic> planned = PlacementTraffic.of(Workload.of(plan, false),
+            List<RankTraffic> planned = PlacementTraffic.of(Workload.of(plan, Recomputation.NONE),
                     workers.members().getFirst().placement(), PER_NODE);
             for (int r = 0; r < layout.ranks(); r++) {
                 assertThat(transports.get(r).traffic()).as("rank %d of %s", r, layout)

@@ -11,7 +11,7 @@ import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TinyRun.Layout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;

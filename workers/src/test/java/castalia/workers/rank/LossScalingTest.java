@@ -17,7 +17,7 @@ import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.Scaling;
 import castalia.protocol.step.StateDigest;
 import castalia.workers.data.BatchSource;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TinyRun.Layout;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;

@@ -18,7 +18,7 @@ import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
 import castalia.workers.data.SyntheticBatches;
 import castalia.workers.exchange.PeerLostException;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TinyRun.Layout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;

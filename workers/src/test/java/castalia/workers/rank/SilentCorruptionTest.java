@@ -8,7 +8,7 @@ import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.state.HeldChunks;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;

@@ -16,7 +16,7 @@ import castalia.protocol.step.StateDigest;
 import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
 import castalia.workers.data.SyntheticBatches;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;

@@ -17,7 +17,7 @@ import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
 import castalia.workers.exchange.LocalTransport;
 import castalia.workers.exchange.Transport;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.state.HeldChunks;
 import castalia.workers.state.InitialWeights;
 import java.lang.foreign.MemorySegment;

@@ -12,7 +12,7 @@ import castalia.workers.exchange.socket.ChaosProxy;
 import castalia.workers.exchange.socket.ChaosProxy.Fault;
 import castalia.workers.exchange.socket.SocketDataPlane;
 import castalia.workers.exchange.socket.SocketSettings;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.TinyRun;
 import castalia.workers.rank.TinyRun.Layout;

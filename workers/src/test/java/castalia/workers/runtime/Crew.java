@@ -20,7 +20,7 @@ import castalia.protocol.step.StateDigest;
 import castalia.workers.exchange.DataPlane;
 import castalia.workers.exchange.socket.SocketDataPlane;
 import castalia.workers.exchange.socket.SocketSettings;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankSettings;
 import java.time.Duration;
 import java.util.ArrayList;

@@ -6,7 +6,7 @@ import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.TinyRun;
 import castalia.workers.rank.TinyRun.Layout;

@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.run.RunNews;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.TinyRun;
 import castalia.workers.rank.TinyRun.Layout;

@@ -21,7 +21,7 @@ import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.VoteExchange;
 import castalia.workers.exchange.socket.SocketDataPlane;
 import castalia.workers.exchange.socket.SocketSettings;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import com.sun.management.OperatingSystemMXBean;
 import java.io.BufferedReader;
 import java.io.IOException;

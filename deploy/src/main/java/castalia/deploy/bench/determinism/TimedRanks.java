@@ -11,7 +11,7 @@ import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.SyntheticBatches;
 import castalia.workers.exchange.LocalTransport;
 import castalia.workers.exchange.Transport;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.StateTransfer;
 import castalia.workers.rank.TrainingRank;

@@ -9,7 +9,7 @@ import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.socket.SocketSettings.Bounds;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.StateTransfer;
 import castalia.workers.rank.TinyRun;
