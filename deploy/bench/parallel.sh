@@ -30,7 +30,7 @@ for workers in 2 4; do
     awk -v w=$workers '{ e[NR] = $1; s[NR] = $2 }
       END { m = int((NR + 1) / 2)
         printf "pythia-70m, 4 x 512 tokens, %d workers: %.3f s exposed communication in a step of %.3f s%s\n", w, e[m],
-          s[m], w > 2 ? " (more workers than 2 cores)" : "" }'
+          s[m], (w > 2 ? " (more workers than 2 cores)" : "") }'
 done
 
 "$root/castalia" bench determinism --pairs 4 --json 2> "$folder/determinism.log" | tee "$folder/determinism.out" |

@@ -12,10 +12,10 @@ import java.util.Map;
  * Bytes of fp32 gradients that ranks need to fold virtual ranks in the order of the canonical tree.
  *
  * <p>ZeRO 0 and 1: a rank folds what it computes in buffers of all it uses, log2(b)+1 of them for a
- * complete block of b virtual ranks; an owner that does not compute the first part of the tree has
- * memory for the sum. ZeRO 2 and 3: one buffer of all a rank uses, from which each virtual rank's
+ * complete block of b virtual ranks; an owner that computes neither of the first two parts of the tree
+ * has memory for the sum. ZeRO 2 and 3: one buffer of all a rank uses, from which each virtual rank's
  * gradient leaves (windows of a few layers with ZeRO 3, where a virtual rank is one micro-batch), and
- * log2(V)+1 of what it owns.
+ * log2(V) of what it owns.
  */
 final class GradientMemory {
 
@@ -26,7 +26,7 @@ final class GradientMemory {
 
     GradientMemory(Placement placement) {
         this.placement = placement;
-        this.ofLeaves = ReductionTree.buffers(ReductionTree.root(placement.virtualRanks()));
+        this.ofLeaves = ReductionTree.sums(placement.virtualRanks());
         for (int d = 0; folds() && d < placement.layout().dataParallel(); d++) {
             List<Node> cover =
                     ReductionTree.cover(placement.virtualRanks(), placement.blockOf(d));
@@ -55,8 +55,11 @@ final class GradientMemory {
 
     /** Buffers of owned chunks, besides those of all that its owner uses. */
     int ofOwned(ChunkGroup group) {
-        return !folds() ? ofLeaves
-                : placement.source(0, group.chunk()) == group.owner() ? 0 : 1;
+        if (!folds()) {
+            return ofLeaves;
+        }
+        int own = ownReplica(group);
+        return own >= 0 && home(ReductionTree.root(placement.virtualRanks()), own) == own ? 0 : 1;
     }
 
     /**
@@ -65,7 +68,8 @@ final class GradientMemory {
      * @param replica whose parts are the owner's own, or -1
      */
     int received(int replica) {
-        return folds() ? received(ReductionTree.root(placement.virtualRanks()), replica, true) : 0;
+        return folds() ? received(ReductionTree.root(placement.virtualRanks()), replica, true)
+                : placement.virtualRanks() > 1 ? 1 : 0;
     }
 
     /** @param whole whether the node's sum is the chunk's, which has memory of its own */
@@ -74,13 +78,24 @@ final class GradientMemory {
         if (by >= 0) {
             return whole || by == replica ? 0 : 1;
         }
-        int left = whole || folder(leftmost(node)) == replica ? 0 : 1;
+        if (isAddedToOwn(node, replica)) {
+            return 1;
+        }
+        int left = whole || home(node.left(), replica) == replica ? 0 : 1;
         return Math.max(received(node.left(), replica, whole),
                 left + received(node.right(), replica, false));
     }
 
-    private Node leftmost(Node node) {
-        return folder(node) >= 0 ? node : leftmost(node.left());
+    /** The replica in whose part's memory an owner, whose own part a replica's is, forms a sum. */
+    private int home(Node node, int replica) {
+        return folder(node) >= 0 ? folder(node)
+                : isAddedToOwn(node, replica) ? replica : home(node.left(), replica);
+    }
+
+    /** Whether a node is the sum of another's part and an owner's, in this order. */
+    private boolean isAddedToOwn(Node node, int replica) {
+        int left = folder(node.left());
+        return left >= 0 && left != replica && folder(node.right()) == replica;
     }
 
     /** The replica that folds a node, or -1 if several have parts of it. */

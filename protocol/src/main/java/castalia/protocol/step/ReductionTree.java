@@ -98,6 +98,14 @@ public final class ReductionTree {
         return node.isLeaf() ? 1 : Math.max(buffers(node.left()), 1 + buffers(node.right()));
     }
 
+    /**
+     * Buffers that summing leaves takes where each second one is added as it comes: log2(n) where n
+     * leaves are a power of two above 1.
+     */
+    public static int sums(int leaves) {
+        return Integer.SIZE - Integer.numberOfLeadingZeros((leaves + 1) / 2);
+    }
+
     /** Sums {@code values} in the order of the tree. */
     public static double sum(double[] values) {
         return values.length == 0 ? 0 : sum(values, root(values.length));

@@ -29,6 +29,19 @@ class ReductionTreeTest {
         assertThat(elsewhere.right()).isEqualTo(new Node(100 + left, leaves - left));
     }
 
+    /** A leaf with an even number is kept until the next one is added to it. */
+    @Test
+    void sumsOfLeavesThatComeOneByOneTakeAsManyBuffersAsAreKeptAtOnce() {
+        for (int n = 1; n <= MOST; n++) {
+            int most = 0;
+            for (int leaf = 0; leaf < n; leaf += 2) {
+                most = Math.max(most, Integer.bitCount(leaf) + 1);
+            }
+            assertThat(ReductionTree.sums(n)).as("%s leaves", n).isEqualTo(most);
+        }
+        assertThat(ReductionTree.sums(64)).isEqualTo(6);
+    }
+
     @Test
     void aLeafHasNoChildren() {
         Node leaf = new Node(3, 1);

@@ -70,7 +70,7 @@ public final class GradientReducer {
         int most = 0;
         for (int chunk : finished.owned()) {
             most = Math.max(most, received(tree, chunk, true));
-            if (isMine(leftmost(tree), chunk)) {
+            if (isMine(home(tree, chunk), chunk)) {
                 held.releaseGradient(chunk);
             } else {
                 held.gradientBuffer(chunk);
@@ -90,11 +90,13 @@ public final class GradientReducer {
         return placement.source(term.replica(), chunk) == transport.rank();
     }
 
-    /** The term in whose memory the whole sum is formed. */
-    private static Term.Folded leftmost(Term term) {
+    /** The term in whose memory a sum is formed. */
+    private Term.Folded home(Term term, int chunk) {
         return switch (term) {
             case Term.Folded folded -> folded;
-            case Term.Sum(Term left, Term _) -> leftmost(left);
+            case Term.Sum(Term.Folded left, Term.Folded right)
+                    when !isMine(left, chunk) && isMine(right, chunk) -> right;
+            case Term.Sum(Term left, Term _) -> home(left, chunk);
         };
     }
 
@@ -117,8 +119,10 @@ public final class GradientReducer {
     private int received(Term term, int chunk, boolean whole) {
         return switch (term) {
             case Term.Folded folded -> whole || isMine(folded, chunk) ? 0 : 1;
+            case Term.Sum(Term.Folded left, Term.Folded right)
+                    when !isMine(left, chunk) && isMine(right, chunk) -> 1;
             case Term.Sum(Term left, Term right) -> Math.max(received(left, chunk, whole),
-                    (whole || isMine(leftmost(left), chunk) ? 0 : 1)
+                    (whole || isMine(home(left, chunk), chunk) ? 0 : 1)
                             + received(right, chunk, false));
         };
     }
@@ -141,8 +145,8 @@ public final class GradientReducer {
      * place.
      */
     public void begin(long generation, long step) {
-        Term.Folded first = leftmost(tree);
         for (int chunk : finished.owned()) {
+            Term.Folded first = home(tree, chunk);
             if (!isMine(first, chunk)) {
                 transport.expect(placement.source(first.replica(), chunk),
                         partial(generation, step, chunk, first.first()),
@@ -210,14 +214,17 @@ public final class GradientReducer {
                         partial(generation, step, chunk, of.first()), into.segment());
                 yield into;
             }
+            case Term.Sum(Term.Folded left, Term.Folded right)
+                    when !isMine(left, chunk) && isMine(right, chunk) -> {
+                Buffer own = folded[right.position()].chunk(chunk);
+                addReceived(left, own, generation, step, chunk); // x + y is y + x, bit for bit
+                yield own;
+            }
             case Term.Sum(Term left, Term right) -> {
                 Buffer sum = evaluate(left, whole, generation, step, chunk, folded);
                 int used = scratchUsed;
                 if (right instanceof Term.Folded of && !isMine(of, chunk)) {
-                    FinishedGradients.addReceived(kernels, sum, transport,
-                            placement.source(of.replica(), chunk),
-                            partial(generation, step, chunk, of.first()),
-                            scratch[used][chunk]);
+                    addReceived(of, sum, generation, step, chunk);
                 } else {
                     Buffer other = evaluate(right, false, generation, step, chunk, folded);
                     kernels.add(sum, other, sum.elements());
@@ -226,6 +233,13 @@ public final class GradientReducer {
                 yield sum;
             }
         };
+    }
+
+    private void addReceived(
+            Term.Folded part, Buffer sum, long generation, long step, int chunk) {
+        FinishedGradients.addReceived(kernels, sum, transport,
+                placement.source(part.replica(), chunk),
+                partial(generation, step, chunk, part.first()), scratch[scratchUsed][chunk]);
     }
 
     private static FrameTag partial(long generation, long step, int chunk, int first) {

@@ -4,6 +4,7 @@ import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.Kernels;
+import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.step.ReductionTree;
@@ -15,7 +16,8 @@ import java.util.Arrays;
 /**
  * Finishes the sum of gradients over virtual ranks for ZeRO 2 and 3: each virtual rank's gradient
  * leaves for the owners as soon as it is computed, and the owner folds the canonical tree over its own
- * chunks, leaf by leaf in ascending order, in at most log2(V)+1 buffers of its shard.
+ * chunks, leaf by leaf in ascending order, in log2(V) buffers of its shard: each second leaf is added as
+ * it comes.
  *
  * <p>Work goes in rounds: replica d computes virtual rank {@code round * D + d}. Every rank takes all
  * leaves of a round before it begins the next, so that nobody is more than a round ahead. A rank needs
@@ -33,6 +35,7 @@ public final class LeafReducer {
     private final int[] early;
     private final int[] late;
     private final Buffer[][] stack;
+    private final Buffer[] room;
 
     /**
      * A rank's reducer.
@@ -54,7 +57,8 @@ public final class LeafReducer {
         this.late = FinishedGradients.late(grid, placement, transport.rank());
         long shard = Arrays.stream(finished.owned())
                 .mapToLong(c -> grid.chunk(c).length()).sum();
-        this.stack = new Buffer[ReductionTree.buffers(ReductionTree.root(leaves))][grid.size()];
+        this.stack = new Buffer[ReductionTree.sums(leaves)][grid.size()];
+        this.room = new Buffer[grid.size()];
         for (int chunk : finished.owned()) {
             stack[0][chunk] = held.gradientBuffer(chunk);
         }
@@ -64,6 +68,13 @@ public final class LeafReducer {
             for (int chunk : finished.owned()) {
                 stack[level][chunk] = whole.slice(at, grid.chunk(chunk).length());
                 at += grid.chunk(chunk).length();
+            }
+        }
+        if (leaves > 1 && finished.owned().length > 0) {
+            Buffer longest = arena.allocate(DType.F32,
+                    grid.chunks().stream().mapToInt(Chunk::length).max().orElse(0));
+            for (int chunk : finished.owned()) {
+                room[chunk] = longest.slice(0, grid.chunk(chunk).length());
             }
         }
     }
@@ -166,8 +177,8 @@ public final class LeafReducer {
         int top = Integer.bitCount(leaf);
         int source = placement.source(leaf % placement.layout().dataParallel(), chunk);
         boolean mine = source == transport.rank();
-        Buffer next = stack[top][chunk];
         if ((leaf & 1) == 0) {
+            Buffer next = stack[top][chunk];
             if (mine) {
                 kernels.cast(next, gradient.chunk(chunk), next.elements());
             } else {
@@ -178,19 +189,14 @@ public final class LeafReducer {
         if (mine) {
             add(chunk, top - 1, gradient.chunk(chunk));
         } else {
-            addReceived(source, tag(generation, step, chunk, leaf), chunk, top - 1);
+            FinishedGradients.addReceived(kernels, stack[top - 1][chunk], transport, source,
+                    tag(generation, step, chunk, leaf), room[chunk]);
         }
         top--;
         for (int bit = leaf >> 1; (bit & 1) == 1; bit >>= 1) {
             top--;
             add(chunk, top, stack[top + 1][chunk]);
         }
-    }
-
-    /** Adds a leaf to a level; it may be read into the level above, which is free then. */
-    private void addReceived(int source, FrameTag tag, int chunk, int level) {
-        FinishedGradients.addReceived(kernels, stack[level][chunk], transport, source, tag,
-                stack[level + 1][chunk]);
     }
 
     private void add(int chunk, int level, Buffer right) {

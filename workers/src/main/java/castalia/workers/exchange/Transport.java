@@ -48,8 +48,9 @@ public interface Transport extends AutoCloseable {
     default void forget() {}
 
     /**
-     * As the other, for who only reads the payload: gives it piece by piece, in order, a few at a time
-     * as they come, and copies nothing that came early.
+     * As the other, for who only reads the payload: gives it piece by piece, in order, as they come,
+     * and copies nothing that came early. While this thread waits, pieces may be given on another, one at
+     * a time.
      *
      * @param room memory of the frame's size where the payload may be written
      * @param pieces told of each piece; what it is given is not to be written, and not to be read

@@ -8,46 +8,35 @@ import java.util.Map;
 final class Expectations {
 
     private final Mailbox mailbox;
-    private final Map<Mailbox.Key, MemorySegment> all = new HashMap<>();
+    private final Map<PieceKey, MemorySegment> all = new HashMap<>();
 
     Expectations(Mailbox mailbox) {
         this.mailbox = mailbox;
     }
 
-    /** Expects a payload of whatever length, in place of another destination. */
-    void add(Mailbox.Key last, MemorySegment into, boolean lastResort) {
-        int count = Piece.count(into.byteSize());
-        for (int i = 0; i < count; i++) {
-            Mailbox.Key key = last.piece(count - 1 - i);
-            MemorySegment piece = Piece.of(into, i);
-            MemorySegment before = all.put(key, piece);
-            if (before != null && !before.equals(piece)) {
-                mailbox.withdraw(key, SocketTransport.GRACE_NANOS);
-                before = null;
-            }
-            if (before == null) {
-                mailbox.expect(key, piece, lastResort);
-            }
+    /** Expects a payload, named by its last piece, in place of another destination. */
+    void add(PieceKey last, MemorySegment into, boolean lastResort) {
+        MemorySegment before = all.get(last);
+        if (before != null && before.equals(into)) {
+            return;
         }
+        if (before != null) {
+            remove(last);
+        }
+        mailbox.expect(last, into, lastResort);
+        all.put(last, into);
     }
 
     /** Withdraws one of them: nothing is written to its destination from now on. */
-    void remove(Mailbox.Key key) {
-        mailbox.withdraw(key, SocketTransport.GRACE_NANOS);
-        all.remove(key);
-    }
-
-    /** Withdraws all pieces of a payload. */
-    void remove(Mailbox.Key last, int count) {
-        for (int left = 0; left < count; left++) {
-            remove(last.piece(left));
-        }
+    void remove(PieceKey last) {
+        mailbox.withdraw(last, SocketTransport.GRACE_NANOS);
+        all.remove(last);
     }
 
     /** Withdraws all. */
     void clear() {
-        for (Mailbox.Key key : all.keySet().toArray(Mailbox.Key[]::new)) {
-            remove(key);
+        for (PieceKey last : all.keySet().toArray(PieceKey[]::new)) {
+            remove(last);
         }
     }
 }

@@ -133,7 +133,7 @@ final class Inbound implements Runnable {
 
     private void deliver(FrameHeader.Data frame, boolean answer) throws IOException {
         Mailbox mailbox = core.mailbox();
-        Mailbox.Key key = new Mailbox.Key(
+        PieceKey key = new PieceKey(
                 frame.sender(), frame.term(), frame.tag(), frame.left());
         switch (mailbox.place(key, frame.length(), answer, this::close)) {
             case Mailbox.Over(Fence newest) -> {

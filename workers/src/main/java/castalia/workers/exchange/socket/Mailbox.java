@@ -1,14 +1,10 @@
 package castalia.workers.exchange.socket;
 
 import castalia.protocol.identity.Fence;
-import castalia.protocol.identity.Incarnation;
-import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.socket.FramePool.Lease;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -23,50 +19,23 @@ import org.jspecify.annotations.Nullable;
 final class Mailbox implements AutoCloseable {
 
     private final ReentrantLock lock = new ReentrantLock();
-    /** Something that a rank awaits arrived, or its generation is over. */
+    /** A delivery can go on or is done, or its generation is over. */
     private final Condition arrival = lock.newCondition();
     /** A reader may find a place now. */
     private final Condition space = lock.newCondition();
     /** A reader is done with a destination. */
     private final Condition letGo = lock.newCondition();
-    private final Set<Key> awaited = new HashSet<>();
-    private final Map<Key, Wanted> waiting = new HashMap<>();
-    private final Map<Key, Room> rooms = new HashMap<>();
+    /** By the last piece of a payload. */
+    private final Map<PieceKey, Wanted> waiting = new HashMap<>();
+
+    private final Map<PieceKey, Delivery> deliveries = new HashMap<>();
+    private final Map<PieceKey, Room> rooms = new HashMap<>();
     private final FramePool pool;
     private volatile Fence raised = Fence.NONE;
     private volatile boolean closed;
 
     Mailbox(long mostBytes) {
         this.pool = new FramePool(mostBytes);
-    }
-
-    /**
-     * Names a frame among those of all senders and generations.
-     *
-     * @param left pieces of the same payload that come after it
-     */
-    record Key(Incarnation from, long term, FrameTag tag, int left) {
-
-        /** Another piece of the same payload. */
-        Key piece(int piecesLeft) {
-            return left == piecesLeft ? this : new Key(from, term, tag, piecesLeft);
-        }
-
-        Fence fence() {
-            return new Fence(term, tag.generation());
-        }
-    }
-
-    /**
-     * Where a frame is wanted.
-     *
-     * @param lastResort whether a buffer is preferred, which is more likely in the cache
-     */
-    private record Wanted(MemorySegment into, boolean lastResort) {
-
-        boolean fits(int length) {
-            return into.isNative() && into.byteSize() == length;
-        }
     }
 
     /** What a reader is to do with a payload. */
@@ -87,14 +56,14 @@ final class Mailbox implements AutoCloseable {
     /** Where to read it. Then it is to be reported as {@link #arrived} or {@link #failed}. */
     static final class Room implements Place {
 
-        private final Key key;
+        private final PieceKey key;
         private final MemorySegment segment;
         private final @Nullable Lease lease;
         private final Runnable cut;
         private boolean ready;
         private boolean dropped;
 
-        private Room(Key key, MemorySegment segment, @Nullable Lease lease, Runnable cut) {
+        private Room(PieceKey key, MemorySegment segment, @Nullable Lease lease, Runnable cut) {
             this.key = key;
             this.segment = segment;
             this.lease = lease;
@@ -112,7 +81,7 @@ final class Mailbox implements AutoCloseable {
      * @param answer whether there is a place only where somebody asked for it
      * @param cut ends the connection the frame comes from
      */
-    Place place(Key key, int length, boolean answer, Runnable cut) {
+    Place place(PieceKey key, int length, boolean answer, Runnable cut) {
         lock.lock();
         try {
             while (true) {
@@ -122,11 +91,12 @@ final class Mailbox implements AutoCloseable {
                 if (rooms.containsKey(key)) {
                     return new Duplicate();
                 }
-                Wanted wanted = waiting.get(key);
-                if (answer && (wanted == null || !wanted.fits(length))) {
+                Wanted wanted = waiting.get(key.piece(0));
+                MemorySegment into = wanted == null ? null : wanted.piece(key.left(), length);
+                if (answer && into == null) {
                     return wanted == null ? new Duplicate() : new Misfit();
                 }
-                Room room = room(key, length, cut, wanted);
+                Room room = room(key, length, cut, into, wanted != null && wanted.lastResort());
                 if (room != null) {
                     rooms.put(key, room);
                     return room;
@@ -141,30 +111,34 @@ final class Mailbox implements AutoCloseable {
         }
     }
 
-    private @Nullable Room room(Key key, int length, Runnable cut, @Nullable Wanted wanted) {
-        if (wanted != null && wanted.fits(length) && !wanted.lastResort) {
-            return new Room(key, wanted.into, null, cut);
+    private @Nullable Room room(PieceKey key, int length, Runnable cut, @Nullable MemorySegment into,
+            boolean lastResort) {
+        if (into != null && !lastResort) {
+            return new Room(key, into, null, cut);
         }
         Lease lease = pool.take(length);
         if (lease != null) {
             return new Room(key, lease.segment(), lease, cut);
         }
-        return wanted != null && wanted.fits(length)
-                ? new Room(key, wanted.into, null, cut) : null;
+        return into == null ? null : new Room(key, into, null, cut);
     }
 
-    /** The payload is whole and intact. */
+    /** The payload is whole and intact: whoever waits for it is told of it on this thread. */
     void arrived(Room room) {
+        Delivery delivery;
         lock.lock();
         try {
             room.ready = true;
             if (room.dropped) {
                 discard(room);
-            } else if (awaited.contains(room.key)) {
-                arrival.signalAll();
+                return;
             }
+            delivery = deliveries.get(room.key.piece(0));
         } finally {
             lock.unlock();
+        }
+        if (delivery != null) {
+            delivery.deliver(this);
         }
     }
 
@@ -189,15 +163,16 @@ final class Mailbox implements AutoCloseable {
     }
 
     /**
-     * Says where a frame is wanted, now or later. To be followed by {@link #withdraw}.
+     * Says where a payload is wanted, now or later. To be followed by {@link #withdraw}.
      *
+     * @param last its last piece
      * @param lastResort whether it is to be read there only where no buffer is free
      */
-    void expect(Key key, MemorySegment into, boolean lastResort) {
+    void expect(PieceKey last, MemorySegment into, boolean lastResort) {
         lock.lock();
         try {
-            if (waiting.putIfAbsent(key, new Wanted(into, lastResort)) != null) {
-                throw new IllegalStateException("two receivers of " + key.tag());
+            if (waiting.putIfAbsent(last, new Wanted(into, lastResort)) != null) {
+                throw new IllegalStateException("two receivers of " + last.tag());
             }
             space.signalAll();
         } finally {
@@ -205,134 +180,159 @@ final class Mailbox implements AutoCloseable {
         }
     }
 
+    /** Has a payload's pieces told from now on. To be followed by {@link #end}. */
+    void begin(Delivery delivery) {
+        lock.lock();
+        try {
+            if (deliveries.putIfAbsent(delivery.last(), delivery) != null) {
+                throw new IllegalStateException("two receivers of " + delivery.last().tag());
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Ends a delivery: nobody is told anything afterwards. */
+    void end(Delivery delivery) {
+        lock.lock();
+        try {
+            deliveries.remove(delivery.last(), delivery);
+            while (delivery.telling()) {
+                letGo.awaitUninterruptibly();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /**
-     * Waits for a frame.
+     * Takes the next piece of a delivery.
      *
-     * @return whether the wait is over: the frame is there, or its generation is over
+     * @return null if it is not here, somebody else is telling one, or the generation is over
      */
-    boolean await(Key key, long nanos) throws InterruptedException {
-        long end = System.nanoTime() + nanos;
+    @Nullable Room next(Delivery delivery) {
+        lock.lock();
+        try {
+            if (delivery.telling() || delivery.done() || over(delivery.last().fence())) {
+                return null;
+            }
+            Room room = rooms.get(delivery.next());
+            if (room == null || !room.ready) {
+                return null;
+            }
+            rooms.remove(room.key);
+            delivery.take();
+            return room;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** A piece of a delivery was told: its memory is read no more. */
+    void told(Delivery delivery, Room room, @Nullable Throwable failure, long nanos) {
+        lock.lock();
+        try {
+            if (room.lease != null) {
+                room.lease.release();
+                space.signalAll();
+            }
+            delivery.told(failure, nanos);
+            if (delivery.done()) {
+                arrival.signalAll();
+            }
+            letGo.signalAll();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Whether nothing of a delivery is left to be told. */
+    boolean isDone(Delivery delivery) {
+        lock.lock();
+        try {
+            return delivery.done();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Waits for a delivery.
+     *
+     * @param nanos longest time without a piece
+     * @return whether the wait is over: it is done, can go on, or its generation is over
+     */
+    boolean await(Delivery delivery, long nanos) throws InterruptedException {
+        long begun = System.nanoTime();
         lock.lockInterruptibly();
-        awaited.add(key);
         try {
             while (true) {
-                Room room = rooms.get(key);
-                if (closed || raised.newerThan(key.fence()) || (room != null && room.ready)) {
+                if (delivery.done() || over(delivery.last().fence()) || isReady(delivery)) {
                     return true;
                 }
-                long left = end - System.nanoTime();
+                long now = System.nanoTime();
+                long left = nanos - Math.min(now - begun, now - delivery.movedAt());
                 if (left <= 0) {
                     return false;
                 }
                 arrival.awaitNanos(left);
             }
         } finally {
-            awaited.remove(key);
             lock.unlock();
         }
     }
 
-    /**
-     * Takes a frame that was awaited.
-     *
-     * @param into where it was expected
-     * @return where it lies: there, or in a buffer until that is released; null if the generation
-     *     ended in the meantime
-     * @throws IllegalStateException if it has another size than {@code into}
-     */
-    @Nullable Taken take(Key key, MemorySegment into) {
-        Room room;
-        lock.lock();
-        try {
-            room = rooms.get(key);
-            if (room == null || !room.ready) {
-                return null;
-            }
-            rooms.remove(key);
-        } finally {
-            lock.unlock();
-        }
-        Taken taken = new Taken(room.segment, room.lease);
-        if (room.segment.byteSize() != into.byteSize()) {
-            taken.release();
-            throw new IllegalStateException(key.tag() + " from " + key.from() + " has "
-                    + room.segment.byteSize() + " bytes instead of " + into.byteSize());
-        }
-        return taken;
-    }
-
-    /** A frame that is nobody else's any more. */
-    final class Taken {
-
-        private final MemorySegment segment;
-        private final @Nullable Lease lease;
-
-        private Taken(MemorySegment segment, @Nullable Lease lease) {
-            this.segment = segment;
-            this.lease = lease;
-        }
-
-        MemorySegment segment() {
-            return segment;
-        }
-
-        /** Once, when its memory is read no more. */
-        void release() {
-            if (lease != null) {
-                lease.release();
-                roomAgain();
-            }
-        }
-    }
-
-    private void roomAgain() {
-        lock.lock();
-        try {
-            space.signalAll();
-        } finally {
-            lock.unlock();
-        }
+    private boolean isReady(Delivery delivery) {
+        Room room = rooms.get(delivery.next());
+        return !delivery.telling() && room != null && room.ready;
     }
 
     /**
      * Ends a wait. If a reader is at work in the destination, it may finish within {@code grace};
      * then its connection is ended. Nothing is written to the destination afterwards.
+     *
+     * @param last the payload's last piece
      */
-    void withdraw(Key key, long graceNanos) {
-        boolean interrupted = false;
-        long left = graceNanos;
+    void withdraw(PieceKey last, long graceNanos) {
         lock.lock();
         try {
-            waiting.remove(key);
-            Room room = rooms.get(key);
-            if (room == null || room.lease != null) {
-                return;
-            }
-            room.dropped = true;
-            if (room.ready) {
-                discard(room);
-            }
-            boolean cut = false;
-            while (rooms.get(key) == room) {
-                if (left <= 0 && !cut) {
-                    cut = true;
-                    room.cut.run();
-                }
-                try {
-                    if (cut) {
-                        letGo.await();
-                    } else {
-                        left = letGo.awaitNanos(left);
-                    }
-                } catch (InterruptedException e) {
-                    interrupted = true;
+            Wanted wanted = waiting.remove(last);
+            for (int left = 0; wanted != null && left < wanted.pieces(); left++) {
+                Room room = rooms.get(last.piece(left));
+                if (room != null && room.lease == null) {
+                    withdraw(room, graceNanos);
                 }
             }
         } finally {
             lock.unlock();
-            if (interrupted) {
-                Thread.currentThread().interrupt();
+        }
+    }
+
+    private void withdraw(Room room, long graceNanos) {
+        boolean interrupted = false;
+        boolean cut = false;
+        long left = graceNanos;
+        room.dropped = true;
+        if (room.ready) {
+            discard(room);
+        }
+        while (rooms.get(room.key) == room) {
+            if (left <= 0 && !cut) {
+                cut = true;
+                room.cut.run();
             }
+            try {
+                if (cut) {
+                    letGo.await();
+                } else {
+                    left = letGo.awaitNanos(left);
+                }
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
         }
     }
 

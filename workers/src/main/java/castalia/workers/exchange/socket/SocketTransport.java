@@ -35,9 +35,6 @@ final class SocketTransport implements Transport {
     /** Time for a frame under way when its generation ends. */
     static final long GRACE_NANOS = TimeUnit.MILLISECONDS.toNanos(250);
 
-    /** Pieces of a payload that are waited for together. */
-    private static final int WOKEN_FOR = 4;
-
     private static final long LET_GO_NANOS = TimeUnit.SECONDS.toNanos(30);
 
     private final Fence fence;
@@ -160,15 +157,15 @@ final class SocketTransport implements Transport {
     }
 
     void expect(int from, FrameTag tag, MemorySegment into, Role role) {
-        Mailbox.Key last = last(from, tag, role);
+        PieceKey last = last(from, tag, role);
         requireLive();
         expected.add(last, into, false);
     }
 
     /** Names the last piece of a payload. */
-    private Mailbox.Key last(int from, FrameTag tag, Role role) {
+    private PieceKey last(int from, FrameTag tag, Role role) {
         requirePeer(from, tag, role);
-        return new Mailbox.Key(members.get(from).incarnation(), fence.term(), tag, 0);
+        return new PieceKey(members.get(from).incarnation(), fence.term(), tag, 0);
     }
 
     @Override
@@ -195,38 +192,28 @@ final class SocketTransport implements Transport {
     }
 
     private void receive(
-            Mailbox.Key last, int from, MemorySegment room, boolean lastResort, Pieces pieces) {
+            PieceKey last, int from, MemorySegment room, boolean lastResort, Pieces pieces) {
         requireLive();
-        int count = Piece.count(room.byteSize());
+        Delivery delivery = new Delivery(last, room, pieces);
         try {
             expected.add(last, room, lastResort);
-            for (int i = 0; i < count; i++) {
-                Mailbox.Key key = last.piece(count - 1 - i);
-                if (i % WOKEN_FOR == 0) {
-                    // a thread that waits is woken for some pieces together
-                    await(last.piece(Math.max(0, count - i - WOKEN_FOR)), from);
-                }
-                await(key, from);
-                Mailbox.Taken taken = mailbox.take(key, Piece.of(room, i));
-                if (taken == null) {
-                    throw abandoned();
-                }
-                try {
-                    pieces.piece(Piece.start(i), taken.segment());
-                } finally {
-                    taken.release();
-                }
+            mailbox.begin(delivery);
+            while (!delivery.receive(mailbox)) {
+                await(delivery, from);
             }
         } finally {
-            expected.remove(last, count);
+            mailbox.end(delivery);
+            expected.remove(last);
+            waitedNanos -= delivery.readerNanos();
         }
+        delivery.requireNoFailure();
     }
 
-    private void await(Mailbox.Key key, int from) {
+    private void await(Delivery delivery, int from) {
         long begun = System.nanoTime();
-        FrameTag tag = key.tag();
+        FrameTag tag = delivery.last().tag();
         waitFor(from, () -> tag.kind() + " of chunk " + tag.chunk() + ", step " + tag.step(),
-                nanos -> mailbox.await(key, nanos));
+                nanos -> mailbox.await(delivery, nanos));
         waitedNanos += System.nanoTime() - begun;
     }
 

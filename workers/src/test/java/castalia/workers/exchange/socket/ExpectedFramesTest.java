@@ -13,12 +13,16 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.net.Socket;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -150,6 +154,89 @@ class ExpectedFramesTest {
             received.join();
             assertThat(offsets).hasSize(Piece.count(size)).isSorted();
             assertThat(planes.all.get(1).earlyBytes()).isZero();
+        }
+    }
+
+    @Test
+    void whatAReaderIsTellingWhenAGenerationEndsIsToldBeforeTheRankGoesOn() throws Exception {
+        try (Planes planes = Planes.open(2, Way.UNIX, folder)) {
+            List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
+            CountDownLatch telling = new CountDownLatch(1);
+            CountDownLatch raised = new CountDownLatch(1);
+            AtomicInteger told = new AtomicInteger();
+            AtomicReference<Thread> teller = new AtomicReference<>(Thread.currentThread());
+            CompletableFuture<?> received = CompletableFuture.runAsync(() -> {
+                Thread self = Thread.currentThread();
+                ranks.get(1).receive(0, tag(1), planes.arena.allocate(LONG), (_, _) -> {
+                    if (Thread.currentThread() != self) {
+                        teller.set(Thread.currentThread());
+                        telling.countDown();
+                        awaitQuietly(raised);
+                    }
+                    told.incrementAndGet();
+                });
+            });
+            Thread.sleep(100); // the rank waits, so that the reader is to tell
+            ranks.get(0).send(1, tag(1), planes.memory(LONG, 3));
+            assertThat(telling.await(30, TimeUnit.SECONDS)).isTrue();
+            assertThat(teller.get().getName()).startsWith("data-");
+            planes.all.get(1).raise(Planes.SECOND);
+            assertThatThrownBy(() -> received.get(200, TimeUnit.MILLISECONDS))
+                    .isInstanceOf(TimeoutException.class);
+            raised.countDown();
+            assertThatThrownBy(received::join).hasCauseInstanceOf(AbandonedException.class);
+            assertThat(told).hasValue(1);
+        }
+    }
+
+    private static void awaitQuietly(CountDownLatch latch) {
+        try {
+            assertThat(latch.await(30, TimeUnit.SECONDS)).isTrue();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void whatFailsWhenItIsToldFailsOnTheRanksThread(boolean early) throws Exception {
+        try (Planes planes = Planes.open(2, Way.UNIX, folder)) {
+            List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
+            if (early) {
+                ranks.get(0).send(1, tag(1), planes.memory(LONG, 3));
+                Planes.until(() -> planes.all.get(1).counters().receivedBytes() == LONG);
+            }
+            CompletableFuture<?> received = CompletableFuture.runAsync(() ->
+                    ranks.get(1).receive(0, tag(1), planes.arena.allocate(LONG), (offset, _) -> {
+                        if (offset > 0) {
+                            throw new UnsupportedOperationException("the second piece");
+                        }
+                    }));
+            if (!early) {
+                Thread.sleep(100);
+                ranks.get(0).send(1, tag(1), planes.memory(LONG, 3));
+            }
+            assertThatThrownBy(received::join)
+                    .hasCauseInstanceOf(UnsupportedOperationException.class);
+            ranks.get(0).send(1, tag(2), planes.memory(LONG, 4));
+            assertThat(planes.received(ranks.get(1), 0, tag(2), LONG)).hasSize(LONG);
+        }
+    }
+
+    @Test
+    void aPeerThatStallsInsideAPayloadIsSuspectedThoughPiecesCame() throws Exception {
+        try (Planes planes = Planes.open(1, Way.TCP, folder);
+                RawPeer peer = new RawPeer(planes, 0)) {
+            planes.members.add(peer.member());
+            Transport rank = planes.join(0, Planes.FIRST, Duration.ofMillis(300));
+            CompletableFuture<?> received = CompletableFuture.runAsync(
+                    () -> rank.receive(1, tag(1), planes.arena.allocate(1000)));
+            peer.hello();
+            byte[] frame = peer.frame(Planes.FIRST, 1, planes.memory(1000, 1));
+            peer.write(Arrays.copyOf(frame, 500));
+            assertThat(planes.nextSuspicion().what()).contains("WEIGHTS of chunk 1");
+            peer.write(Arrays.copyOfRange(frame, 500, frame.length));
+            received.join();
         }
     }
 

@@ -1,0 +1,130 @@
+package castalia.workers.exchange.socket;
+
+import castalia.workers.exchange.Transport.Pieces;
+import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A payload that a rank waits for, and who is told of its pieces, in order. What is here already is told
+ * on the rank's thread; while that waits, the reader of the connection tells each piece as soon as it has
+ * checked it: the piece is still in the cache, and nobody is woken before the last. One piece is told at a
+ * time. The state is guarded by the mailbox.
+ */
+final class Delivery {
+
+    private final PieceKey last;
+    private final MemorySegment room;
+    private final int count;
+    private final Pieces pieces;
+    private int told;
+    private boolean telling;
+    private long movedAt = System.nanoTime();
+    private long readerNanos;
+    private @Nullable Throwable failure;
+
+    /**
+     * A delivery.
+     *
+     * @param last the payload's last piece
+     * @param room memory of the payload's size
+     * @param pieces told of each piece
+     */
+    Delivery(PieceKey last, MemorySegment room, Pieces pieces) {
+        this.last = last;
+        this.room = room;
+        this.count = Piece.count(room.byteSize());
+        this.pieces = pieces;
+    }
+
+    PieceKey last() {
+        return last;
+    }
+
+    /** The piece to be told next; only while it is not done. */
+    PieceKey next() {
+        return last.piece(count - 1 - told);
+    }
+
+    /** Whether a piece is being told. */
+    boolean telling() {
+        return telling;
+    }
+
+    /** Whether all pieces were told, or telling one failed. */
+    boolean done() {
+        return told == count || failure != null;
+    }
+
+    /** When a piece was told last. */
+    long movedAt() {
+        return movedAt;
+    }
+
+    /** Time for which readers were telling pieces. */
+    long readerNanos() {
+        return readerNanos;
+    }
+
+    void take() {
+        telling = true;
+    }
+
+    void told(@Nullable Throwable why, long nanos) {
+        telling = false;
+        told++;
+        failure = why;
+        readerNanos += nanos;
+        movedAt = System.nanoTime();
+    }
+
+    /** Tells what is here, on a reader's thread; what that throws is kept for the rank. */
+    void deliver(Mailbox mailbox) {
+        for (Mailbox.Room piece = mailbox.next(this); piece != null; piece = mailbox.next(this)) {
+            long begun = System.nanoTime();
+            Throwable why = null;
+            try {
+                tell(piece.segment());
+            } catch (RuntimeException | Error e) {
+                why = e;
+            }
+            mailbox.told(this, piece, why, System.nanoTime() - begun);
+        }
+    }
+
+    /**
+     * Tells what is here, on the rank's thread.
+     *
+     * @return whether it is done
+     * @throws IllegalStateException if the payload has another size
+     */
+    boolean receive(Mailbox mailbox) {
+        for (Mailbox.Room piece = mailbox.next(this); piece != null; piece = mailbox.next(this)) {
+            Throwable why = new IllegalStateException("not told");
+            try {
+                tell(piece.segment());
+                why = null;
+            } finally {
+                mailbox.told(this, piece, why, 0);
+            }
+        }
+        return mailbox.isDone(this);
+    }
+
+    private void tell(MemorySegment piece) {
+        if (piece.byteSize() != Piece.of(room, told).byteSize()) {
+            throw new IllegalStateException(last.tag() + " from " + last.from() + " has a piece of "
+                    + piece.byteSize() + " bytes instead of " + Piece.of(room, told).byteSize());
+        }
+        pieces.piece(Piece.start(told), piece);
+    }
+
+    /** Throws what telling a piece threw on a reader's thread. */
+    void requireNoFailure() {
+        switch (failure) {
+            case null -> { }
+            case RuntimeException e -> throw e;
+            case Error e -> throw e;
+            default -> throw new IllegalStateException(failure);
+        }
+    }
+}
