@@ -13,11 +13,14 @@
   extern "C" void name arguments
 #define KERNEL_BOUNDS(threads, blocks, name, arguments) KERNEL(name, arguments)
 #define DYNAMIC_SHARED(name) unsigned char* name = shim::dynamicShared()
+#define BY_VALUE(type) const type
 #else
 #define KERNEL(name, arguments) extern "C" __global__ void name arguments
 #define KERNEL_BOUNDS(threads, blocks, name, arguments) \
   extern "C" __global__ void __launch_bounds__(threads, blocks) name arguments
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+// A struct argument that is indexed where the driver put it, not copied.
+#define BY_VALUE(type) const __grid_constant__ type
 #endif
 
 typedef unsigned long long u64;
@@ -145,20 +148,6 @@ __device__ __forceinline__ i64 step8() { return 8 * (i64)gridDim.x * blockDim.x;
 
 // --- Sums in a fixed order -----------------------------------------------------------------------
 
-// The sum of v[0..n) by the canonical tree: cut at the largest power of two below n.
-__device__ __forceinline__ float tree(float* v, int n) {
-#pragma unroll
-  for (int width = 1; width < 16; width *= 2) {
-#pragma unroll
-    for (int i = 0; i + width < 16; i += 2 * width) {
-      if (i + width < n) {
-        v[i] = v[i] + v[i + width];
-      }
-    }
-  }
-  return v[0];
-}
-
 __device__ __forceinline__ float warpSum(float x) {
 #pragma unroll
   for (int bits = 16; bits > 0; bits /= 2) {
@@ -183,7 +172,7 @@ __device__ __forceinline__ u64 warpSum(u64 x) {
   return x;
 }
 
-// For each element type: KERNEL_PER_TYPE(castalia_name, (arguments with T), (call)).
+// macro(name, T) for each element type.
 #define FOR_EACH_TYPE(macro) \
   macro(f32, float)          \
   macro(bf16, bf16)          \
