@@ -12,6 +12,9 @@ KERNEL_BOUNDS(ROW_THREADS, 2, castalia_softmax_partial_f32, (float* logits, floa
     float* sums, float* target, const int* labels, int first, int rows, int vocabulary)) {
   __shared__ float shared[2][ROW_THREADS / 32];
   i64 r = blockIdx.x;
+  if (r >= rows) {
+    return;  // the whole block
+  }
   float* row = logits + r * vocabulary;
   bool vector = wide(row);
   int warp = threadIdx.x / 32;
@@ -121,8 +124,11 @@ KERNEL(castalia_softmax_join_f32, (double* loss, BY_VALUE(Buffers<float>) factor
 template <typename T>
 __device__ __forceinline__ void gradient(T* dLogits, const float* exponentials,
                                          const float* factor, const int* labels, float scale,
-                                         int first, int vocabulary) {
+                                         int first, int rows, int vocabulary) {
   i64 r = blockIdx.x;
+  if (r >= rows) {
+    return;
+  }
   const float* from = exponentials + r * vocabulary;
   T* to = dLogits + r * vocabulary;
   bool vector = wide(from) && wide(to);
@@ -143,6 +149,6 @@ __device__ __forceinline__ void gradient(T* dLogits, const float* exponentials,
 #define GRADIENT(name, T)                                                                         \
   KERNEL(castalia_softmax_gradient_##name, (T* dLogits, const float* exponentials,                \
       const float* factor, const int* labels, float scale, int first, int rows, int vocabulary)) { \
-    gradient(dLogits, exponentials, factor, labels, scale, first, vocabulary);                    \
+    gradient(dLogits, exponentials, factor, labels, scale, first, rows, vocabulary);              \
   }
 FOR_EACH_TYPE(GRADIENT)

@@ -99,6 +99,7 @@ struct Context {
   int atBarrier;
   void* scheduler;
   const char* fault;
+  size_t sharedBytes;
   const Kernel* kernel;
   void** params;
 
@@ -180,6 +181,7 @@ int runBlock(Context* c, unsigned sharedBytes) {
   memset(c->shared + sharedBytes, 0xA5, CANARY);
   memset(c->warps, 0, sizeof c->warps);
   c->atBarrier = 0;
+  c->sharedBytes = sharedBytes;
   c->fault = nullptr;
   for (int t = 0; t < c->threads; t++) {
     unsigned x = t % blockDim.x;
@@ -291,6 +293,20 @@ void Ballot::work(void** operands, unsigned mask) {
     if (mask >> i & 1) {
       static_cast<Ballot*>(operands[i])->out = votes;
     }
+  }
+}
+
+void requireAligned(const void* pointer, int bytes) {
+  if (reinterpret_cast<uintptr_t>(pointer) % bytes != 0) {
+    fail("a pointer that is not aligned");
+  }
+}
+
+void requireShared(const void* pointer, int bytes) {
+  requireAligned(pointer, bytes);
+  const unsigned char* at = static_cast<const unsigned char*>(pointer);
+  if (at < context->shared || at + bytes > context->shared + context->sharedBytes) {
+    fail("an address outside the dynamic shared memory");
   }
 }
 

@@ -5,6 +5,7 @@
 #define CASTALIA_SHIM_H
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -68,6 +69,10 @@ int lane();
 void copyAsync(void* to, const void* from, int bytes);
 void commitAsync();
 void waitAsync(int groups);
+
+// Ends the launch unless [pointer, pointer + bytes) is aligned and in the dynamic shared memory.
+void requireShared(const void* pointer, int bytes);
+void requireAligned(const void* pointer, int bytes);
 
 template <typename T>
 struct Shuffle {
