@@ -9,11 +9,22 @@ import java.util.List;
  */
 public interface Device extends AutoCloseable {
 
-    /** The operations, all synchronous to the caller on CPU devices. */
+    /**
+     * The operations. They are done when they return, or appear so: {@link #download} and whatever
+     * has a result wait for what was started before.
+     */
     Kernels kernels();
 
     /** A fresh arena of this device's memory. */
     Arena arena();
+
+    /**
+     * Whether the host may read and write this device's memory where it lies. Elsewhere only
+     * {@link #upload} and {@link #download} may.
+     */
+    default boolean inHostMemory() {
+        return true;
+    }
 
     /** Copies host bytes to the start of a buffer. */
     void upload(Buffer to, MemorySegment from);
