@@ -94,8 +94,8 @@ __device__ __forceinline__ void treeOf(float* sum, const Buffers<const float>& p
       load8(sum, partials.at[k], at, count, vector);
     }
   }
-  // What is left over, the smallest first. A full 16 is in sum already.
-  bool any = n == 16;
+  // What is left over, the smallest first. A full 16 leaves nothing: it is in sum already.
+  bool any = false;
 #pragma unroll
   for (int level = 0; level < 4; level++) {
     if (n >> level & 1) {

@@ -97,6 +97,7 @@ struct Context {
   int threads;
   int running;
   int atBarrier;
+  int moves;
   void* scheduler;
   const char* fault;
   size_t sharedBytes;
@@ -176,11 +177,40 @@ void start(Context* c, int thread) {
   fiber.open.clear();
 }
 
+// Runs a warp as far as it comes, so that what other warps have not done yet shows; returns how many
+// of its threads ended.
+int runWarp(Context* c, int warp) {
+  int first = 32 * warp;
+  int lanes = c->threads - first < 32 ? c->threads - first : 32;
+  int ended = 0;
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (int k = 0; k < lanes; k++) {
+      int t = first + (reversed ? lanes - 1 - k : k);
+      Fiber& fiber = c->fibers[t];
+      if (fiber.done || fiber.waiting) {
+        continue;
+      }
+      moved = true;
+      c->moves++;
+      c->running = t;
+      threadIdx = fiber.index;
+      shim_switch(&c->scheduler, fiber.stack);
+      if (c->fault != nullptr) {
+        return ended;
+      }
+      ended += fiber.done;
+    }
+  }
+  return ended;
+}
+
 int runBlock(Context* c, unsigned sharedBytes) {
   memset(c->shared, 0xFF, sharedBytes);
   memset(c->shared + sharedBytes, 0xA5, CANARY);
   memset(c->warps, 0, sizeof c->warps);
   c->atBarrier = 0;
+  c->moves = 0;
   c->sharedBytes = sharedBytes;
   c->fault = nullptr;
   for (int t = 0; t < c->threads; t++) {
@@ -189,28 +219,14 @@ int runBlock(Context* c, unsigned sharedBytes) {
     c->fibers[t].index = {x, y, t / (blockDim.x * blockDim.y)};
     start(c, t);
   }
-  for (int alive = c->threads; alive > 0;) {
-    bool moved = false;
-    for (int k = 0; k < c->threads; k++) {
-      int t = reversed ? c->threads - 1 - k : k;
-      Fiber& fiber = c->fibers[t];
-      if (fiber.done || fiber.waiting) {
-        continue;
-      }
-      moved = true;
-      c->running = t;
-      threadIdx = fiber.index;
-      shim_switch(&c->scheduler, fiber.stack);
-      if (c->fault != nullptr) {
-        break;
-      }
-      alive -= fiber.done;
+  int warps = (c->threads + 31) / 32;
+  for (int alive = c->threads; alive > 0 && c->fault == nullptr;) {
+    int before = c->moves;
+    for (int k = 0; k < warps && c->fault == nullptr; k++) {
+      alive -= runWarp(c, reversed ? warps - 1 - k : k);
     }
-    if (!moved) {
+    if (c->moves == before) {
       c->fault = "barrier divergence: no thread can move on";
-    }
-    if (c->fault != nullptr) {
-      break;
     }
   }
   for (size_t i = 0; c->fault == nullptr && i < CANARY; i++) {
