@@ -3,8 +3,10 @@
 // copies from registered host memory are read as late as that: code that does not wait is found.
 // Every call is counted by who made it, and errors can be planted.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -59,26 +61,46 @@ struct Planted {
     long after;
     int code;
     bool sticky;
+    bool shared;  // by processes: strikes once
 };
 
-std::vector<Planted> planted;
-int dead = 0;  // the error every call answers once a sticky one struck
-bool initialised = false;
-bool environment_read = false;
+struct Context;
+thread_local Context* current = nullptr;
 
-// CASTALIA_STANDIN_FAIL=function:calls before:code[:1 if the context is lost]
-void read_environment() {
-    if (environment_read) return;
-    environment_read = true;
-    const char* text = getenv("CASTALIA_STANDIN_FAIL");
-    if (!text) return;
+int device_now();
+
+std::vector<Planted> planted;
+std::map<int, int> dead;  // by device: the error every call answers once a sticky one struck
+bool initialised = false;
+bool faults_read = false;
+
+std::string beside(const char* name) {
+    Dl_info own;
+    if (!dladdr(reinterpret_cast<void*>(&shim_find), &own)) return name;
+    std::string path = own.dli_fname;
+    return path.substr(0, path.rfind('/') + 1) + name;
+}
+
+// The file `faults` beside this library, for tests of several processes: a function, the calls that
+// succeed before, the error and 1 if the device is lost. It strikes in the process that is there first.
+void read_faults() {
+    if (faults_read) return;
+    faults_read = true;
+    FILE* file = fopen(beside("faults").c_str(), "r");
+    if (!file) return;
     char name[128];
     long after;
-    int code;
-    int sticky = 0;
-    if (sscanf(text, "%127[^:]:%ld:%d:%d", name, &after, &code, &sticky) >= 3) {
-        planted.push_back({name, after, code, sticky != 0});
+    int code, sticky;
+    while (fscanf(file, "%127s %ld %d %d", name, &after, &code, &sticky) == 4) {
+        planted.push_back({name, after, code, sticky != 0, true});
     }
+    fclose(file);
+}
+
+bool first() {
+    int made = open(beside("faults.struck").c_str(), O_CREAT | O_EXCL | O_WRONLY, 0600);
+    if (made >= 0) close(made);
+    return made >= 0;
 }
 
 bool called_by_jcuda(void* where) {
@@ -89,15 +111,20 @@ bool called_by_jcuda(void* where) {
 // The error a call is to answer before it does anything; 0 for none.
 int enter(const char* name, void* caller) {
     Guard guard(lock);
-    read_environment();
+    read_faults();
     Calls& count = calls[name];
     (called_by_jcuda(caller) ? count.jcuda : count.others)++;
-    if (dead) return dead;
+    int device = device_now();
+    if (dead.count(device)) return dead[device];
     for (size_t i = 0; i < planted.size(); i++) {
         Planted& plan = planted[i];
         if (plan.function == name && plan.after-- == 0) {
             int code = plan.code;
-            if (plan.sticky) dead = code;
+            if (plan.shared && !first()) {
+                planted.erase(planted.begin() + i);
+                return 0;
+            }
+            if (plan.sticky) dead[device] = code;
             planted.erase(planted.begin() + i);
             return code;
         }
@@ -124,6 +151,11 @@ struct Event {
     double at = 0;
 };
 
+struct Block {
+    size_t bytes;
+    int device;
+};
+
 struct Context {
     int device = 0;
     int users = 0;
@@ -131,11 +163,12 @@ struct Context {
 };
 
 std::map<int, std::unique_ptr<Context>> contexts;
-std::map<uintptr_t, size_t> blocks;
-std::map<uintptr_t, size_t> registered;
+std::map<uintptr_t, Block> blocks;
+std::map<uintptr_t, Block> registered;
 std::set<Stream*> streams;
 std::map<int, size_t> held;
-thread_local Context* current = nullptr;
+
+int device_now() { return current ? current->device : -1; }
 
 int devices() { return setting("CASTALIA_STANDIN_DEVICES", 1); }
 
@@ -151,14 +184,14 @@ bool on_device(uintptr_t address, size_t bytes) {
     auto after = blocks.upper_bound(address);
     if (after == blocks.begin()) return false;
     --after;
-    return address + bytes <= after->first + after->second;
+    return address + bytes <= after->first + after->second.bytes;
 }
 
 bool is_registered(uintptr_t address, size_t bytes) {
     auto after = registered.upper_bound(address);
     if (after == registered.begin()) return false;
     --after;
-    return address + bytes <= after->first + after->second;
+    return address + bytes <= after->first + after->second.bytes;
 }
 
 double now() {
@@ -192,20 +225,25 @@ const char* standin_function(int i) {
 // Lets the call number `after` from now on of a function fail; sticky: every call after it, too.
 void standin_fail(const char* function, long after, int code, int sticky) {
     Guard guard(lock);
-    planted.push_back({function, after, code, sticky != 0});
+    planted.push_back({function, after, code, sticky != 0, false});
 }
 
 // The driver as a new process would find it: where it was lost, everything it held is gone.
 void standin_recover() {
     Guard guard(lock);
     planted.clear();
-    if (!dead) return;
-    dead = 0;
-    registered.clear();
-    for (auto& each : blocks) munmap(reinterpret_cast<void*>(each.first), each.second);
-    blocks.clear();
-    held.clear();
-    for (auto& each : contexts) each.second->users = 0;
+    for (auto& each : dead) {
+        int device = each.first;
+        std::erase_if(registered, [=](auto& one) { return one.second.device == device; });
+        std::erase_if(blocks, [=](auto& one) {
+            if (one.second.device != device) return false;
+            munmap(reinterpret_cast<void*>(one.first), one.second.bytes);
+            return true;
+        });
+        held[device] = 0;
+        contexts[device]->users = 0;
+    }
+    dead.clear();
 }
 
 // Bytes of device memory that are allocated.
@@ -258,6 +296,13 @@ int cuDeviceGetName(char* name, int length, int device) {
     ENTER();
     if (device < 0 || device >= devices()) return INVALID_DEVICE;
     snprintf(name, length, "stand-in %d", device);
+    return 0;
+}
+
+int cuDeviceTotalMem_v2(size_t* bytes, int device) {
+    ENTER();
+    if (device < 0 || device >= devices()) return INVALID_DEVICE;
+    *bytes = memory();
     return 0;
 }
 
@@ -315,13 +360,6 @@ int cuCtxSynchronize() {
     return 0;
 }
 
-int cuMemGetInfo_v2(size_t* free, size_t* total) {
-    ENTER();
-    *total = memory();
-    *free = *total - held[current->device];
-    return 0;
-}
-
 int cuMemAlloc_v2(uintptr_t* address, size_t bytes) {
     ENTER();
     if (bytes == 0) return INVALID_VALUE;
@@ -330,7 +368,7 @@ int cuMemAlloc_v2(uintptr_t* address, size_t bytes) {
     if (block == MAP_FAILED) return OUT_OF_MEMORY;
     if (bytes <= size_t(64) << 20) memset(block, 0xa5, bytes);  // never zero by chance
     *address = reinterpret_cast<uintptr_t>(block);
-    blocks[*address] = bytes;
+    blocks[*address] = {bytes, current->device};
     held[current->device] += bytes;
     return 0;
 }
@@ -340,8 +378,8 @@ int cuMemFree_v2(uintptr_t address) {
     auto found = blocks.find(address);
     if (found == blocks.end()) return INVALID_VALUE;
     for (Stream* stream : streams) stream->finish();
-    munmap(reinterpret_cast<void*>(address), found->second);
-    held[current->device] -= found->second;
+    munmap(reinterpret_cast<void*>(address), found->second.bytes);
+    held[current->device] -= found->second.bytes;
     blocks.erase(found);
     return 0;
 }
@@ -351,7 +389,7 @@ int cuMemHostRegister_v2(void* address, size_t bytes, unsigned flags) {
     (void) flags;
     if (!address || bytes == 0) return INVALID_VALUE;
     if (is_registered(reinterpret_cast<uintptr_t>(address), 1)) return REGISTERED_ALREADY;
-    registered[reinterpret_cast<uintptr_t>(address)] = bytes;
+    registered[reinterpret_cast<uintptr_t>(address)] = {bytes, current->device};
     return 0;
 }
 
@@ -453,7 +491,7 @@ int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
     stream->finish();
     int error = shim_launch(int(reinterpret_cast<uintptr_t>(function)) - 1, gx, gy, gz, bx, by, bz,
             shared_bytes, parameters);
-    if (error) dead = error;
+    if (error) dead[current->device] = error;
     return error;
 }
 

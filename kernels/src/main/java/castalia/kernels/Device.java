@@ -26,6 +26,11 @@ public interface Device extends AutoCloseable {
         return true;
     }
 
+    /** Whether memory lies in one of this device's arenas and not in the host's memory. */
+    default boolean owns(MemorySegment memory) {
+        return false;
+    }
+
     /** Copies host bytes to the start of a buffer. */
     void upload(Buffer to, MemorySegment from);
 

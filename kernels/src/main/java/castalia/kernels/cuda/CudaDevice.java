@@ -84,24 +84,6 @@ public final class CudaDevice implements Device {
         kernels = new CheckedKernels(new CudaKernels(this, functions, products, host));
     }
 
-    /**
-     * Free memory of a GPU now, in bytes.
-     *
-     * @throws CudaUnavailableException as the constructor
-     */
-    public static long freeBytes(CudaSettings settings) {
-        Driver.load(DriverLibrary.open(settings.driver()), settings.nativesFolder());
-        CUdevice gpu = Driver.device(settings.ordinal());
-        CUcontext context = Driver.retain(gpu);
-        CURRENT.set(context);
-        Driver.setCurrent(context);
-        try {
-            return Driver.freeBytes();
-        } finally {
-            Driver.release(gpu);
-        }
-    }
-
     /** Every call begins here: makes the GPU's context the calling thread's. */
     void enter() {
         if (closed) {
@@ -165,6 +147,11 @@ public final class CudaDevice implements Device {
     @Override
     public boolean inHostMemory() {
         return false;
+    }
+
+    @Override
+    public boolean owns(MemorySegment segment) {
+        return segment.isNative() && memory.contains(segment.address());
     }
 
     @Override

@@ -20,7 +20,7 @@ final class DeviceMemory implements AutoCloseable {
 
     private final long limitBytes;
     private final List<NativePointer.Memory> slabs = new ArrayList<>();
-    private final Map<Long, Long> slabEnds = new TreeMap<>();
+    private final TreeMap<Long, Long> slabEnds = new TreeMap<>();
     private final TreeMap<Long, Long> free = new TreeMap<>();
     private long slabBytes;
     private long heldBytes;
@@ -105,6 +105,11 @@ final class DeviceMemory implements AutoCloseable {
             end += behind;
         }
         free.put(start, end - start);
+    }
+
+    synchronized boolean contains(long address) {
+        Map.Entry<Long, Long> slab = slabEnds.floorEntry(address);
+        return slab != null && address < slab.getValue();
     }
 
     /** Bytes that are allocated. */

@@ -61,17 +61,23 @@ final class Driver {
         loaded = true;
     }
 
+    /** How many there are. */
+    static int devices() {
+        int[] count = new int[1];
+        Results.require(JCudaDriver.cuDeviceGetCount(count), "cuDeviceGetCount");
+        return count[0];
+    }
+
     /**
      * A device by its number.
      *
      * @throws CudaUnavailableException if there are not so many
      */
     static CUdevice device(int ordinal) {
-        int[] count = new int[1];
-        Results.require(JCudaDriver.cuDeviceGetCount(count), "cuDeviceGetCount");
-        if (ordinal >= count[0]) {
+        int count = devices();
+        if (ordinal >= count) {
             throw new CudaUnavailableException("no CUDA device " + ordinal + ": the driver has "
-                    + count[0] + (count[0] == 1 ? " device" : " devices") + ", numbered from 0");
+                    + count + (count == 1 ? " device" : " devices") + ", numbered from 0");
         }
         CUdevice device = new CUdevice();
         Results.require(JCudaDriver.cuDeviceGet(device, ordinal), "cuDeviceGet");
@@ -110,6 +116,13 @@ final class Driver {
         return value[0];
     }
 
+    /** Memory of a device, used or not. */
+    static long memoryBytes(CUdevice device) {
+        long[] bytes = new long[1];
+        Results.require(JCudaDriver.cuDeviceTotalMem(bytes, device), "cuDeviceTotalMem");
+        return bytes[0];
+    }
+
     /** The context that every library in the process shares. */
     static CUcontext retain(CUdevice device) {
         CUcontext context = new CUcontext();
@@ -125,12 +138,6 @@ final class Driver {
     /** Of the calling thread. */
     static void setCurrent(CUcontext context) {
         Results.require(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
-    }
-
-    static long freeBytes() {
-        long[] free = new long[1];
-        Results.require(JCudaDriver.cuMemGetInfo(free, new long[1]), "cuMemGetInfo");
-        return free[0];
     }
 
     /** The driver's code; the memory is undefined. */

@@ -62,14 +62,14 @@ final class Products implements AutoCloseable {
         long left = b.segment().address();
         long right = a.segment().address();
         long result = out.segment().address();
-        boolean addsBias = addsBias(shape) && bias != null;
+        Buffer added = addsBias(shape) ? bias : null;
         long all = left | right | result;
-        if (addsBias) {
-            all |= bias.segment().address();
+        if (added != null) {
+            all |= added.segment().address();
         }
         Prepared of = get(shape, (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all)));
-        if (addsBias) {
-            address.set(JAVA_LONG, 0, bias.segment().address());
+        if (added != null) {
+            address.set(JAVA_LONG, 0, added.segment().address());
             library.set(of.objects.description(), CublasLt.BIAS_POINTER, address, Long.BYTES);
         }
         library.multiply(handle, of.objects, of.algorithm, left, right, result, shape.accumulate(),

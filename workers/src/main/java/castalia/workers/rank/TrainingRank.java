@@ -19,12 +19,14 @@ import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.step.VirtualRanks;
 import castalia.workers.data.BatchSource;
+import castalia.workers.exchange.StagedTransport;
 import castalia.workers.exchange.Transport;
 import castalia.workers.model.FlatViews;
 import castalia.workers.model.ModelPlan;
 import castalia.workers.model.NeoxModel;
 import castalia.workers.state.HeldChunks;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Optional;
@@ -101,13 +103,14 @@ public final class TrainingRank implements AutoCloseable {
     /**
      * Takes its place in a generation: makes room for the chunks the placement gives it, which are
      * not set where they are new, and forgets finished gradients. Chunks of former placements stay
-     * until {@link #dropOthers}. {@code transport} is closed when the generation is left, and also
+     * until {@link #dropOthers}. {@code direct} is closed when the generation is left, and also
      * when this fails.
      *
      * @param abandoned whether the generation is known to be over; asked between micro-batches
      */
     public void install(
-            long generation, Placement placement, Transport transport, BooleanSupplier abandoned) {
+            long generation, Placement placement, Transport direct, BooleanSupplier abandoned) {
+        Transport transport = StagedTransport.of(direct, device);
         try {
             leave();
             held().forgetGradients();
@@ -200,9 +203,18 @@ public final class TrainingRank implements AutoCloseable {
         return model.weights().views();
     }
 
-    /** Inverts a bit of a weight in the compute type, for fault injection. */
+    /**
+     * Inverts a bit of a weight in the compute type, for fault injection.
+     *
+     * @param element number of the weight; counted on from the start where there are fewer
+     */
     public void flip(long element, int bit) {
-        model.weights().flip(element, bit);
+        Buffer all = model.weights().flippable();
+        Buffer one = all.slice(element % all.elements(), 1);
+        byte[] bytes = new byte[all.type().bytes()];
+        device.download(MemorySegment.ofArray(bytes), one);
+        bytes[bit / Byte.SIZE % bytes.length] ^= (byte) (1 << bit % Byte.SIZE);
+        device.upload(one, MemorySegment.ofArray(bytes));
     }
 
     /** The plan of a micro-batch. */
@@ -213,6 +225,16 @@ public final class TrainingRank implements AutoCloseable {
     /** Copies a buffer of this rank to host memory of the same size. */
     public void download(MemorySegment to, Buffer from) {
         device.download(to, from);
+    }
+
+    /** A buffer's content for the host to read: where it lies, or a copy. */
+    public MemorySegment inHost(Buffer buffer, SegmentAllocator copies) {
+        if (!device.owns(buffer.segment())) {
+            return buffer.segment();
+        }
+        MemorySegment copy = copies.allocate(buffer.segment().byteSize(), Long.BYTES);
+        device.download(copy, buffer);
+        return copy;
     }
 
     /** Copies host memory to a buffer of this rank, of the same size. */
