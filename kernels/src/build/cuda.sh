@@ -1,6 +1,7 @@
 #!/bin/bash
-# Compiles the CUDA kernels (nvcc) into CLASSES, one image per source file, or the stand-ins for
-# NVIDIA's libraries (g++) into FOLDER. Says `not run` where the compiler is missing.
+# Compiles the CUDA kernels (nvcc) into CLASSES, one image per source file, and copies the sources there;
+# or compiles the stand-ins for NVIDIA's libraries (g++) into FOLDER. Says `not run` where the compiler
+# is missing.
 #   cuda.sh kernels CLASSES FOLDER
 #   cuda.sh standins FOLDER
 set -euo pipefail
@@ -17,7 +18,12 @@ fingerprint() {
 }
 
 kernels() {
-  local out=$1/castalia/kernels/cuda folder=$2 nvcc
+  local out=$1/castalia/kernels/cuda folder=$2 nvcc file
+  mkdir -p "$out"
+  rm -f "$out"/*.cu "$out"/*.cuh
+  cp "$sources"/*.cu "$sources"/*.cuh "$out"
+  { fingerprint "$sources"/*.cu "$sources"/*.cuh | cut -c1-16
+    for file in "$sources"/*.cu "$sources"/*.cuh; do basename "$file"; done; } > "$out/sources"
   nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
   if [ ! -x "$nvcc" ]; then
     rm -f "$out"/modules "$out"/*.fatbin
@@ -27,10 +33,10 @@ kernels() {
   local version print
   version=$("$nvcc" --version | tail -n 1)
   print=$(fingerprint "$sources"/*.cu "$sources"/*.cuh "$version" "${flags[@]}")
-  mkdir -p "$out" "$folder"
+  mkdir -p "$folder"
   if [ -f "$out/modules" ] && [ "$(head -n 1 "$out/modules")" = "${print:0:16}" ]; then return; fi
   rm -f "$out"/modules "$out"/*.fatbin "$folder"/*.ptxas
-  local failed=0 waiting=() file name
+  local failed=0 waiting=() name
   for file in "$sources"/*.cu; do
     name=$(basename "$file" .cu)
     "$nvcc" "${flags[@]}" -Xptxas -v -fatbin -o "$out/$name.fatbin" "$file" > "$folder/$name.ptxas" 2>&1 &
@@ -62,9 +68,10 @@ standins() {
     -fno-strict-aliasing -mfma -mf16c -Wno-unknown-pragmas)
   printf '%s\n' "$sources"/*.cu "$tests"/shim/*.cpp "$tests"/standin/*.cpp | xargs -P 2 -I FILE sh -c \
     'file=$1; out=$2; shift 2; exec g++ "$@" -x c++ -c "$file" -o "$out/$(basename "$file").o"' sh FILE "$out/objects" "${options[@]}"
-  mv "$out/objects/cublaslt.cpp.o" "$out"
+  mv "$out/objects/cublaslt.cpp.o" "$out/objects/nvrtc.cpp.o" "$out"
   g++ -shared -Wl,-soname,libcuda.so.1 -o "$out/libcuda.so.1" "$out"/objects/*.o
   g++ -shared -Wl,-soname,libcublasLt.so.13 -o "$out/libcublasLt.so.13" "$out/cublaslt.cpp.o" "$out/libcuda.so.1"
+  g++ -shared -Wl,-soname,libnvrtc.so.13 -o "$out/libnvrtc.so.13" "$out/nvrtc.cpp.o"
   echo "$print" > "$out/fingerprint"
 }
 

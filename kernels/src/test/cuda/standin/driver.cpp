@@ -137,6 +137,7 @@ int enter(const char* name, void* caller) {
     if (!initialised) return NOT_INITIALIZED
 
 struct Stream {
+    int device = 0;
     std::vector<std::function<void()>> pending;
 
     void finish() {
@@ -194,6 +195,13 @@ bool is_registered(uintptr_t address, size_t bytes) {
     return address + bytes <= after->first + after->second.bytes;
 }
 
+// Of the current device.
+void finish_all() {
+    for (Stream* stream : streams) {
+        if (stream->device == current->device) stream->finish();
+    }
+}
+
 double now() {
     timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -240,6 +248,7 @@ void standin_recover() {
             munmap(reinterpret_cast<void*>(one.first), one.second.bytes);
             return true;
         });
+        std::erase_if(streams, [=](Stream* one) { return one->device == device; });
         held[device] = 0;
         contexts[device]->users = 0;
     }
@@ -356,7 +365,7 @@ int cuCtxSetCurrent(void* context) {
 int cuCtxSynchronize() {
     ENTER();
     current->legacy.finish();
-    for (Stream* stream : streams) stream->finish();
+    finish_all();
     return 0;
 }
 
@@ -377,7 +386,7 @@ int cuMemFree_v2(uintptr_t address) {
     ENTER();
     auto found = blocks.find(address);
     if (found == blocks.end()) return INVALID_VALUE;
-    for (Stream* stream : streams) stream->finish();
+    finish_all();
     munmap(reinterpret_cast<void*>(address), found->second.bytes);
     held[current->device] -= found->second.bytes;
     blocks.erase(found);
@@ -395,7 +404,7 @@ int cuMemHostRegister_v2(void* address, size_t bytes, unsigned flags) {
 
 int cuMemHostUnregister(void* address) {
     ENTER();
-    for (Stream* stream : streams) stream->finish();
+    finish_all();
     return registered.erase(reinterpret_cast<uintptr_t>(address)) ? 0 : NOT_REGISTERED;
 }
 
@@ -500,6 +509,7 @@ int cuStreamCreateWithPriority(void** handle, unsigned flags, int priority) {
     (void) flags;
     (void) priority;
     Stream* stream = new Stream;
+    stream->device = current->device;
     streams.insert(stream);
     *handle = stream;
     return 0;

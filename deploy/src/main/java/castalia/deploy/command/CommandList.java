@@ -52,7 +52,7 @@ public final class CommandList {
                 new Entry(Group.START, new LauncherCommands.Setup()),
                 new Entry(Group.START, new DoctorCommand(home)),
                 new Entry(Group.START, new LauncherCommands.Test()),
-                new Entry(Group.START, new LauncherCommands.Package()),
+                new Entry(Group.START, new LauncherCommands.Packing()),
                 new Entry(Group.START, new HelpCommand()),
                 new Entry(Group.TRAIN, new TrainCommand(home)),
                 new Entry(Group.TRAIN, new NodeCommand(home)),

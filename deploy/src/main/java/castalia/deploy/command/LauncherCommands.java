@@ -48,7 +48,7 @@ final class LauncherCommands {
             name = "package",
             description = "Pack the program with a Java runtime of its own, for machines without Java.",
             footer = {"", "Example:", "  ./castalia package castalia.tar.xz"})
-    static final class Package implements Callable<Integer> {
+    static final class Packing implements Callable<Integer> {
         @Unmatched private String[] arguments = {};
 
         @Override

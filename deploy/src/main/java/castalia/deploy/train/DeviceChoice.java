@@ -124,7 +124,7 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         try {
             return attempt.make();
         } catch (CudaUnavailableException e) {
-            throw new CastaliaException(ErrorCode.UNSUPPORTED, e.getMessage(), e);
+            throw CastaliaException.of(ErrorCode.UNSUPPORTED, e);
         }
     }
 

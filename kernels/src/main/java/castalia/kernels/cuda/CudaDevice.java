@@ -9,6 +9,8 @@ import castalia.kernels.NumericVersion;
 import castalia.kernels.OutOfDeviceMemoryException;
 import castalia.kernels.check.CheckedKernels;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.List;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
@@ -40,9 +42,8 @@ public final class CudaDevice implements Device {
     private final NativePointer.Stream stream;
     private final DeviceMemory memory;
     private final Staging staging;
-    private final KernelFunctions functions;
+    private final Deque<Runnable> opened = new ArrayDeque<>();
     private final String fingerprint;
-    private final Products products;
     private final Kernels kernels;
     private @Nullable NumericVersion version;
     private boolean closed;
@@ -55,6 +56,15 @@ public final class CudaDevice implements Device {
      * @throws OutOfDeviceMemoryException if there is too little memory even to begin
      */
     public CudaDevice(CudaSettings settings) {
+        this(settings, KernelImages::of);
+    }
+
+    /** Where a device's kernels come from. */
+    interface Images {
+        KernelImages of(CudaSettings settings, int capability);
+    }
+
+    CudaDevice(CudaSettings settings, Images source) {
         driver = DriverLibrary.open(settings.driver());
         Driver.load(driver, settings.nativesFolder());
         gpu = Driver.device(settings.ordinal());
@@ -70,18 +80,30 @@ public final class CudaDevice implements Device {
                     + ") gives a block " + Driver.sharedBytes(gpu) + " bytes of shared memory; the"
                     + " kernels need " + SHARED_BYTES);
         }
-        KernelImages images = KernelImages.ofBuild();
+        KernelImages images = source.of(settings, capability);
         fingerprint = images.fingerprint();
         library = CublasLt.open(settings.libraryPath());
         context = Driver.retain(gpu);
-        enter();
-        stream = Driver.stream();
-        memory = new DeviceMemory(settings.memoryLimitBytes());
-        staging = new Staging(driver, stream, host);
-        functions = new KernelFunctions(images);
-        products = new Products(
-                library, memory, settings.memoryLimitBytes(), stream.address());
-        kernels = new CheckedKernels(new CudaKernels(this, functions, products, host));
+        opened.push(() -> Driver.release(gpu));
+        try {
+            enter();
+            stream = Driver.stream();
+            opened.push(() -> Driver.destroy(stream));
+            memory = new DeviceMemory(settings.memoryLimitBytes());
+            opened.push(memory::close);
+            staging = new Staging(driver, stream, host);
+            opened.push(staging::close);
+            KernelFunctions functions = new KernelFunctions(images);
+            opened.push(functions::close);
+            Products products = new Products(
+                    library, memory, settings.memoryLimitBytes(), stream.address());
+            opened.push(products::close);
+            kernels = new CheckedKernels(new CudaKernels(this, functions, products, host));
+            opened.push(() -> Driver.synchronize(stream));
+        } catch (RuntimeException | Error e) {
+            closeAll();
+            throw e;
+        }
     }
 
     /** Every call begins here: makes the GPU's context the calling thread's. */
@@ -89,6 +111,10 @@ public final class CudaDevice implements Device {
         if (closed) {
             throw new IllegalStateException("the CUDA device is closed");
         }
+        makeCurrent();
+    }
+
+    private void makeCurrent() {
         if (!context.equals(CURRENT.get())) {
             Driver.setCurrent(context);
             CURRENT.set(context);
@@ -208,24 +234,23 @@ public final class CudaDevice implements Device {
     /** Ends quietly where the GPU failed: there is nothing left to give back. */
     @Override
     public void close() {
-        if (closed) {
-            return;
+        if (!closed) {
+            closed = true;
+            closeAll();
         }
+    }
+
+    private void closeAll() {
         try {
-            enter();
-            Driver.synchronize(stream);
-            products.close();
-            functions.close();
-            staging.close();
-            memory.close();
-            Driver.destroy(stream);
-            Driver.release(gpu);
+            makeCurrent();
+            while (!opened.isEmpty()) {
+                opened.pop().run();
+            }
         } catch (CudaException e) {
             if (!e.lost()) {
                 throw e;
             }
         } finally {
-            closed = true;
             host.close();
         }
     }

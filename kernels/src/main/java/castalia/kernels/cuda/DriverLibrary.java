@@ -23,7 +23,8 @@ final class DriverLibrary {
     /** What is called through JCuda, by the names the library exports. */
     static final List<String> THROUGH_JCUDA = List.of(
             "cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName",
-            "cuDeviceTotalMem_v2", "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease_v2",
+            "cuDeviceTotalMem_v2", "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain",
+            "cuDevicePrimaryCtxRelease_v2",
             "cuCtxSetCurrent", "cuMemAlloc_v2", "cuMemFree_v2",
             "cuMemHostRegister_v2", "cuMemHostUnregister", "cuModuleLoadData", "cuModuleUnload",
             "cuModuleGetFunction", "cuFuncSetAttribute", "cuStreamCreateWithPriority",

@@ -12,9 +12,9 @@ import java.util.UUID;
 import java.util.zip.CRC32;
 
 /**
- * Unpacks native libraries from the jars on the class path. A file already there is used if its
- * length and CRC-32 are those the jar's directory states, and replaced otherwise; a new one appears
- * under its name only when it is complete.
+ * Native code in folders of our own. Libraries are unpacked from the jars on the class path: a file
+ * already there is used if its length and CRC-32 are those the jar's directory states, and replaced
+ * otherwise; a new one appears under its name only when it is complete.
  */
 public final class NativeFile {
 
@@ -30,12 +30,44 @@ public final class NativeFile {
      */
     public static synchronized String unpack(ClassLoader loader, String resource, String folder)
             throws IOException {
+        File made = folder(folder);
+        unpack(loader, resource, made, resource.substring(resource.lastIndexOf('/') + 1));
+        return made.getAbsolutePath();
+    }
+
+    /** Makes what is not there yet. */
+    @FunctionalInterface
+    public interface Maker {
+        byte[] make();
+    }
+
+    /** A file's content; made and written where it is not there, complete or not at all. */
+    public static synchronized byte[] keep(String folder, String name, Maker maker)
+            throws IOException {
+        File file = new File(folder(folder), name);
+        if (file.isFile()) {
+            try (InputStream in = new FileInputStream(file)) {
+                return in.readAllBytes();
+            }
+        }
+        byte[] content = maker.make();
+        File temporary = new File(folder, name + "." + UUID.randomUUID() + ".tmp");
+        try (FileOutputStream out = new FileOutputStream(temporary)) {
+            out.write(content);
+            out.getFD().sync();
+        }
+        if (!temporary.renameTo(file)) {
+            throw new IOException("cannot rename " + temporary + " to " + file);
+        }
+        return content;
+    }
+
+    private static File folder(String folder) throws IOException {
         File made = new File(folder);
         if (!made.isDirectory() && !made.mkdirs() && !made.isDirectory()) {
             throw new IOException("cannot make the folder " + made.getAbsolutePath());
         }
-        unpack(loader, resource, made, resource.substring(resource.lastIndexOf('/') + 1));
-        return made.getAbsolutePath();
+        return made;
     }
 
     private static void unpack(ClassLoader loader, String resource, File folder, String name)

@@ -8,11 +8,16 @@ import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.OutOfDeviceMemoryException;
 import castalia.testing.CudaStandIn;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** The CUDA device on the stand-in for the driver: how it starts, fails, and what it calls. */
 class CudaDeviceTest {
@@ -199,6 +204,13 @@ class CudaDeviceTest {
             assertThatThrownBy(() -> arena.allocate(DType.F32, 20L << 20))
                     .isInstanceOf(OutOfDeviceMemoryException.class)
                     .hasMessageContaining("the GPU has no");
+            long held = CudaStandIn.held(0);
+            CudaStandIn.fail("cuMemAlloc_v2", 0, Results.OUT_OF_MEMORY, false);
+            assertThatThrownBy(() -> new CudaDevice(new CudaSettings(0, settings(0).driver(),
+                    settings(0).libraryPath(), "target/natives", 4L << 20)))
+                    .isInstanceOf(OutOfDeviceMemoryException.class);
+            assertThat(CudaStandIn.held(0)).isEqualTo(held);
+            CudaStandIn.recover();
             Buffer again = arena.allocate(DType.F32, 20L << 20);
             assertThat(again.elements()).isEqualTo(20L << 20);
         }
@@ -231,6 +243,32 @@ class CudaDeviceTest {
         } finally {
             CudaStandIn.reverse(false);
         }
+    }
+
+    @Test
+    void aBuildWithoutNvccCompilesItsKernelsAtTheFirstStart(@TempDir Path natives)
+            throws IOException {
+        CudaSettings build = settings(0);
+        CudaSettings settings = new CudaSettings(0, build.driver(), build.libraryPath(),
+                natives.toString(), build.memoryLimitBytes());
+        try (CudaDevice device = new CudaDevice(settings, KernelImages::compiled)) {
+            use(device);
+            assertThat(device.numericVersion().engine()).contains("-nvrtc-13.0-sm_90a");
+        }
+        List<Path> kept;
+        try (Stream<Path> files = Files.walk(natives)) {
+            kept = files.filter(file -> file.toString().endsWith(".cu.cubin")).toList();
+        }
+        assertThat(kept).hasSizeGreaterThan(5);
+        assertThat(KernelImages.compiled(settings, 90).modules()).hasSameSizeAs(kept);
+        assertThatThrownBy(() -> KernelImages.compiled(new CudaSettings(0, build.driver(),
+                "/no/such/folder", natives.toString(), 1), 90))
+                .isInstanceOf(CudaUnavailableException.class)
+                .hasMessageContaining("this build was made without nvcc");
+        assertThatThrownBy(() -> Nvrtc.open(settings.libraryPath()).compile("broken.cu",
+                "#include \"none.cuh\"", Map.of(), List.of("--gpu-architecture=sm_80", "--fmad=false")))
+                .isInstanceOf(CudaUnavailableException.class)
+                .hasMessageContaining("NVRTC 13.0 cannot compile broken.cu: catastrophic error");
     }
 
     @Test

@@ -26,7 +26,6 @@ import castalia.workers.model.ModelPlan;
 import castalia.workers.model.NeoxModel;
 import castalia.workers.state.HeldChunks;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.SegmentAllocator;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Optional;
@@ -203,18 +202,9 @@ public final class TrainingRank implements AutoCloseable {
         return model.weights().views();
     }
 
-    /**
-     * Inverts a bit of a weight in the compute type, for fault injection.
-     *
-     * @param element number of the weight; counted on from the start where there are fewer
-     */
+    /** Inverts a bit of a weight in the compute type, for fault injection. */
     public void flip(long element, int bit) {
-        Buffer all = model.weights().flippable();
-        Buffer one = all.slice(element % all.elements(), 1);
-        byte[] bytes = new byte[all.type().bytes()];
-        device.download(MemorySegment.ofArray(bytes), one);
-        bytes[bit / Byte.SIZE % bytes.length] ^= (byte) (1 << bit % Byte.SIZE);
-        device.upload(one, MemorySegment.ofArray(bytes));
+        bytes().flip(model.weights().flippable(), element, bit);
     }
 
     /** The plan of a micro-batch. */
@@ -222,24 +212,9 @@ public final class TrainingRank implements AutoCloseable {
         return model.plan();
     }
 
-    /** Copies a buffer of this rank to host memory of the same size. */
-    public void download(MemorySegment to, Buffer from) {
-        device.download(to, from);
-    }
-
-    /** A buffer's content for the host to read: where it lies, or a copy. */
-    public MemorySegment inHost(Buffer buffer, SegmentAllocator copies) {
-        if (!device.owns(buffer.segment())) {
-            return buffer.segment();
-        }
-        MemorySegment copy = copies.allocate(buffer.segment().byteSize(), Long.BYTES);
-        device.download(copy, buffer);
-        return copy;
-    }
-
-    /** Copies host memory to a buffer of this rank, of the same size. */
-    public void upload(Buffer to, MemorySegment from) {
-        device.upload(to, from);
+    /** The host's way to the memory of this rank's device. */
+    public DeviceBytes bytes() {
+        return new DeviceBytes(device);
     }
 
     /** What computes, for people. */

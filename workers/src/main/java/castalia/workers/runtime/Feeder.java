@@ -109,9 +109,9 @@ final class Feeder {
             return plane.offer(pupil.fence, pupil.member,
                     tag(FrameTag.Kind.STATE, pupil, scalars.step(), chunk, CHUNK),
                     WorkerFrames.state(scalars, held.digest(chunk), arena),
-                    rank.inHost(held.weight(chunk), arena),
-                    rank.inHost(held.firstMoment(chunk), arena),
-                    rank.inHost(held.secondMoment(chunk), arena));
+                    rank.bytes().inHost(held.weight(chunk), arena),
+                    rank.bytes().inHost(held.firstMoment(chunk), arena),
+                    rank.bytes().inHost(held.secondMoment(chunk), arena));
         }
     }
 
@@ -136,7 +136,7 @@ final class Feeder {
             MemorySegment header = WorkerFrames.update(before, digest, verdict, arena);
             return switch (verdict) {
                 case Verdict.Apply _ -> plane.offer(pupil.fence, pupil.member, tag, header,
-                        rank.inHost(rank.held().finishedGradient(chunk), arena));
+                        rank.bytes().inHost(rank.held().finishedGradient(chunk), arena));
                 case Verdict.Skip _ -> plane.offer(pupil.fence, pupil.member, tag, header);
             };
         }
