@@ -9,11 +9,27 @@ import java.util.List;
  */
 public interface Device extends AutoCloseable {
 
-    /** The operations, all synchronous to the caller on CPU devices. */
+    /**
+     * The operations. They are done when they return, or appear so: {@link #download} and whatever
+     * has a result wait for what was started before.
+     */
     Kernels kernels();
 
     /** A fresh arena of this device's memory. */
     Arena arena();
+
+    /**
+     * Whether the host may read and write this device's memory where it lies. Elsewhere only
+     * {@link #upload} and {@link #download} may.
+     */
+    default boolean inHostMemory() {
+        return true;
+    }
+
+    /** Whether memory lies in one of this device's arenas and not in the host's memory. */
+    default boolean owns(MemorySegment memory) {
+        return false;
+    }
 
     /** Copies host bytes to the start of a buffer. */
     void upload(Buffer to, MemorySegment from);

@@ -1,6 +1,7 @@
 package castalia.deploy.cluster;
 
 import castalia.actors.node.WorkerProcesses;
+import castalia.deploy.train.DeviceChoice;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.identity.Incarnation;
@@ -142,6 +143,7 @@ public final class ChildJvms implements WorkerProcesses {
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(ChildJvms::inherited)
                 .forEach(line::add);
+        line.addAll(DeviceChoice.options());
         line.addAll(HEAP);
         line.addAll(options);
         line.addAll(List.of("-cp", classPath(), MAIN));

@@ -133,7 +133,13 @@ public final class WorkerProcess {
     }
 
     private Device device(TrainingJob training) {
-        return Wiring.devices(training.hosting(), settings.local(), home).apply(0);
+        return Wiring.devices(training.hosting(), settings.local(), home).apply(number());
+    }
+
+    /** Its number in its node, from the end of its name: which GPU it takes. */
+    private int number() {
+        String digits = settings.name().replaceAll("\\D", "");
+        return digits.isEmpty() || digits.length() > 6 ? 0 : Integer.parseInt(digits);
     }
 
     private SocketSettings plane(

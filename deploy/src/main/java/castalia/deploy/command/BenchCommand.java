@@ -87,6 +87,10 @@ final class BenchCommand {
         @Mixin
         private JsonOption json = new JsonOption();
 
+        @Mixin
+        @SuppressWarnings("UnusedVariable") // picocli calls it
+        private ComputeDevice device = new ComputeDevice();
+
         @Option(names = "--model", required = true, paramLabel = "NAME",
                 description = "pythia-14m, pythia-70m, ...")
         @SuppressWarnings("NullAway.Init") // picocli requires it

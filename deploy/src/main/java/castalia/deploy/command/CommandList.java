@@ -52,6 +52,7 @@ public final class CommandList {
                 new Entry(Group.START, new LauncherCommands.Setup()),
                 new Entry(Group.START, new DoctorCommand(home)),
                 new Entry(Group.START, new LauncherCommands.Test()),
+                new Entry(Group.START, new LauncherCommands.Packing()),
                 new Entry(Group.START, new HelpCommand()),
                 new Entry(Group.TRAIN, new TrainCommand(home)),
                 new Entry(Group.TRAIN, new NodeCommand(home)),
@@ -61,7 +62,8 @@ public final class CommandList {
                 new Entry(Group.CHECKPOINTS, new CheckpointCommand(home)),
                 new Entry(Group.DATA, new DataCommand()),
                 new Entry(Group.CHECK, new ParityCommand(home)),
-                new Entry(Group.CHECK, new BenchCommand()));
+                new Entry(Group.CHECK, new BenchCommand()),
+                new Entry(Group.CHECK, new GpuCommand()));
     }
 
     /** The whole command line with its help and its way of reporting errors. */

@@ -20,6 +20,7 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
@@ -56,6 +57,10 @@ final class GenerateCommand implements Callable<Integer> {
             description = "The text to continue.")
     @SuppressWarnings("NullAway.Init") // picocli requires it
     private String prompt;
+
+    @Mixin
+    @SuppressWarnings("UnusedVariable") // picocli calls it
+    private ComputeDevice device = new ComputeDevice();
 
     @Option(names = "--tokens", paramLabel = "N", description = "Tokens to add (default 64).")
     private int tokens = 64;

@@ -43,6 +43,20 @@ final class LauncherCommands {
         }
     }
 
+    /** Packs the program with a Java runtime; see deploy/launch/package.sh. */
+    @Command(
+            name = "package",
+            description = "Pack the program with a Java runtime of its own, for machines without Java.",
+            footer = {"", "Example:", "  ./castalia package castalia.tar.xz"})
+    static final class Packing implements Callable<Integer> {
+        @Unmatched private String[] arguments = {};
+
+        @Override
+        public Integer call() {
+            throw byLauncher("package", arguments);
+        }
+    }
+
     private static CastaliaException byLauncher(String name, String[] arguments) {
         return new CastaliaException(
                 ErrorCode.UNSUPPORTED,

@@ -7,11 +7,16 @@ import castalia.protocol.ErrorCode;
 import java.util.Optional;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** What a node is given on its command line, whether it begins a run or joins one: a mixin. */
 final class NodeOptions {
     private static final int LAST_PORT = 65_535;
+
+    @Mixin
+    @SuppressWarnings("UnusedVariable") // picocli calls it
+    private ComputeDevice device = new ComputeDevice();
 
     @Option(names = "--spares", paramLabel = "N", defaultValue = "0",
             description = "Started processes that wait to take over (default: 0).")

@@ -52,6 +52,10 @@ final class ParityCommand implements Callable<Integer> {
     @Mixin
     private JsonOption json = new JsonOption();
 
+    @Mixin
+    @SuppressWarnings("UnusedVariable") // picocli calls it
+    private ComputeDevice device = new ComputeDevice();
+
     @Parameters(paramLabel = "DIR", description = "The fixture folder.")
     @SuppressWarnings("NullAway.Init") // picocli requires it
     private Path folder;

@@ -167,7 +167,7 @@ public final class Parity {
                     4 * group.settings().grid().layout().elements(), 64);
             for (Chunk chunk : group.settings().grid().chunks()) {
                 TrainingRank owner = group.owner(chunk.index());
-                owner.download(flat.asSlice(4 * chunk.offset(), 4L * chunk.length()),
+                owner.bytes().download(flat.asSlice(4 * chunk.offset(), 4L * chunk.length()),
                         owner.finishedGradient(chunk.index()));
             }
             for (Parameter p : NeoxParameters.of(group.settings().plan().model())) {

@@ -32,23 +32,28 @@ public final class Wiring {
 
     private Wiring() {}
 
-    /** The CPU device of every rank. */
+    /** The device of every rank. */
     public static IntFunction<Device> devices(Hosting hosting, CastaliaHome home) {
         return devices(hosting, hosting.ranks(), home);
     }
 
     /**
-     * The CPU device of every rank.
+     * The device of every rank, of the process's back end.
      *
      * @param sharers ranks that share this machine's memory, those of other processes included
+     * @throws CastaliaException if this machine has no such device
      */
     public static IntFunction<Device> devices(Hosting hosting, int sharers, CastaliaHome home) {
+        DeviceChoice choice = DeviceChoice.ofProcess();
+        if (choice.cuda()) {
+            return choice.gpus(sharers, home);
+        }
         CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
                 home.natives().toString(), MachineMemory.usableBytes() / sharers, MatmulEngine.AUTO);
         return _ -> new CpuDevice(settings);
     }
 
-    /** A CPU device with all processors. */
+    /** One device, with all processors where it is the CPU. */
     public static Device device(CastaliaHome home) {
         return devices(new Hosting(1, Runtime.getRuntime().availableProcessors(),
                 Recomputation.NONE), home).apply(0);

@@ -43,6 +43,7 @@ final class ImportRules {
     private static final Set<String> NATIVE_LOADERS =
             Set.of(
                     "castalia.kernels.cpu.NativeFiles",
+                    "castalia.kernels.natives.NativeFile",
                     "castalia.kernels.cpu.OneDnn",
                     "castalia.kernels.cpu.CpuDevice");
 

@@ -7,6 +7,7 @@ import castalia.kernels.Kernels;
 import castalia.kernels.KnownAnswers;
 import castalia.kernels.MatmulShape;
 import castalia.kernels.NumericVersion;
+import castalia.kernels.check.CheckedKernels;
 import java.io.BufferedReader;
 import java.io.FileReader;
 import java.io.IOException;
@@ -28,7 +29,7 @@ public final class CpuDevice implements Device {
     private final WorkerPool pool;
     private final ProductEngine engine;
     private final Products products;
-    private final CpuKernels kernels;
+    private final Kernels kernels;
     private final @Nullable String fallback;
     private @Nullable Thread caller;
     private @Nullable NumericVersion version;
@@ -63,7 +64,7 @@ public final class CpuDevice implements Device {
         engine = chosen;
         pool = new WorkerPool(settings.threads());
         products = new Products(engine, pool);
-        kernels = new CpuKernels(this, pool, products, scratch);
+        kernels = new CheckedKernels(new CpuKernels(this, pool, products, scratch));
         enter();
         pool.runOnEach(new EnterThread(engine));
     }

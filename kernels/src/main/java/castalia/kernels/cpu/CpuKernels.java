@@ -2,7 +2,6 @@ package castalia.kernels.cpu;
 
 import castalia.kernels.AdamW;
 import castalia.kernels.Buffer;
-import castalia.kernels.DType;
 import castalia.kernels.DigestSum;
 import castalia.kernels.Kernels;
 import castalia.kernels.MatmulShape;
@@ -10,7 +9,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The operations on host memory. This class checks arguments and hands them to the task that
+ * The operations on host memory, of arguments that were checked. Each is handed to the task that
  * computes; tasks are made once and reused, so calls allocate nothing.
  */
 final class CpuKernels implements Kernels {
@@ -75,25 +74,13 @@ final class CpuKernels implements Kernels {
     public void matmul(
             MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
         device.enter();
-        Check.product(shape, out, a, b, bias);
         products.multiply(shape, out, a, b, bias);
-    }
-
-    private static long matrix(String operation, int rows, int columns) {
-        Check.positive(operation, "rows", rows);
-        Check.positive(operation, "columns", columns);
-        return (long) rows * columns;
     }
 
     @Override
     public void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows,
             int columns, int vocabulary) {
         device.enter();
-        String name = "embedding";
-        Check.numbers(name, "out", out, matrix(name, rows, columns));
-        Check.typed(name, "tokens", tokens, DType.I32, rows);
-        Check.typed(name, "weight", weight, out.type(), matrix(name, vocabulary, columns));
-        Check.apart(name, "out", out, "weight", weight);
         lookup.run(pool, out, tokens, weight, first, rows, columns, vocabulary);
     }
 
@@ -101,11 +88,6 @@ final class CpuKernels implements Kernels {
     public void selectRows(Buffer out, Buffer x, Buffer tokens, int first, int rows, int columns,
             int vocabulary) {
         device.enter();
-        String name = "selectRows";
-        Check.numbers(name, "out", out, matrix(name, rows, columns));
-        Check.typed(name, "x", x, out.type(), (long) rows * columns);
-        Check.typed(name, "tokens", tokens, DType.I32, rows);
-        Check.apart(name, "out", out, "x", x);
         selection.run(pool, out, x, tokens, first, rows, columns, vocabulary);
     }
 
@@ -113,11 +95,6 @@ final class CpuKernels implements Kernels {
     public void embeddingBackward(Buffer dWeight, Buffer dOut, Buffer tokens, int first, int rows,
             int columns, int vocabulary, boolean accumulate) {
         device.enter();
-        String name = "embeddingBackward";
-        Check.f32(name, "dWeight", dWeight, matrix(name, vocabulary, columns));
-        Check.numbers(name, "dOut", dOut, matrix(name, rows, columns));
-        Check.typed(name, "tokens", tokens, DType.I32, rows);
-        Check.apart(name, "dWeight", dWeight, "dOut", dOut);
         tokenGradient.run(
                 pool, dWeight, dOut, tokens, first, rows, columns, vocabulary, accumulate);
     }
@@ -126,8 +103,6 @@ final class CpuKernels implements Kernels {
     public void layerNorm(Buffer out, Buffer mean, Buffer rstd, Buffer x, Buffer weight,
             Buffer bias, float epsilon, int rows, int columns) {
         device.enter();
-        normChecks("layerNorm", mean, rstd, x, rows, columns);
-        normParameters("layerNorm", out, x, weight, bias, rows, columns);
         layerNorm.run(pool, out, null, mean, rstd, x, weight, bias, null, null, epsilon, rows,
                 columns);
     }
@@ -137,29 +112,8 @@ final class CpuKernels implements Kernels {
             Buffer weight1, Buffer bias1, Buffer weight2, Buffer bias2, float epsilon, int rows,
             int columns) {
         device.enter();
-        String name = "layerNormDouble";
-        normChecks(name, mean, rstd, x, rows, columns);
-        normParameters(name, out1, x, weight1, bias1, rows, columns);
-        normParameters(name, out2, x, weight2, bias2, rows, columns);
-        Check.sameType(name, "out1", out1, "out2", out2);
-        Check.sameType(name, "weight1", weight1, "weight2", weight2);
         layerNorm.run(pool, out1, out2, mean, rstd, x, weight1, bias1, weight2, bias2, epsilon,
                 rows, columns);
-    }
-
-    private static void normChecks(
-            String name, Buffer mean, Buffer rstd, Buffer x, int rows, int columns) {
-        Check.numbers(name, "x", x, matrix(name, rows, columns));
-        Check.f32(name, "mean", mean, rows);
-        Check.f32(name, "rstd", rstd, rows);
-    }
-
-    private static void normParameters(String name, Buffer out, Buffer x,
-            Buffer weight, Buffer bias, int rows, int columns) {
-        Check.numbers(name, "out", out, (long) rows * columns);
-        Check.numbers(name, "weight", weight, columns);
-        Check.typed(name, "bias", bias, weight.type(), columns);
-        Check.apart(name, "out", out, "x", x);
     }
 
     @Override
@@ -167,10 +121,6 @@ final class CpuKernels implements Kernels {
             @Nullable Buffer dResidual, Buffer dOut, Buffer x, Buffer mean, Buffer rstd,
             Buffer weight, int rows, int columns, boolean accumulate) {
         device.enter();
-        String name = "layerNormBackward";
-        normChecks(name, mean, rstd, x, rows, columns);
-        normBackwardChecks(name, dx, dResidual, x, rows, columns);
-        normGradients(name, dWeight, dBias, dOut, weight, rows, columns);
         layerNormBackward.run(pool, dx, dWeight, dBias, null, null, dResidual, dOut, null, x, mean,
                 rstd, weight, null, rows, columns, accumulate);
     }
@@ -181,74 +131,22 @@ final class CpuKernels implements Kernels {
             Buffer rstd, Buffer weight1, Buffer weight2, int rows, int columns,
             boolean accumulate) {
         device.enter();
-        String name = "layerNormDoubleBackward";
-        normChecks(name, mean, rstd, x, rows, columns);
-        normBackwardChecks(name, dx, dResidual, x, rows, columns);
-        normGradients(name, dWeight1, dBias1, dOut1, weight1, rows, columns);
-        normGradients(name, dWeight2, dBias2, dOut2, weight2, rows, columns);
-        Check.sameType(name, "dOut1", dOut1, "dOut2", dOut2);
-        Check.sameType(name, "weight1", weight1, "weight2", weight2);
         layerNormBackward.run(pool, dx, dWeight1, dBias1, dWeight2, dBias2, dResidual, dOut1,
                 dOut2, x, mean, rstd, weight1, weight2, rows, columns, accumulate);
-    }
-
-    private static void normBackwardChecks(
-            String name, Buffer dx, @Nullable Buffer dResidual, Buffer x, int rows, int columns) {
-        Check.numbers(name, "dx", dx, (long) rows * columns);
-        if (dResidual != null) {
-            Check.numbers(name, "dResidual", dResidual, (long) rows * columns);
-        }
-        Check.apart(name, "dx", dx, "x", x);
-    }
-
-    private static void normGradients(String name, Buffer dWeight, Buffer dBias, Buffer dOut,
-            Buffer weight, int rows, int columns) {
-        Check.f32(name, "dWeight", dWeight, columns);
-        Check.f32(name, "dBias", dBias, columns);
-        Check.numbers(name, "dOut", dOut, (long) rows * columns);
-        Check.numbers(name, "weight", weight, columns);
     }
 
     @Override
     public void rotary(Buffer qkv, Buffer table, boolean inverse, int batch, int sequence,
             int heads, int dimension, int rotaryDimensions) {
         device.enter();
-        String name = "rotary";
-        long tokens = tokens(name, batch, sequence, heads, dimension);
-        if (rotaryDimensions < 0 || rotaryDimensions % 2 != 0 || rotaryDimensions > dimension) {
-            throw new IllegalArgumentException("rotary: " + rotaryDimensions + " of " + dimension
-                    + " dimensions; an even number up to that is possible");
-        }
-        Check.numbers(name, "qkv", qkv, 3 * tokens * heads * dimension);
-        Check.f32(name, "table", table, (long) sequence * rotaryDimensions);
         rotary.run(
                 pool, qkv, table, inverse, batch, sequence, heads, dimension, rotaryDimensions);
-    }
-
-    /** Tokens of a micro-batch, checked to be few enough for 32-bit row numbers. */
-    private static long tokens(String name, int batch, int sequence, int heads, int dimension) {
-        Check.positive(name, "batch", batch);
-        Check.positive(name, "sequence", sequence);
-        Check.positive(name, "heads", heads);
-        Check.positive(name, "dimension", dimension);
-        long tokens = (long) batch * sequence;
-        if (tokens > Integer.MAX_VALUE || 3L * heads * dimension > Integer.MAX_VALUE) {
-            throw new IllegalArgumentException(name + ": " + batch + " x " + sequence
-                    + " tokens of " + heads + " heads of " + dimension);
-        }
-        return tokens;
     }
 
     @Override
     public void attention(Buffer out, Buffer lse, Buffer qkv, int batch, int sequence, int heads,
             int dimension) {
         device.enter();
-        String name = "attention";
-        long tokens = tokens(name, batch, sequence, heads, dimension);
-        Check.numbers(name, "qkv", qkv, 3 * tokens * heads * dimension);
-        Check.typed(name, "out", out, qkv.type(), tokens * heads * dimension);
-        Check.f32(name, "lse", lse, tokens * heads);
-        Check.apart(name, "out", out, "qkv", qkv);
         attention.forward(out, lse, qkv, batch, sequence, heads, dimension);
     }
 
@@ -256,34 +154,18 @@ final class CpuKernels implements Kernels {
     public void attentionBackward(Buffer dQkv, Buffer dOut, Buffer out, Buffer lse, Buffer qkv,
             int batch, int sequence, int heads, int dimension) {
         device.enter();
-        String name = "attentionBackward";
-        long tokens = tokens(name, batch, sequence, heads, dimension);
-        Check.numbers(name, "qkv", qkv, 3 * tokens * heads * dimension);
-        Check.typed(name, "dQkv", dQkv, qkv.type(), 3 * tokens * heads * dimension);
-        Check.typed(name, "dOut", dOut, qkv.type(), tokens * heads * dimension);
-        Check.typed(name, "out", out, qkv.type(), tokens * heads * dimension);
-        Check.f32(name, "lse", lse, tokens * heads);
-        Check.apart(name, "dQkv", dQkv, "qkv", qkv);
-        Check.apart(name, "dQkv", dQkv, "dOut", dOut);
         attention.backward(dQkv, dOut, out, lse, qkv, batch, sequence, heads, dimension);
     }
 
     @Override
     public void gelu(Buffer out, Buffer x, boolean tanh, long count) {
         device.enter();
-        Check.count("gelu", count);
-        Check.numbers("gelu", "out", out, count);
-        Check.numbers("gelu", "x", x, count);
         (tanh ? geluTanh : geluErf).run(pool, out, x, count);
     }
 
     @Override
     public void geluBackward(Buffer dx, Buffer dOut, Buffer x, boolean tanh, long count) {
         device.enter();
-        Check.count("geluBackward", count);
-        Check.numbers("geluBackward", "dx", dx, count);
-        Check.numbers("geluBackward", "dOut", dOut, count);
-        Check.numbers("geluBackward", "x", x, count);
         (tanh ? geluTanhBackward : geluErfBackward).run(pool, dx, dOut, x, count);
     }
 
@@ -291,8 +173,6 @@ final class CpuKernels implements Kernels {
     public void biasGradient(
             Buffer dBias, Buffer dOut, int rows, int columns, boolean accumulate) {
         device.enter();
-        Check.numbers("biasGradient", "dOut", dOut, matrix("biasGradient", rows, columns));
-        Check.f32("biasGradient", "dBias", dBias, columns);
         columnSums.run(pool, dBias, dOut, rows, columns, accumulate);
     }
 
@@ -300,31 +180,12 @@ final class CpuKernels implements Kernels {
     public void residual(Buffer out, Buffer x, Buffer[] partials, Buffer bias1,
             @Nullable Buffer bias2, int copies, int rows, int columns) {
         device.enter();
-        String name = "residual";
-        long elements = matrix(name, rows, columns);
-        Check.numbers(name, "out", out, elements);
-        Check.numbers(name, "x", x, elements);
-        Check.numbers(name, "bias1", bias1, columns);
-        if (bias2 != null) {
-            Check.typed(name, "bias2", bias2, bias1.type(), columns);
-        }
-        partialChecks(name, partials, elements);
         residual.residual(pool, out, x, partials, bias1, bias2, copies, rows, columns);
-    }
-
-    private static void partialChecks(String name, Buffer[] partials, long elements) {
-        Check.positive(name, "number of partials", partials.length);
-        for (Buffer partial : partials) {
-            Check.f32(name, "a partial", partial, elements);
-        }
     }
 
     @Override
     public void sumPartials(Buffer out, Buffer[] partials, long count) {
         device.enter();
-        Check.count("sumPartials", count);
-        Check.numbers("sumPartials", "out", out, count);
-        partialChecks("sumPartials", partials, count);
         residual.sum(pool, out, partials, count);
     }
 
@@ -332,12 +193,6 @@ final class CpuKernels implements Kernels {
     public void softmaxPartial(Buffer logits, Buffer max, Buffer sum, Buffer target, Buffer labels,
             int first, int rows, int vocabulary) {
         device.enter();
-        String name = "softmaxPartial";
-        Check.f32(name, "logits", logits, matrix(name, rows, vocabulary));
-        Check.f32(name, "max", max, rows);
-        Check.f32(name, "sum", sum, rows);
-        Check.f32(name, "target", target, rows);
-        Check.typed(name, "labels", labels, DType.I32, rows);
         softmaxPartial.run(pool, logits, max, sum, target, labels, first, rows, vocabulary);
     }
 
@@ -345,19 +200,6 @@ final class CpuKernels implements Kernels {
     public double softmaxJoin(
             Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
         device.enter();
-        String name = "softmaxJoin";
-        int slices = factor.length;
-        Check.positive(name, "number of slices", slices);
-        if (max.length != slices || sum.length != slices) {
-            throw new IllegalArgumentException("softmaxJoin: " + slices + " factors, " + max.length
-                    + " maxima and " + sum.length + " sums");
-        }
-        for (int s = 0; s < slices; s++) {
-            Check.f32(name, "a factor", factor[s], rows);
-            Check.f32(name, "a max", max[s], rows);
-            Check.f32(name, "a sum", sum[s], rows);
-        }
-        Check.f32(name, "target", target, rows);
         return softmaxJoin.run(factor, max, sum, target, rows);
     }
 
@@ -365,14 +207,6 @@ final class CpuKernels implements Kernels {
     public void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
             float scale, int first, int rows, int vocabulary) {
         device.enter();
-        String name = "softmaxGradient";
-        Check.numbers(name, "dLogits", dLogits, matrix(name, rows, vocabulary));
-        Check.f32(name, "exponentials", exponentials, (long) rows * vocabulary);
-        Check.f32(name, "factor", factor, rows);
-        Check.typed(name, "labels", labels, DType.I32, rows);
-        if (dLogits.type() != DType.F32) {
-            Check.apart(name, "dLogits", dLogits, "exponentials", exponentials);
-        }
         softmaxGradient.run(
                 pool, dLogits, exponentials, factor, labels, scale, first, rows, vocabulary);
     }
@@ -380,31 +214,24 @@ final class CpuKernels implements Kernels {
     @Override
     public void add(Buffer out, Buffer x, long count) {
         device.enter();
-        Check.count("add", count);
-        Check.f32("add", "out", out, count);
-        Check.f32("add", "x", x, count);
         add.run(pool, out, out, x, count);
     }
 
     @Override
     public void cast(Buffer out, Buffer x, long count) {
         device.enter();
-        Check.count("cast", count);
-        Check.numbers("cast", "out", out, count);
-        Check.numbers("cast", "x", x, count);
         cast.run(pool, out, x, count);
     }
 
     @Override
     public void zero(Buffer out, long count) {
-        fill("zero", out, 0f, count);
+        device.enter();
+        fill.run(pool, out, 0f, count);
     }
 
     @Override
     public double sumOfSquares(Buffer x, long count) {
         device.enter();
-        Check.count("sumOfSquares", count);
-        Check.f32("sumOfSquares", "x", x, count);
         return squares.run(x, count);
     }
 
@@ -412,30 +239,13 @@ final class CpuKernels implements Kernels {
     public void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient,
             AdamW scalars, long position, long count, DigestSum sum) {
         device.enter();
-        String name = "adamW";
-        stateChecks(name, weight, first, second, position, count);
-        Check.numbers(name, "compute", compute, count);
-        Check.f32(name, "gradient", gradient, count);
         update.run(pool, weight, first, second, compute, gradient, scalars, position, count, sum);
-    }
-
-    private static void stateChecks(
-            String name, Buffer weight, Buffer first, Buffer second, long position, long count) {
-        Check.count(name, count);
-        if (position < 0 || position % 16 != 0) {
-            throw new IllegalArgumentException(
-                    name + ": position " + position + " is no multiple of 16 from 0");
-        }
-        Check.f32(name, "weight", weight, count);
-        Check.f32(name, "first", first, count);
-        Check.f32(name, "second", second, count);
     }
 
     @Override
     public void digest(Buffer weight, Buffer first, Buffer second, long position, long count,
             DigestSum sum) {
         device.enter();
-        stateChecks("digest", weight, first, second, position, count);
         digest.run(pool, weight, first, second, position, count, sum);
     }
 
@@ -443,20 +253,13 @@ final class CpuKernels implements Kernels {
     public void normal(Buffer out, double std, long seed, int tensor, int firstRow,
             int firstColumn, int tensorColumns, int rows, int columns) {
         device.enter();
-        Check.numbers("normal", "out", out, matrix("normal", rows, columns));
         normal.run(pool, out, std, seed, tensor, firstRow, firstColumn, tensorColumns, rows,
                 columns);
     }
 
     @Override
     public void fill(Buffer out, float value, long count) {
-        fill("fill", out, value, count);
-    }
-
-    private void fill(String name, Buffer out, float value, long count) {
         device.enter();
-        Check.count(name, count);
-        Check.numbers(name, "out", out, count);
         fill.run(pool, out, value, count);
     }
 }

@@ -110,9 +110,9 @@ public final class ChunkCarrier {
         }
         long each = Float.BYTES * (long) grid.chunk(chunk).length();
         MemorySegment payload = arena.allocate(bytes(chunk), Long.BYTES);
-        rank.download(payload.asSlice(0, each), held.weight(chunk));
-        rank.download(payload.asSlice(each, each), held.firstMoment(chunk));
-        rank.download(payload.asSlice(2 * each, each), held.secondMoment(chunk));
+        rank.bytes().download(payload.asSlice(0, each), held.weight(chunk));
+        rank.bytes().download(payload.asSlice(each, each), held.firstMoment(chunk));
+        rank.bytes().download(payload.asSlice(2 * each, each), held.secondMoment(chunk));
         StateDigest digest = held.digest(chunk);
         payload.set(LONG, TENSORS * each, digest.a());
         payload.set(LONG, TENSORS * each + Long.BYTES, digest.b());
@@ -129,11 +129,11 @@ public final class ChunkCarrier {
         try (Arena arena = Arena.ofShared()) {
             MemorySegment tensor = arena.allocate(each, Long.BYTES);
             transport.receive(from, tag(chunk, 0), tensor);
-            rank.upload(held.weight(chunk), tensor);
+            rank.bytes().upload(held.weight(chunk), tensor);
             transport.receive(from, tag(chunk, 1), tensor);
-            rank.upload(held.firstMoment(chunk), tensor);
+            rank.bytes().upload(held.firstMoment(chunk), tensor);
             transport.receive(from, tag(chunk, 2), tensor);
-            rank.upload(held.secondMoment(chunk), tensor);
+            rank.bytes().upload(held.secondMoment(chunk), tensor);
             MemorySegment sent = arena.allocate(DIGEST_BYTES, Long.BYTES);
             transport.receive(from, tag(chunk, TENSORS), sent);
             held.loaded(chunk, version);

@@ -68,9 +68,9 @@ public final class ChunkLearner implements AutoCloseable {
         held.add(chunk);
         held.invalidate(chunk);
         learned.remove(chunk);
-        rank.upload(held.weight(chunk), weights);
-        rank.upload(held.firstMoment(chunk), first);
-        rank.upload(held.secondMoment(chunk), second);
+        rank.bytes().upload(held.weight(chunk), weights);
+        rank.bytes().upload(held.firstMoment(chunk), first);
+        rank.bytes().upload(held.secondMoment(chunk), second);
         held.loaded(chunk, scalars.step());
         requireDigest(chunk, digest);
         learned.add(chunk);
@@ -121,7 +121,7 @@ public final class ChunkLearner implements AutoCloseable {
                 rank.state().rule().after(before.appliedUpdates(), update.gradientFactor());
         int length = grid.chunk(chunk).length();
         Buffer gradient = room().gradient().slice(0, length);
-        rank.upload(gradient, from);
+        rank.bytes().upload(gradient, from);
         rank.held().apply(chunk, gradient, with.decaying(), with.plain(),
                 room().weights().slice(0, length));
     }

@@ -11,7 +11,6 @@ import castalia.protocol.layout.Placement;
 import castalia.protocol.layout.SliceBlock;
 import castalia.workers.model.FlatViews;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.function.Supplier;
@@ -125,19 +124,11 @@ final class ComputeWeights implements AutoCloseable {
         return all;
     }
 
-    /**
-     * Inverts a bit of a weight: of the flat space used, or with ZeRO 3 of a chunk that others are
-     * given.
-     *
-     * @param element number of the weight; counted on from the start where there are fewer
-     */
-    void flip(long element, int bit) {
-        Buffer memory = windowed
+    /** Weights for fault injection: all that are used, or with ZeRO 3 a chunk others are given. */
+    Buffer flippable() {
+        return windowed
                 ? Arrays.stream(others).filter(Objects::nonNull).findFirst().orElseThrow()
                 : views.flat();
-        long at = element % memory.elements() * type.bytes() * Byte.SIZE + bit;
-        byte old = memory.segment().get(ValueLayout.JAVA_BYTE, at >>> 3);
-        memory.segment().set(ValueLayout.JAVA_BYTE, at >>> 3, (byte) (old ^ 1 << (at & 7)));
     }
 
     private Buffer spare() {

@@ -1,6 +1,7 @@
 package castalia.workers.rank;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.Kernels;
 import castalia.protocol.layout.LayerWindows;
 import castalia.protocol.layout.Placement;
 import castalia.workers.exchange.FrameTag;
@@ -26,6 +27,7 @@ final class FetchedLayers implements LayerWeights {
     private final long generation;
     private final int rank;
     private final Placement placement;
+    private final Kernels kernels;
     private final Transport transport;
     private final HeldChunks held;
     private final ComputeWeights weights;
@@ -46,7 +48,8 @@ final class FetchedLayers implements LayerWeights {
     /** Those of a rank in a generation. */
     FetchedLayers(
             long generation, Placement placement, Transport transport, HeldChunks held,
-            ComputeWeights weights) {
+            ComputeWeights weights, Kernels kernels) {
+        this.kernels = kernels;
         this.generation = generation;
         this.rank = transport.rank();
         this.placement = placement;
@@ -126,7 +129,7 @@ final class FetchedLayers implements LayerWeights {
         for (int chunk : chunks[layer]) {
             Buffer into = views.chunk(chunk);
             if (placement.owner(chunk) == rank) {
-                into.segment().copyFrom(weights.of(chunk).segment());
+                kernels.cast(into, weights.of(chunk), into.elements());
             } else if (placement.holds(rank, chunk)) {
                 held.cast(chunk, into);
             } else {

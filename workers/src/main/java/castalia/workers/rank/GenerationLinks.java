@@ -82,7 +82,8 @@ final class GenerationLinks implements AutoCloseable {
             this.gradients = placement.layout().zero() < 2 ? folded(parts) : leaves(parts);
             this.weights = placement.layout().fetchesWeights()
                     ? new WeightPath.Served(transport, parts.weights(), new FetchedLayers(
-                            generation, placement, transport, parts.held(), parts.weights()))
+                            generation, placement, transport, parts.held(), parts.weights(),
+                            parts.kernels()))
                     : new WeightPath.Gathered(generation, parts.weights(),
                             new WeightGather(grid, placement, transport));
             this.votes = new VoteExchange(transport, placement, grid.size());

@@ -54,7 +54,7 @@ public final class StateTransfer {
                     Chunk chunk = grid.chunk(c);
                     MemorySegment part = host.asSlice(0, 4L * chunk.length());
                     weights.read(chunk.offset(), part);
-                    rank.upload(rank.held().weight(c), part);
+                    rank.bytes().upload(rank.held().weight(c), part);
                 }
             }
         };
@@ -135,9 +135,9 @@ public final class StateTransfer {
         rank.forget();
         forEachChunk(grid, rank.placement().held(rank.rank()), (c, weights, first, second) -> {
             source.read(c, weights, first, second);
-            rank.upload(rank.held().weight(c), weights);
-            rank.upload(rank.held().firstMoment(c), first);
-            rank.upload(rank.held().secondMoment(c), second);
+            rank.bytes().upload(rank.held().weight(c), weights);
+            rank.bytes().upload(rank.held().firstMoment(c), first);
+            rank.bytes().upload(rank.held().secondMoment(c), second);
         });
         rank.loaded(scalars);
     }
@@ -153,9 +153,9 @@ public final class StateTransfer {
     /** Hands the chunks that one rank owns to {@code sink}, ascending. */
     public static void save(TrainingRank rank, ChunkGrid grid, ChunkSink sink) {
         forEachChunk(grid, rank.placement().owned(rank.rank()), (c, weights, first, second) -> {
-            rank.download(weights, rank.held().weight(c));
-            rank.download(first, rank.held().firstMoment(c));
-            rank.download(second, rank.held().secondMoment(c));
+            rank.bytes().download(weights, rank.held().weight(c));
+            rank.bytes().download(first, rank.held().firstMoment(c));
+            rank.bytes().download(second, rank.held().secondMoment(c));
             sink.add(c, rank.held().digest(c), weights, first, second);
         });
     }
@@ -196,7 +196,7 @@ public final class StateTransfer {
                     long count = Math.min(end, chunk.end()) - at;
                     MemorySegment part = host.asSlice(0, 4 * count);
                     TrainingRank owner = group.owner(c);
-                    owner.download(
+                    owner.bytes().download(
                             part, owner.held().weight(c).slice(at - chunk.offset(), count));
                     MemorySegment.copy(part, 0, destination, 4 * (at - offset), 4 * count);
                     at += count;

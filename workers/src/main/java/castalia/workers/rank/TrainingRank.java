@@ -19,6 +19,7 @@ import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.step.VirtualRanks;
 import castalia.workers.data.BatchSource;
+import castalia.workers.exchange.StagedTransport;
 import castalia.workers.exchange.Transport;
 import castalia.workers.model.FlatViews;
 import castalia.workers.model.ModelPlan;
@@ -101,13 +102,14 @@ public final class TrainingRank implements AutoCloseable {
     /**
      * Takes its place in a generation: makes room for the chunks the placement gives it, which are
      * not set where they are new, and forgets finished gradients. Chunks of former placements stay
-     * until {@link #dropOthers}. {@code transport} is closed when the generation is left, and also
+     * until {@link #dropOthers}. {@code direct} is closed when the generation is left, and also
      * when this fails.
      *
      * @param abandoned whether the generation is known to be over; asked between micro-batches
      */
     public void install(
-            long generation, Placement placement, Transport transport, BooleanSupplier abandoned) {
+            long generation, Placement placement, Transport direct, BooleanSupplier abandoned) {
+        Transport transport = StagedTransport.of(direct, device);
         try {
             leave();
             held().forgetGradients();
@@ -202,7 +204,7 @@ public final class TrainingRank implements AutoCloseable {
 
     /** Inverts a bit of a weight in the compute type, for fault injection. */
     public void flip(long element, int bit) {
-        model.weights().flip(element, bit);
+        bytes().flip(model.weights().flippable(), element, bit);
     }
 
     /** The plan of a micro-batch. */
@@ -210,14 +212,9 @@ public final class TrainingRank implements AutoCloseable {
         return model.plan();
     }
 
-    /** Copies a buffer of this rank to host memory of the same size. */
-    public void download(MemorySegment to, Buffer from) {
-        device.download(to, from);
-    }
-
-    /** Copies host memory to a buffer of this rank, of the same size. */
-    public void upload(Buffer to, MemorySegment from) {
-        device.upload(to, from);
+    /** The host's way to the memory of this rank's device. */
+    public DeviceBytes bytes() {
+        return new DeviceBytes(device);
     }
 
     /** What computes, for people. */

@@ -93,24 +93,25 @@ final class Feeder {
         for (Pupil pupil : pupils) {
             while (left > 0 && !pupil.waiting.isEmpty()) {
                 int chunk = pupil.waiting.element();
-                MemorySegment weights = held.weight(chunk).segment();
-                if (!base(pupil, chunk, scalars, held, weights)) {
+                if (!base(pupil, chunk, scalars, rank)) {
                     break;
                 }
                 pupil.waiting.remove();
                 pupil.fed.add(chunk);
-                left -= 3 * weights.byteSize();
+                left -= 3 * held.weight(chunk).segment().byteSize();
             }
         }
     }
 
-    private boolean base(
-            Pupil pupil, int chunk, ScalarState scalars, HeldChunks held, MemorySegment weights) {
+    private boolean base(Pupil pupil, int chunk, ScalarState scalars, TrainingRank rank) {
+        HeldChunks held = rank.held();
         try (Arena arena = Arena.ofConfined()) {
             return plane.offer(pupil.fence, pupil.member,
                     tag(FrameTag.Kind.STATE, pupil, scalars.step(), chunk, CHUNK),
-                    WorkerFrames.state(scalars, held.digest(chunk), arena), weights,
-                    held.firstMoment(chunk).segment(), held.secondMoment(chunk).segment());
+                    WorkerFrames.state(scalars, held.digest(chunk), arena),
+                    rank.bytes().inHost(held.weight(chunk), arena),
+                    rank.bytes().inHost(held.firstMoment(chunk), arena),
+                    rank.bytes().inHost(held.secondMoment(chunk), arena));
         }
     }
 
@@ -135,7 +136,7 @@ final class Feeder {
             MemorySegment header = WorkerFrames.update(before, digest, verdict, arena);
             return switch (verdict) {
                 case Verdict.Apply _ -> plane.offer(pupil.fence, pupil.member, tag, header,
-                        rank.held().finishedGradient(chunk).segment());
+                        rank.bytes().inHost(rank.held().finishedGradient(chunk), arena));
                 case Verdict.Skip _ -> plane.offer(pupil.fence, pupil.member, tag, header);
             };
         }

@@ -127,7 +127,8 @@ class FetchedLayersTest {
             LocalSpace space = new LocalSpace(GRID, SliceBlock.all(GRID.layout()));
             weights.use(space, true);
             weights.own(placement, 0);
-            FetchedLayers layers = new FetchedLayers(3, placement, asked, held, weights);
+            FetchedLayers layers = new FetchedLayers(3, placement, asked, held, weights,
+                    device.kernels());
             LayerWindows windows = new LayerWindows(space);
             for (long version = 4; version < 6; version++) {
                 layers.version(version);

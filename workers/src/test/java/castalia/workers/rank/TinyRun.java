@@ -4,6 +4,8 @@ import castalia.kernels.Device;
 import castalia.kernels.cpu.CpuDevice;
 import castalia.kernels.cpu.CpuSettings;
 import castalia.kernels.cpu.MatmulEngine;
+import castalia.kernels.cuda.CudaDevice;
+import castalia.kernels.cuda.CudaSettings;
 import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
@@ -13,6 +15,7 @@ import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
+import castalia.testing.CudaStandIn;
 import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
 import castalia.workers.data.SyntheticBatches;
@@ -66,6 +69,14 @@ public final class TinyRun {
         CpuSettings settings =
                 new CpuSettings(threads, natives, MEMORY_BYTES, MatmulEngine.AUTO);
         return _ -> new CpuDevice(settings);
+    }
+
+    /** A CUDA device on the stand-in for the driver; aborts the test of that name without it. */
+    public static CudaDevice cuda(String test, int ordinal) {
+        CudaStandIn.environment("CASTALIA_STANDIN_DEVICES", "8");
+        String natives = System.getProperty("castalia.root", ".") + "/.castalia/natives";
+        return new CudaDevice(new CudaSettings(ordinal, CudaStandIn.driver(test),
+                CudaStandIn.folder(), natives, MEMORY_BYTES / 8));
     }
 
     /** Two layers of width 24 with 4 heads; parallel residual, erf. */

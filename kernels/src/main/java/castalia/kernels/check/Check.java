@@ -1,4 +1,4 @@
-package castalia.kernels.cpu;
+package castalia.kernels.check;
 
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;

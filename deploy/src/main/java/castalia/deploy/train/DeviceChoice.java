@@ -1,0 +1,171 @@
+package castalia.deploy.train;
+
+import castalia.deploy.shell.CastaliaHome;
+import castalia.kernels.Device;
+import castalia.kernels.cuda.CudaDevice;
+import castalia.kernels.cuda.CudaSettings;
+import castalia.kernels.cuda.CudaUnavailableException;
+import castalia.kernels.cuda.Gpu;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.function.IntFunction;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Which back end computes: {@code cpu}, {@code cuda} (every rank of a machine the next GPU in turn)
+ * or {@code cuda:N}. It holds for a process and the workers it starts; what cannot be had is an
+ * error, never another device.
+ *
+ * @param cuda whether it is a GPU
+ * @param ordinal its number, where one was named
+ */
+public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
+
+    /** Property of the choice. */
+    public static final String DEVICE = "castalia.device";
+
+    /** Folders of the CUDA toolkit's libraries, separated by colons. */
+    private static final String LIBRARY_PATH = "castalia.gpu.library-path";
+
+    /** The driver library, for machines that keep it elsewhere. */
+    private static final String DRIVER = "castalia.gpu.driver";
+
+    /** What worker processes are given, too. */
+    private static final List<String> PROPERTIES = List.of(DEVICE, LIBRARY_PATH, DRIVER);
+
+    private static final @Nullable String AT_START = System.getProperty(DEVICE);
+
+    /** Contexts and libraries take some of a GPU's memory. */
+    private static final double USABLE = 0.92;
+
+    private static final String CPU = "cpu";
+    private static final String CUDA = "cuda";
+
+    /** Makes a choice for this process; an empty one is that of the Java option, else the CPU. */
+    public static void choose(String device) {
+        if (!device.isEmpty()) {
+            of(device);
+            System.setProperty(DEVICE, device);
+        } else if (AT_START == null) {
+            System.clearProperty(DEVICE);
+        } else {
+            System.setProperty(DEVICE, AT_START);
+        }
+    }
+
+    /** This process's choice. */
+    public static DeviceChoice ofProcess() {
+        return of(System.getProperty(DEVICE, CPU));
+    }
+
+    /** Java options that give a child the same choice. */
+    public static List<String> options() {
+        return PROPERTIES.stream().filter(name -> System.getProperty(name) != null)
+                .map(name -> "-D" + name + "=" + System.getProperty(name)).toList();
+    }
+
+    /** As it is chosen. */
+    public String name() {
+        return !cuda ? CPU : ordinal.isPresent() ? CUDA + ":" + ordinal.getAsInt() : CUDA;
+    }
+
+    private static DeviceChoice of(String device) {
+        if (device.equals(CPU)) {
+            return new DeviceChoice(false, OptionalInt.empty());
+        }
+        if (device.equals(CUDA)) {
+            return new DeviceChoice(true, OptionalInt.empty());
+        }
+        if (device.matches(CUDA + ":\\d{1,4}")) {
+            return new DeviceChoice(true,
+                    OptionalInt.of(Integer.parseInt(device.substring(CUDA.length() + 1))));
+        }
+        throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                "--device " + device + " must be cpu, cuda or cuda:N");
+    }
+
+    /**
+     * GPUs for ranks by number.
+     *
+     * @param sharers ranks of this machine
+     * @throws CastaliaException if a GPU cannot be used, saying why
+     */
+    IntFunction<Device> gpus(int sharers, CastaliaHome home) {
+        String driver = driver();
+        String natives = home.natives().toString();
+        List<Gpu> gpus = attempt(() -> Gpu.all(driver, natives));
+        String libraries = libraryPath();
+        return rank -> {
+            int number = ordinal.orElse(rank % gpus.size());
+            int together = ordinal.isPresent() ? sharers
+                    : (sharers + gpus.size() - 1) / gpus.size();
+            long memory = number < gpus.size() ? gpus.get(number).memoryBytes() : 1;
+            return attempt(() -> new CudaDevice(new CudaSettings(number, driver, libraries,
+                    natives, Math.max(1, (long) (USABLE * memory) / together))));
+        };
+    }
+
+    /** The GPUs of this machine. */
+    public static List<Gpu> all(CastaliaHome home) {
+        return attempt(() -> Gpu.all(driver(), home.natives().toString()));
+    }
+
+    private interface Attempt<T> {
+        T make();
+    }
+
+    private static <T> T attempt(Attempt<T> attempt) {
+        try {
+            return attempt.make();
+        } catch (CudaUnavailableException e) {
+            throw CastaliaException.of(ErrorCode.UNSUPPORTED, e);
+        }
+    }
+
+    private static String driver() {
+        return System.getProperty(DRIVER, CudaSettings.DRIVER);
+    }
+
+    /** What was named, else where toolkits and Python packages put their libraries. */
+    private static String libraryPath() {
+        String named = System.getProperty(LIBRARY_PATH);
+        if (named != null) {
+            return named;
+        }
+        List<String> folders = new ArrayList<>(List.of(""));
+        Stream.of(System.getenv("CUDA_HOME"), "/usr/local/cuda").filter(f -> f != null)
+                .flatMap(f -> Stream.of(f + "/lib64", f + "/targets/x86_64-linux/lib"))
+                .filter(DeviceChoice::hasLibrary).forEach(folders::add);
+        for (String prefix : List.of(System.getProperty("user.home") + "/.local/lib",
+                "/usr/local/lib", "/usr/lib", String.valueOf(System.getenv("VIRTUAL_ENV")) + "/lib")) {
+            pythonFolders(Path.of(prefix), folders);
+        }
+        return String.join(":", folders);
+    }
+
+    private static void pythonFolders(Path prefix, List<String> folders) {
+        try (var versions = Files.newDirectoryStream(prefix, "python3*")) {
+            for (Path version : versions) {
+                for (String packages : List.of("site-packages", "dist-packages")) {
+                    Stream.of("cu13/lib", "cublas/lib")
+                            .map(end -> version.resolve(packages).resolve("nvidia").resolve(end))
+                            .map(Path::toString).filter(DeviceChoice::hasLibrary)
+                            .forEach(folders::add);
+                }
+            }
+        } catch (java.io.IOException _) {
+            // No such folder: nothing to look through.
+        }
+    }
+
+    private static boolean hasLibrary(String folder) {
+        return Files.exists(Path.of(folder, "libcublasLt.so.13"))
+                || Files.exists(Path.of(folder, "libcublasLt.so.12"));
+    }
+}

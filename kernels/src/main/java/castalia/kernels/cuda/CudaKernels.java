@@ -1,0 +1,386 @@
+package castalia.kernels.cuda;
+
+import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import castalia.kernels.AdamW;
+import castalia.kernels.Buffer;
+import castalia.kernels.DType;
+import castalia.kernels.DigestSum;
+import castalia.kernels.Kernels;
+import castalia.kernels.MatmulShape;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The operations on a GPU, of arguments that were checked: each is one launch or a few, on grids
+ * that are a function of the sizes alone.
+ */
+final class CudaKernels implements Kernels {
+
+    private static final List<DType> TYPES = List.of(DType.F32, DType.BF16, DType.F16);
+    private static final int ROW_THREADS = 128;
+    private static final int LOGIT_THREADS = 512;
+    private static final int MOST_ROWS = 1 << 20;
+    private static final int COLUMNS_PER_BLOCK = 1024;
+    private static final int LOGITS_PER_BLOCK = 2048;
+    private static final int DIGEST_BLOCKS = 2048;
+    private static final long RESULT_BYTES = 16;
+
+    private final CudaDevice device;
+    private final Products products;
+    private final Launcher launcher;
+    private final Norms norms;
+    private final Attention attention;
+    private final MemorySegment result;
+    private final long results;
+
+    private final KernelFunctions.Typed fill;
+    private final long add;
+    private final Map<DType, KernelFunctions.Typed> casts = new EnumMap<>(DType.class);
+    private final KernelFunctions.Typed sumPartials;
+    private final KernelFunctions.Typed residual;
+    private final KernelFunctions.Typed addBias;
+    private final KernelFunctions.Typed gelu;
+    private final KernelFunctions.Typed geluBackward;
+    private final KernelFunctions.Typed embedding;
+    private final KernelFunctions.Typed selectRows;
+    private final KernelFunctions.Typed embeddingBackward;
+    private final KernelFunctions.Typed rotary;
+    private final long softmaxPartial;
+    private final long softmaxJoin;
+    private final KernelFunctions.Typed softmaxGradient;
+    private final long sumOfSquares;
+    private final KernelFunctions.Typed adamW;
+    private final long digest;
+    private final KernelFunctions.Typed normal;
+
+    /** @param host where results are read to */
+    CudaKernels(CudaDevice device, KernelFunctions functions, Products products, Arena host) {
+        this.device = device;
+        this.products = products;
+        launcher = new Launcher(device.driver(), device.stream(), host);
+        Working working = new Working(device);
+        norms = new Norms(functions, launcher, working);
+        attention = new Attention(functions, launcher, working);
+        result = host.allocate(RESULT_BYTES, Long.BYTES);
+        results = device.take(RESULT_BYTES);
+        fill = functions.typed("fill");
+        add = functions.find("add_f32");
+        for (DType type : TYPES) {
+            String name = "cast_" + type.name().toLowerCase(Locale.ROOT);
+            casts.put(type, functions.typed(name));
+        }
+        sumPartials = functions.typed("sum_partials");
+        residual = functions.typed("residual");
+        addBias = functions.typed("add_bias");
+        gelu = functions.typed("gelu");
+        geluBackward = functions.typed("gelu_backward");
+        embedding = functions.typed("embedding");
+        selectRows = functions.typed("select_rows");
+        embeddingBackward = functions.typed("embedding_backward");
+        rotary = functions.typed("rotary");
+        softmaxPartial = functions.find("softmax_partial_f32");
+        softmaxJoin = functions.find("softmax_join_f32");
+        softmaxGradient = functions.typed("softmax_gradient");
+        sumOfSquares = functions.find("sum_of_squares_f32");
+        adamW = functions.typed("adamw");
+        digest = functions.find("digest_f32");
+        normal = functions.typed("normal");
+    }
+
+    /** Working memory between the kernels of one operation; grows to the largest need. */
+    static final class Working {
+
+        private final CudaDevice device;
+        private long address;
+        private long bytes;
+
+        private Working(CudaDevice device) {
+            this.device = device;
+        }
+
+        /** Undefined memory, the same at every call. */
+        long of(long needed) {
+            if (needed > bytes) {
+                address = device.exchange(address, bytes, needed);
+                bytes = needed;
+            }
+            return address;
+        }
+    }
+
+    @Override
+    public void prepare(List<MatmulShape> shapes) {
+        device.enter();
+        shapes.forEach(products::prepare);
+    }
+
+    @Override
+    public void matmul(
+            MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
+        device.enter();
+        products.multiply(shape, out, a, b, bias);
+        if (shape.bias() && !Products.addsBias(shape)) {
+            launcher.of(addBias.of(shape.input())).buffer(out).buffer(bias).i32(shape.m())
+                    .i32(shape.n()).i32(shape.strideOut());
+            launcher.launch(Math.min(shape.m(), Grids.MOST_Y),
+                    Grids.blocks(shape.n(), Grids.THREADS, Grids.MOST_Y), 1, Grids.THREADS, 0);
+        }
+    }
+
+    @Override
+    public void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows,
+            int columns, int vocabulary) {
+        device.enter();
+        launcher.of(embedding.of(out.type())).buffer(out).buffer(tokens).buffer(weight).i32(first)
+                .i32(rows).i32(columns).i32(vocabulary)
+                .launch(Math.min(rows, MOST_ROWS), ROW_THREADS);
+    }
+
+    @Override
+    public void selectRows(Buffer out, Buffer x, Buffer tokens, int first, int rows, int columns,
+            int vocabulary) {
+        device.enter();
+        launcher.of(selectRows.of(out.type())).buffer(out).buffer(x).buffer(tokens).i32(first)
+                .i32(rows).i32(columns).i32(vocabulary)
+                .launch(Math.min(rows, MOST_ROWS), ROW_THREADS);
+    }
+
+    @Override
+    public void embeddingBackward(Buffer dWeight, Buffer dOut, Buffer tokens, int first, int rows,
+            int columns, int vocabulary, boolean accumulate) {
+        device.enter();
+        if (!accumulate) {
+            clear(dWeight.segment().address(), (long) vocabulary * columns * Float.BYTES);
+        }
+        launcher.of(embeddingBackward.of(dOut.type())).buffer(dWeight).buffer(dOut).buffer(tokens)
+                .i32(first).i32(rows).i32(columns).i32(vocabulary)
+                .launch(rows, Grids.blocks(columns, COLUMNS_PER_BLOCK, Grids.MOST_Y), 1,
+                        Grids.THREADS, 0);
+    }
+
+    @Override
+    public void layerNorm(Buffer out, Buffer mean, Buffer rstd, Buffer x, Buffer weight,
+            Buffer bias, float epsilon, int rows, int columns) {
+        device.enter();
+        norms.forward(out, mean, rstd, x, weight, bias, epsilon, rows, columns);
+    }
+
+    @Override
+    public void layerNormDouble(Buffer out1, Buffer out2, Buffer mean, Buffer rstd, Buffer x,
+            Buffer weight1, Buffer bias1, Buffer weight2, Buffer bias2, float epsilon, int rows,
+            int columns) {
+        device.enter();
+        norms.forward(out1, out2, mean, rstd, x, weight1, bias1, weight2, bias2, epsilon, rows,
+                columns);
+    }
+
+    @Override
+    public void layerNormBackward(Buffer dx, Buffer dWeight, Buffer dBias,
+            @Nullable Buffer dResidual, Buffer dOut, Buffer x, Buffer mean, Buffer rstd,
+            Buffer weight, int rows, int columns, boolean accumulate) {
+        device.enter();
+        norms.backward(dx, dWeight, dBias, dResidual, dOut, x, mean, rstd, weight, rows, columns,
+                accumulate);
+    }
+
+    @Override
+    public void layerNormDoubleBackward(Buffer dx, Buffer dWeight1, Buffer dBias1, Buffer dWeight2,
+            Buffer dBias2, Buffer dResidual, Buffer dOut1, Buffer dOut2, Buffer x, Buffer mean,
+            Buffer rstd, Buffer weight1, Buffer weight2, int rows, int columns,
+            boolean accumulate) {
+        device.enter();
+        norms.backward(dx, dWeight1, dBias1, dWeight2, dBias2, dResidual, dOut1, dOut2, x, mean,
+                rstd, weight1, weight2, rows, columns, accumulate);
+    }
+
+    @Override
+    public void rotary(Buffer qkv, Buffer table, boolean inverse, int batch, int sequence,
+            int heads, int dimension, int rotaryDimensions) {
+        device.enter();
+        if (rotaryDimensions == 0) {
+            return;
+        }
+        long pairs = (long) batch * sequence * heads * rotaryDimensions;
+        launcher.of(rotary.of(qkv.type())).buffer(qkv).buffer(table).flag(inverse).i32(batch)
+                .i32(sequence).i32(heads).i32(dimension).i32(rotaryDimensions)
+                .launch(Grids.blocks(pairs, Grids.THREADS, Grids.MOST_Y), Grids.THREADS);
+    }
+
+    @Override
+    public void attention(Buffer out, Buffer lse, Buffer qkv, int batch, int sequence, int heads,
+            int dimension) {
+        device.enter();
+        attention.forward(out, lse, qkv, batch, sequence, heads, dimension);
+    }
+
+    @Override
+    public void attentionBackward(Buffer dQkv, Buffer dOut, Buffer out, Buffer lse, Buffer qkv,
+            int batch, int sequence, int heads, int dimension) {
+        device.enter();
+        attention.backward(dQkv, dOut, out, lse, qkv, batch, sequence, heads, dimension);
+    }
+
+    @Override
+    public void gelu(Buffer out, Buffer x, boolean tanh, long count) {
+        device.enter();
+        launcher.of(gelu.of(Grids.same("gelu", out, x))).buffer(out).buffer(x).flag(tanh).i64(count)
+                .launch(Grids.pieces(count), Grids.THREADS);
+    }
+
+    @Override
+    public void geluBackward(Buffer dx, Buffer dOut, Buffer x, boolean tanh, long count) {
+        device.enter();
+        Grids.same("geluBackward", dx, dOut);
+        launcher.of(geluBackward.of(Grids.same("geluBackward", dx, x))).buffer(dx).buffer(dOut)
+                .buffer(x).flag(tanh).i64(count).launch(Grids.pieces(count), Grids.THREADS);
+    }
+
+    @Override
+    public void biasGradient(
+            Buffer dBias, Buffer dOut, int rows, int columns, boolean accumulate) {
+        device.enter();
+        norms.biasGradient(dBias, dOut, rows, columns, accumulate);
+    }
+
+    @Override
+    public void residual(Buffer out, Buffer x, Buffer[] partials, Buffer bias1,
+            @Nullable Buffer bias2, int copies, int rows, int columns) {
+        device.enter();
+        Grids.same("residual", x, bias1);
+        launcher.of(residual.of(Grids.same("residual", out, x))).buffer(out).buffer(x)
+                .buffers(partials).i32(partials.length).buffer(bias1).buffer(bias2).i32(copies)
+                .i32(rows).i32(columns)
+                .launch(Grids.pieces((long) rows * columns), Grids.THREADS);
+    }
+
+    @Override
+    public void sumPartials(Buffer out, Buffer[] partials, long count) {
+        device.enter();
+        launcher.of(sumPartials.of(out.type())).buffer(out).buffers(partials).i32(partials.length)
+                .i64(count).launch(Grids.pieces(count), Grids.THREADS);
+    }
+
+    @Override
+    public void softmaxPartial(Buffer logits, Buffer max, Buffer sum, Buffer target, Buffer labels,
+            int first, int rows, int vocabulary) {
+        device.enter();
+        launcher.of(softmaxPartial).buffer(logits).buffer(max).buffer(sum).buffer(target)
+                .buffer(labels).i32(first).i32(rows).i32(vocabulary).launch(rows, LOGIT_THREADS);
+    }
+
+    @Override
+    public double softmaxJoin(
+            Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
+        device.enter();
+        launcher.of(softmaxJoin).i64(results).buffers(factor).buffers(max).buffers(sum)
+                .i32(factor.length).buffer(target).i32(rows).launch(1, Grids.THREADS);
+        return number();
+    }
+
+    @Override
+    public void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
+            float scale, int first, int rows, int vocabulary) {
+        device.enter();
+        launcher.of(softmaxGradient.of(dLogits.type())).buffer(dLogits).buffer(exponentials)
+                .buffer(factor).buffer(labels).f32(scale).i32(first).i32(rows).i32(vocabulary)
+                .launch(rows, Grids.blocks(vocabulary, LOGITS_PER_BLOCK, Grids.MOST_Y), 1,
+                        Grids.THREADS, 0);
+    }
+
+    @Override
+    public void add(Buffer out, Buffer x, long count) {
+        device.enter();
+        launcher.of(add).buffer(out).buffer(x).i64(count)
+                .launch(Grids.pieces(count), Grids.THREADS);
+    }
+
+    @Override
+    public void cast(Buffer out, Buffer x, long count) {
+        device.enter();
+        KernelFunctions.Typed to = casts.get(out.type());
+        if (to == null) {
+            throw new IllegalArgumentException("no cast to " + out.type());
+        }
+        launcher.of(to.of(x.type())).buffer(out).buffer(x).i64(count)
+                .launch(Grids.pieces(count), Grids.THREADS);
+    }
+
+    @Override
+    public void zero(Buffer out, long count) {
+        device.enter();
+        clear(out.segment().address(), count * out.type().bytes());
+    }
+
+    private void clear(long address, long bytes) {
+        if (bytes > 0) {
+            device.driver().fill(address, (byte) 0, bytes, device.stream());
+        }
+    }
+
+    @Override
+    public double sumOfSquares(Buffer x, long count) {
+        device.enter();
+        launcher.of(sumOfSquares).i64(results).buffer(x).i64(count).launch(1, Grids.THREADS);
+        return number();
+    }
+
+    private double number() {
+        device.read(result, results);
+        return result.get(JAVA_DOUBLE, 0);
+    }
+
+    @Override
+    public void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient,
+            AdamW scalars, long position, long count, DigestSum sum) {
+        device.enter();
+        clear(results, RESULT_BYTES);
+        launcher.of(adamW.of(compute.type())).buffer(weight).buffer(first).buffer(second)
+                .buffer(compute).buffer(gradient).f32(scalars.gradientFactor())
+                .f32(scalars.learningRate()).f32(scalars.beta1()).f32(scalars.beta2())
+                .f32(scalars.epsilon()).f32(scalars.weightDecay())
+                .f32(scalars.inverseCorrection1()).f32(scalars.inverseCorrection2()).i64(position)
+                .i64(count).i64(results)
+                .launch(Math.min(Grids.pieces(count), DIGEST_BLOCKS), Grids.THREADS);
+        addDigest(sum);
+    }
+
+    @Override
+    public void digest(Buffer weight, Buffer first, Buffer second, long position, long count,
+            DigestSum sum) {
+        device.enter();
+        clear(results, RESULT_BYTES);
+        launcher.of(digest).buffer(weight).buffer(first).buffer(second).i64(position).i64(count)
+                .i64(results)
+                .launch(Math.min(Grids.pieces(count), DIGEST_BLOCKS), Grids.THREADS);
+        addDigest(sum);
+    }
+
+    private void addDigest(DigestSum sum) {
+        device.read(result, results);
+        sum.a += result.get(JAVA_LONG, 0);
+        sum.b += result.get(JAVA_LONG, Long.BYTES);
+    }
+
+    @Override
+    public void normal(Buffer out, double std, long seed, int tensor, int firstRow,
+            int firstColumn, int tensorColumns, int rows, int columns) {
+        device.enter();
+        launcher.of(normal.of(out.type())).buffer(out).f64(std).i64(seed).i32(tensor).i32(firstRow)
+                .i32(firstColumn).i32(tensorColumns).i32(rows).i32(columns)
+                .launch(Grids.pieces((long) rows * columns), Grids.THREADS);
+    }
+
+    @Override
+    public void fill(Buffer out, float value, long count) {
+        device.enter();
+        launcher.of(fill.of(out.type())).buffer(out).f32(value).i64(count)
+                .launch(Grids.pieces(count), Grids.THREADS);
+    }
+}
