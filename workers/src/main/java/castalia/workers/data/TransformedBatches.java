@@ -53,6 +53,18 @@ public final class TransformedBatches implements BatchSource {
         }
     }
 
+    /**
+     * What the transforms make of a row of a step, one after another.
+     *
+     * @param row as it is in the data; afterwards as it is read
+     */
+    public List<TokenTransform.Effect> explain(long step, int[] row) {
+        return transforms.stream()
+                .filter(transform -> transform.covers(step))
+                .map(transform -> transform.explain(row))
+                .toList();
+    }
+
     private void apply(TokenTransform transform, MemorySegment inputs, MemorySegment labels) {
         int[] ids = row.get();
         int length = ids.length - 1;
