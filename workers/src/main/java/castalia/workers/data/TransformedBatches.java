@@ -46,9 +46,9 @@ public final class TransformedBatches implements BatchSource {
             MemorySegment inputs,
             MemorySegment labels) {
         source.fill(step, virtualRank, microBatch, inputs, labels);
-        for (TokenTransform transform : transforms) {
-            if (transform.covers(step)) {
-                apply(transform, inputs, labels);
+        for (int t = 0; t < transforms.size(); t++) { // an iterator might be allocated
+            if (transforms.get(t).covers(step)) {
+                apply(transforms.get(t), inputs, labels);
             }
         }
     }
