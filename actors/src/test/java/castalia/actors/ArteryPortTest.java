@@ -13,11 +13,13 @@ import java.net.Socket;
 import java.net.SocketTimeoutException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.function.Function;
 import javax.net.ssl.SSLException;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -99,6 +101,10 @@ class ArteryPortTest {
         return socket;
     }
 
+    private static Credential meet(Function<X509Certificate, Credential> find) throws IOException {
+        return FirstMeeting.with("127.0.0.1", node.address().port(), 30_000, find);
+    }
+
     private static boolean cut(Socket socket) {
         try {
             while (socket.getInputStream().read() >= 0) {
@@ -162,17 +168,17 @@ class ArteryPortTest {
     @Test
     void whoHasNoCredentialOrAnotherIsRefused() throws Exception {
         Credential ours = Credentials.ours();
-        assertThat(FirstMeeting.with(node.address(), 30_000, certificate -> {
+        assertThat(meet(certificate -> {
             assertThat(certificate).isEqualTo(ours.certificate());
             return ours;
         })).isEqualTo(ours);
         Credential another = Credentials.make();
-        assertThatThrownBy(() -> FirstMeeting.with(node.address(), 30_000, _ -> another))
+        assertThatThrownBy(() -> meet(_ -> another))
                 .isInstanceOf(SSLException.class).hasMessageContaining("not of this run");
         // the certificate is no secret: it does not help without the key
         Credential stolen = new Credential(another.key(), Credentials.ours().certificate());
         try {
-            FirstMeeting.with(node.address(), 30_000, _ -> stolen);
+            meet(_ -> stolen);
         } catch (IOException e) {
             // in TLS 1.3 a client may think that its handshake is over before it is refused
         }

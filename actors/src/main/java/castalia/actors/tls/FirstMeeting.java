@@ -1,6 +1,5 @@
 package castalia.actors.tls;
 
-import castalia.actors.NodeAddress;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.Socket;
@@ -35,16 +34,16 @@ public final class FirstMeeting {
      * @throws javax.net.ssl.SSLException if the other side does not speak TLS as nodes do
      */
     public static Credential with(
-            NodeAddress node, int millis, Function<X509Certificate, Credential> find)
+            String host, int port, int millis, Function<X509Certificate, Credential> find)
             throws IOException {
         FirstMeeting meeting = new FirstMeeting(find);
         try (Socket plain = new Socket()) {
-            plain.connect(new InetSocketAddress(node.host(), node.port()), millis);
+            plain.connect(new InetSocketAddress(host, port), millis);
             plain.setSoTimeout(millis);
             SSLContext context = Credential.context(
                     meeting::found, new ShownCertificate(meeting::shown));
             try (SSLSocket socket = (SSLSocket) context.getSocketFactory()
-                    .createSocket(plain, node.host(), node.port(), true)) {
+                    .createSocket(plain, host, port, true)) {
                 socket.setSSLParameters(Credential.parameters());
                 socket.startHandshake();
             }

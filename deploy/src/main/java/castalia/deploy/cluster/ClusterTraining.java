@@ -92,9 +92,10 @@ public final class ClusterTraining implements AutoCloseable {
         try (FolderRunStorage storage = FolderRunStorage.lead(run, specification);
                 RunMetrics metrics = RunMetrics.open(run);
                 NewsThread news = new NewsThread();
+                RunCredential.Making credential = RunCredential.ofLeader(run);
                 RunCluster cluster = RunCluster.begin(
                         training, settings(training, request, storage), storage,
-                        RunCredential.ofLeader(run), news)) {
+                        credential, news)) {
             news.add(new ClusterConsole(line, metrics, specification.trainSteps(),
                     specification.tokensPerStep(), System::nanoTime));
             news.add(storage.keeper(cluster));

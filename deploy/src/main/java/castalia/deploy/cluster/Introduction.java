@@ -33,7 +33,8 @@ final class Introduction {
             int left = Math.toIntExact(Math.max(1,
                     TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime())));
             try {
-                return FirstMeeting.with(seed, left, certificate -> credential(seed, certificate));
+                return FirstMeeting.with(seed.host(), seed.port(), left,
+                        certificate -> credential(seed, certificate));
             } catch (SSLException e) {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID, seed
                         + " does not answer as a node of this build does: " + e.getMessage(), e);

@@ -33,9 +33,9 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 
 /**
- * The credential of a run in its folder: key and certificate as PEM, in a file that only its owner may
- * read. Whoever can read it is of the run. The certificate names the folder, so that a node that is told an address
- * alone knows where to look.
+ * The credential of a run in its folder: key and certificate as PEM, in a file that only its owner
+ * may read. Whoever can read it is of the run. The certificate names the folder, so that a node that
+ * is told an address alone knows where to look.
  */
 final class RunCredential {
 
@@ -62,30 +62,41 @@ final class RunCredential {
     /**
      * The credential of a run that this process begins to lead, with the folder's lock; made, on a
      * thread of its own, where there is none or the folder was moved since.
-     *
-     * @return waits for it; throws {@link CastaliaException} if it cannot be made
      */
-    static Supplier<Credential> ofLeader(Path run) {
+    static Making ofLeader(Path run) {
         Path folder = run.toAbsolutePath().normalize();
-        Optional<Credential> there = usable(folder);
-        if (there.isPresent()) {
-            return there::get;
+        return new Making(usable(folder).map(CompletableFuture::completedFuture).orElseGet(
+                () -> CompletableFuture.supplyAsync(() -> make(folder), task -> Thread.ofPlatform()
+                        .daemon().name("credential").start(task))));
+    }
+
+    /** A credential, or the making of it, which waits before the folder is left to others. */
+    static final class Making implements Supplier<Credential>, AutoCloseable {
+
+        private final CompletableFuture<Credential> made;
+
+        private Making(CompletableFuture<Credential> made) {
+            this.made = made;
         }
-        CompletableFuture<Credential> made = new CompletableFuture<>();
-        Thread.ofPlatform().daemon().name("credential").start(() -> {
-            try {
-                made.complete(make(folder));
-            } catch (RuntimeException | Error e) {
-                made.completeExceptionally(e);
-            }
-        });
-        return () -> {
+
+        /**
+         * Waits for it.
+         *
+         * @throws CastaliaException if it cannot be made
+         */
+        @Override
+        public Credential get() {
             try {
                 return made.join();
             } catch (CompletionException e) {
                 throw e.getCause() instanceof CastaliaException known ? known : e;
             }
-        };
+        }
+
+        @Override
+        public void close() {
+            var _ = made.handle((_, _) -> true).join();
+        }
     }
 
     private static Optional<Credential> usable(Path folder) {
@@ -204,10 +215,11 @@ final class RunCredential {
                 .redirectErrorStream(true).start();
         try {
             process.getOutputStream().close();
-            if (!process.waitFor(MAKING_SECONDS, TimeUnit.SECONDS) || process.exitValue() != 0) {
-                process.destroyForcibly();
-                String said = new String(process.getInputStream().readNBytes(MOST_BYTES),
-                        StandardCharsets.UTF_8).strip().replaceAll("\\s+", " ");
+            boolean ended = process.waitFor(MAKING_SECONDS, TimeUnit.SECONDS);
+            if (!ended || process.exitValue() != 0) {
+                String said = ended ? new String(process.getInputStream().readNBytes(MOST_BYTES),
+                        StandardCharsets.UTF_8).strip().replaceAll("\\s+", " ")
+                        : "it did not end within " + MAKING_SECONDS + " s";
                 throw new CastaliaException(ErrorCode.UNSUPPORTED,
                         "keytool of this Java made no credential for " + folder + ": " + said);
             }

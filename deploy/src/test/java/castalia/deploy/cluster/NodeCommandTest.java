@@ -18,6 +18,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
@@ -204,10 +205,33 @@ class NodeCommandTest {
         assertThat(other.code()).as(other.printed()).isEqualTo(10);
         assertThat(other.printed().lines().filter(line -> line.startsWith("castalia: ")))
                 .singleElement().asString().contains("numeric version", run.toString());
+        requireCredential(run, leader.await(ADDRESS));
         Files.move(run.resolve("terms"), run.resolve("gone"));
         assertThat(leader.code()).as(leader.printed()).isEqualTo(16);
         assertThat(node.code()).as(node.printed()).isEqualTo(16);
         assertThat(node.printed()).containsPattern("castalia: .*" + run.resolve("terms"));
+    }
+
+    /** Who cannot read the folder's credential, or has another there, is told so at once. */
+    private void requireCredential(Path run, String seed) throws IOException {
+        Path file = run.resolve(RunCredential.FILE);
+        Path kept = Files.move(file, run.resolve("kept"));
+        refused(Cli.run("node", "--join", seed), file.toString(), "there is none");
+        Files.writeString(file, "no credential");
+        refused(Cli.run("node", "--join", seed), file.toString(), "it is damaged");
+        Path other = Files.createDirectory(folder.resolve("other"));
+        try (RunCredential.Making making = RunCredential.ofLeader(other)) {
+            assertThat(making.get()).isNotNull();
+        }
+        Files.move(other.resolve(RunCredential.FILE), file, StandardCopyOption.REPLACE_EXISTING);
+        refused(Cli.run("node", "--join", seed), file.toString(), "another credential");
+        Files.move(kept, file, StandardCopyOption.REPLACE_EXISTING);
+    }
+
+    private static void refused(Cli.Result result, String... words) {
+        assertThat(result.code()).as("%s", result).isEqualTo(10);
+        assertThat(result.err().lines()).singleElement().asString().startsWith("castalia: ")
+                .contains(words);
     }
 
     @Tag("full")

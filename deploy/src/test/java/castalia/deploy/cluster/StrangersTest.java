@@ -33,7 +33,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(value = 240, unit = TimeUnit.SECONDS)
 class StrangersTest {
 
-    private static final int STEPS = 1500;
+    private static final int STEPS = 800;
     private static final int IDLE = 70;
     private static final long GROWTH = 400 << 20;
 

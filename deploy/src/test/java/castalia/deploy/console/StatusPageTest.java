@@ -66,8 +66,10 @@ class StatusPageTest {
     @Tag("default")
     @Test
     void theyLoseTheirConnection() throws Exception {
-        assertThat(ended(connect("GET / HTTP/1.1\r\nHost: "))).isTrue();
-        assertThat(ended(connect(""))).isTrue();
+        Socket begun = connect("GET / HTTP/1.1\r\nHost: ");
+        Socket idle = connect("");
+        assertThat(ended(begun)).isTrue();
+        assertThat(ended(idle)).isTrue();
         assertThat(state()).isEqualTo("{\"step\":3}");
     }
 
