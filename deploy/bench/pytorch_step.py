@@ -4,6 +4,7 @@ Needs torch and transformers. For comparison by hand: nothing of Castalia runs o
 """
 import argparse
 import json
+import resource
 import statistics
 import time
 
@@ -17,18 +18,20 @@ SIZES = {  # layers, hidden size, heads; vocabulary padded as published
 }
 
 
-def build(name, sequence, dtype):
+def build(name, sequence):
     layers, hidden, heads, vocabulary = SIZES[name]
     config = transformers.GPTNeoXConfig(
         num_hidden_layers=layers, hidden_size=hidden, intermediate_size=4 * hidden,
         num_attention_heads=heads, vocab_size=vocabulary, max_position_embeddings=max(2048, sequence),
+        rotary_pct=0.25, hidden_act="gelu", use_parallel_residual=True, tie_word_embeddings=False,
         attn_implementation="sdpa", use_cache=False)
-    return transformers.GPTNeoXForCausalLM(config).to(dtype).train()
+    return transformers.GPTNeoXForCausalLM(config).train()
 
 
-def step(model, optimizer, tokens):
+def step(model, forward, optimizer, tokens, mixed):
     marks = [time.perf_counter()]
-    loss = model(input_ids=tokens, labels=tokens).loss
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+        loss = forward(input_ids=tokens, labels=tokens).loss
     marks.append(time.perf_counter())
     loss.backward()
     marks.append(time.perf_counter())
@@ -56,16 +59,18 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--iters", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
 
     torch.manual_seed(1234)
     torch.set_num_threads(options.threads)
-    dtype = torch.float32 if options.dtype == "fp32" else torch.bfloat16
-    model = build(options.model, options.seq, dtype)
+    model = build(options.model, options.seq)
+    forward = torch.compile(model) if options.compile else model
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True)
     tokens = torch.randint(0, model.config.vocab_size, (options.batch, options.seq))
-    times = [step(model, optimizer, tokens) for _ in range(options.warmup + options.iters)]
+    times = [step(model, forward, optimizer, tokens, options.dtype == "bf16")
+             for _ in range(options.warmup + options.iters)]
     times = times[options.warmup:]
     median = statistics.median(sum(parts) for parts in times)
     forward, backward, update = (statistics.median(column) for column in zip(*times))
@@ -77,6 +82,7 @@ def main():
         "forward_s": round(forward, 4), "backward_s": round(backward, 4),
         "optimizer_s": round(update, 4),
         "gflops": round(operations(model, options.batch, options.seq) / median * 1e-9, 1),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "parameters": sum(p.numel() for p in model.parameters())}))
 
 

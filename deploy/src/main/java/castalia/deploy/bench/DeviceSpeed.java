@@ -8,8 +8,8 @@ import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.Device;
 import castalia.kernels.MatmulShape;
-import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.planner.Recomputation;
+import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.rank.TrainingRank;
 import java.util.List;
 

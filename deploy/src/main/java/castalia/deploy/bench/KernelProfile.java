@@ -72,6 +72,10 @@ public final class KernelProfile {
             for (Object argument : arguments) {
                 sum.bytes += bytes(argument);
             }
+            if (key.equals("embedding")) {
+                // Of the table as many rows are read as are written.
+                sum.bytes += bytes(arguments[0]) - bytes(arguments[2]);
+            }
         }
     }
 

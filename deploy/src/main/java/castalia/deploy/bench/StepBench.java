@@ -5,7 +5,11 @@ import castalia.deploy.train.Hosting;
 import castalia.deploy.train.Wiring;
 import castalia.kernels.Device;
 import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.model.PythiaModels;
+import castalia.protocol.schedule.LearningRateSchedule;
+import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Initialisation;
+import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchSource;
@@ -80,6 +84,29 @@ public final class StepBench {
             List<KernelProfile.Line> profile) {}
 
     private StepBench() {}
+
+    /**
+     * A run of made-up tokens at a constant learning rate.
+     *
+     * @throws IllegalArgumentException if there is none of these numbers
+     */
+    public static TrainingPlan plan(
+            PythiaModels.Preset preset, Precision precision, int sequence, int batch,
+            int virtualRanks, int tensorSlices, long steps) {
+        return TrainingPlan.builder(preset.shape(), new LearningRateSchedule.Constant(
+                preset.peakRate(), 0))
+                .tensorSlices(tensorSlices)
+                .virtualRanks(virtualRanks)
+                .globalBatch(virtualRanks * batch)
+                .microBatch(batch)
+                .sequence(sequence)
+                .precision(precision)
+                .lossScaler(precision == Precision.FP16
+                        ? LossScaler.Dynamic.published()
+                        : new LossScaler.None())
+                .trainSteps(steps)
+                .build();
+    }
 
     /**
      * Executes {@code warmup + steps} steps.

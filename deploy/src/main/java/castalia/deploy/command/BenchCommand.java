@@ -1,24 +1,26 @@
 package castalia.deploy.command;
 
-import castalia.deploy.shell.CastaliaHome;
-import castalia.deploy.shell.JsonOption;
 import castalia.deploy.bench.KernelProfile;
 import castalia.deploy.bench.StepBench;
+import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.shell.JsonOption;
+import castalia.deploy.shell.Quantity;
 import castalia.deploy.train.Hosting;
+import castalia.deploy.train.MachineMemory;
 import castalia.deploy.train.Wiring;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.model.PythiaModels;
-import castalia.protocol.schedule.LearningRateSchedule;
-import castalia.protocol.schedule.LossScaler;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.SyntheticBatches;
-import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
@@ -33,15 +35,17 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "bench",
         description = {
-            "Measure: 'bench step' times whole training steps, 'bench collective' the exchanges between",
-            "processes, 'bench determinism' what a fixed order of sums costs, 'bench index' the making of a",
-            "sample order at the scale of the Pile, 'bench memory' what layouts take, 'bench dedup' how the",
-            "time of 'data dedup' grows."
+            "Measure: 'bench step' times whole training steps, 'bench kernels' each kernel of one beside what",
+            "the machine can do, 'bench collective' the exchanges between processes, 'bench determinism'",
+            "what a fixed order of sums costs, 'bench index' the making of a sample order at the scale of the",
+            "Pile, 'bench memory' what layouts take, 'bench dedup' how the time of 'data dedup' grows."
         },
-        subcommands = {BenchCommand.Step.class, BenchCollectiveCommand.class, BenchDeterminismCommand.class,
+        subcommands = {BenchCommand.Step.class, BenchKernelsCommand.class,
+                BenchCollectiveCommand.class, BenchDeterminismCommand.class,
                 BenchIndexCommand.class, BenchMemoryCommand.class, BenchDedupCommand.class},
         footer = {"", "Examples:",
                 "  ./castalia bench step --model pythia-70m --dtype fp32 --seq 2048 --threads 2",
+                "  ./castalia bench kernels --model pythia-70m --dtype bf16",
                 "  ./castalia bench collective --ranks 2,4 --json",
                 "  ./castalia bench index --samples 200000000",
                 "  ./castalia bench memory --model pythia-31m",
@@ -126,8 +130,18 @@ final class BenchCommand {
         @Option(names = "--warmup", paramLabel = "N", description = "Steps before them (default 3).")
         private int warmup = 3;
 
-        @Option(names = "--recompute", description = "Compute blocks again in the backward pass.")
-        private boolean recompute;
+        @Option(names = "--recompute", paramLabel = "WHAT", arity = "0..1", fallbackValue = "block",
+                description = "What the backward pass computes again: auto (default: as little as fits the"
+                        + " memory), none, attention or block.")
+        private String recompute = "auto";
+
+        @Option(names = "--memory", paramLabel = "SIZE",
+                description = "Memory that may be used, as 4GiB (default: what this machine has).")
+        private @Nullable String memory;
+
+        @Option(names = "--portable",
+                description = "Compute matrix products in Java, with bits that any machine gives.")
+        private boolean portable;
 
         @Option(names = "--profile",
                 description = "Time every kernel, for one rank; it costs some microseconds a call.")
@@ -145,6 +159,10 @@ final class BenchCommand {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                         "--steps " + steps + " must be at least 1 and --warmup " + warmup + " at least 0");
             }
+            if (!List.of("auto", "none", "attention", "block").contains(recompute)) {
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                        "--recompute " + recompute + " is none of auto, none, attention, block");
+            }
             if (profile && ranks != 1) {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                         "--profile is for one rank, not for --ranks " + ranks);
@@ -152,7 +170,7 @@ final class BenchCommand {
             int v = virtualRanks == 0 ? ranks : virtualRanks;
             PythiaModels.Preset preset = preset(model);
             TrainingPlan plan = plan(preset, v);
-            Hosting hosting = hosting();
+            Hosting hosting = hosting(plan);
             if (config != null) {
                 write(config, preset, plan);
             }
@@ -187,31 +205,25 @@ final class BenchCommand {
             return 0;
         }
 
-        private Hosting hosting() {
+        private Hosting hosting(TrainingPlan plan) {
             try {
-                return new Hosting(ranks, threads, recompute ? Recomputation.BLOCK : Recomputation.NONE);
+                boolean fits = recompute.equals("auto");
+                Hosting wished = new Hosting(ranks, threads, fits ? Recomputation.NONE
+                        : Recomputation.valueOf(recompute.toUpperCase(Locale.ROOT)), portable,
+                        memory == null ? Long.MAX_VALUE : Quantity.bytes("--memory", memory));
+                Hosting hosting = fits ? MachineMemory.fitting(plan, wished) : wished;
+                MachineMemory.require(plan, hosting.recomputation(),
+                        ParallelLayout.of(ranks), 0, hosting.usableBytes());
+                return hosting;
             } catch (IllegalArgumentException e) {
                 throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
             }
         }
 
         private TrainingPlan plan(PythiaModels.Preset preset, int v) {
-            Precision precision = precision(dtype);
-            long iterations = warmup + (long) steps;
             try {
-                return TrainingPlan.builder(preset.shape(), new LearningRateSchedule.Constant(
-                        preset.peakRate(), 0))
-                        .tensorSlices(tensorSlices)
-                        .virtualRanks(v)
-                        .globalBatch(v * batch)
-                        .microBatch(batch)
-                        .sequence(sequence)
-                        .precision(precision)
-                        .lossScaler(precision == Precision.FP16
-                                ? LossScaler.Dynamic.published()
-                                : new LossScaler.None())
-                        .trainSteps(iterations)
-                        .build();
+                return StepBench.plan(preset, precision(dtype), sequence, batch, v, tensorSlices,
+                        warmup + (long) steps);
             } catch (IllegalArgumentException e) {
                 throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
             }
@@ -243,13 +255,15 @@ final class BenchCommand {
                     "fp16": {"enabled": %b, "initial_scale_power": 12}
                     "castalia": {
                       "global-batch": %d, "virtual-ranks": %d, "tensor-slices": %d, "precision": "%s",
-                      "vocabulary": %d, "schedule": "constant", "synthetic-data": true
+                      "vocabulary": %d, "schedule": "constant", "synthetic-data": true,
+                      "recomputation": "%s", "products": "%s"
                     }
                     """.formatted(plan.model().layers(), plan.model().hidden(), plan.model().heads(),
                     plan.sequence(), plan.model().maxPositions(), preset.peakRate(), plan.microBatch(),
                     plan.trainSteps(), plan.seed(), plan.precision() == Precision.FP16,
                     plan.globalBatch(), plan.virtualRanks(), plan.tensorSlices(),
-                    dtype, plan.model().vocabulary());
+                    dtype, plan.model().vocabulary(), recompute,
+                    portable ? "portable" : "library");
             try {
                 Files.writeString(file, text);
             } catch (IOException e) {

@@ -1,10 +1,10 @@
 package castalia.deploy.command;
 
-import castalia.deploy.shell.CastaliaHome;
-import castalia.deploy.shell.JsonOption;
 import castalia.deploy.parity.Parity;
 import castalia.deploy.parity.ParityFixture;
 import castalia.deploy.parity.ParityRow;
+import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.shell.JsonOption;
 import castalia.deploy.train.Hosting;
 import castalia.deploy.train.Wiring;
 import castalia.kernels.Device;

@@ -2,12 +2,14 @@ package castalia.deploy.configuration;
 
 import castalia.deploy.configuration.YamlTree.NotYamlException;
 import castalia.deploy.configuration.YamlValue.Mapping;
+import castalia.deploy.shell.Quantity;
+import castalia.protocol.CastaliaException;
 import castalia.protocol.checkpoint.MilestoneSchedule;
 import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.model.ModelShape;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -100,6 +102,7 @@ public final class NeoxYaml {
         long evalIterations = positive("eval-iters", 100);
         long logInterval = positive("log-interval", 100);
         Recomputation recomputation = recomputation();
+        EngineSettings engine = engine();
         List<DataTransform> transforms =
                 new TransformReader(castalia, plans.trainSteps(), top.has("vocab-file")).read();
         PlacementHints placement = placement(plan);
@@ -113,7 +116,7 @@ public final class NeoxYaml {
         return Optional.of(new TrainingConfiguration(
                 plan.orElseThrow(), data, trusting, top.text("vocab-file"), save, load,
                 milestones.orElseThrow(), evalInterval, evalIterations, logInterval,
-                recomputation, transforms, placement));
+                recomputation, engine, transforms, placement));
     }
 
     private DataSource data() {
@@ -197,10 +200,29 @@ public final class NeoxYaml {
         return value;
     }
 
-    private Recomputation recomputation() {
+    private EngineSettings engine() {
+        boolean portable = castalia.word("products", "library", List.of("library", "portable"))
+                .equals("portable");
+        long memory = Long.MAX_VALUE;
+        Optional<String> limit = castalia.text("memory-limit");
+        if (limit.isPresent()) {
+            try {
+                memory = Quantity.bytes("memory-limit", limit.get());
+            } catch (CastaliaException e) {
+                castalia.error("memory-limit", String.valueOf(e.getMessage()));
+            }
+        }
+        return new EngineSettings(portable, recomputationWord().equals("auto"), memory);
+    }
+
+    private String recomputationWord() {
         boolean published = top.flag("checkpoint-activations", false);
-        String word = castalia.word(
-                "recomputation", published ? "block" : "none", List.of("none", "attention", "block"));
+        return castalia.word("recomputation", published ? "block" : "auto",
+                List.of("auto", "none", "attention", "block"));
+    }
+
+    private Recomputation recomputation() {
+        String word = recomputationWord();
         return switch (word) {
             case "block" -> Recomputation.BLOCK;
             case "attention" -> Recomputation.ATTENTION;

@@ -1,10 +1,10 @@
 package castalia.deploy.configuration;
 
 import castalia.protocol.checkpoint.MilestoneSchedule;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.DataManifest;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.protocol.planner.Recomputation;
 import java.util.List;
 import java.util.Optional;
 
@@ -23,6 +23,7 @@ import java.util.Optional;
  * @param evalIterations batches of one validation
  * @param logInterval steps between log lines
  * @param recomputation what the forward pass keeps
+ * @param engine how a machine computes
  * @param transforms changes of the training data, in order
  * @param placement wishes about ranks and threads
  */
@@ -38,11 +39,18 @@ public record TrainingConfiguration(
         long evalIterations,
         long logInterval,
         Recomputation recomputation,
+        EngineSettings engine,
         List<DataTransform> transforms,
         PlacementHints placement) {
 
     public TrainingConfiguration {
         transforms = List.copyOf(transforms);
+    }
+
+    /** The same, with another choice of what backward passes compute again. */
+    public TrainingConfiguration computingAgain(Recomputation other) {
+        return new TrainingConfiguration(plan, data, trustsDataTimes, tokenizer, save, load, milestones,
+                evalInterval, evalIterations, logInterval, other, engine, transforms, placement);
     }
 
     /** The specification of the run, once the data is open and the kernels are known. */

@@ -8,8 +8,13 @@ import castalia.protocol.planner.Recomputation;
  * @param ranks ranks of this process
  * @param threads computing threads of all ranks together
  * @param recomputation what backward passes compute again
+ * @param portable whether matrix products are computed in Java, whose bits any machine gives; unlike the
+ *     others this is part of the numeric version
+ * @param memoryBytes most memory of all ranks of this machine together; {@link Long#MAX_VALUE} for what
+ *     there is
  */
-public record Hosting(int ranks, int threads, Recomputation recomputation) {
+public record Hosting(
+        int ranks, int threads, Recomputation recomputation, boolean portable, long memoryBytes) {
 
     /** More threads than any machine has. */
     private static final int MOST_THREADS = 1024;
@@ -24,9 +29,19 @@ public record Hosting(int ranks, int threads, Recomputation recomputation) {
         }
     }
 
+    /** With the products of the library, where it can be had. */
+    public Hosting(int ranks, int threads, Recomputation recomputation) {
+        this(ranks, threads, recomputation, false, Long.MAX_VALUE);
+    }
+
     /** The same with another number of ranks. */
     public Hosting on(int others) {
-        return new Hosting(others, threads, recomputation);
+        return new Hosting(others, threads, recomputation, portable, memoryBytes);
+    }
+
+    /** Memory that all ranks of this machine may use. */
+    public long usableBytes() {
+        return Math.min(memoryBytes, MachineMemory.usableBytes());
     }
 
     /** Threads of one rank: an equal share, at least one. */

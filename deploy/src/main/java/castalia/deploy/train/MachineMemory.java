@@ -6,9 +6,9 @@ import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.planner.Devices;
 import castalia.protocol.planner.LayoutPlanner;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.planner.Workload;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.nio.file.Path;
 
@@ -42,6 +42,33 @@ public final class MachineMemory {
     }
 
     /**
+     * The fastest way to compute, of those that fit the memory; the smallest, where none fits.
+     *
+     * @param hosting ranks and memory
+     */
+    public static Hosting fitting(TrainingPlan plan, Hosting hosting) {
+        Recomputation found = Recomputation.NONE;
+        ParallelLayout layout = ParallelLayout.of(hosting.ranks());
+        for (Recomputation each : Recomputation.values()) {
+            found = each;
+            if (planner(plan, each, layout, 0, hosting.usableBytes()).refusal(layout).isEmpty()) {
+                break;
+            }
+        }
+        return new Hosting(hosting.ranks(), hosting.threads(), found, hosting.portable(),
+                hosting.memoryBytes());
+    }
+
+    private static LayoutPlanner planner(
+            TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,
+            long usableBytes) {
+        return new LayoutPlanner(
+                Workload.of(plan, recomputation),
+                new Devices(layout.ranks(), layout.ranks(), usableBytes, true, earlyBytes, SOME_FLOPS,
+                        SOME_BANDWIDTH, SOME_BANDWIDTH));
+    }
+
+    /**
      * As the other, of a machine whose memory is known.
      *
      * @param usableBytes what all ranks together may use
@@ -49,11 +76,7 @@ public final class MachineMemory {
     public static void require(
             TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,
             long usableBytes) {
-        LayoutPlanner planner = new LayoutPlanner(
-                Workload.of(plan, recomputation),
-                new Devices(layout.ranks(), layout.ranks(), usableBytes, true, earlyBytes, SOME_FLOPS,
-                        SOME_BANDWIDTH, SOME_BANDWIDTH));
-        planner.refusal(layout).ifPresent(why -> {
+        planner(plan, recomputation, layout, earlyBytes, usableBytes).refusal(layout).ifPresent(why -> {
             throw new CastaliaException(ErrorCode.OUT_OF_MEMORY, why
                     + ". Or choose a smaller micro-batch, recomputation, or a machine with more memory;"
                     + " ./castalia layouts shows more");

@@ -1,5 +1,6 @@
 package castalia.deploy.train;
 
+import castalia.deploy.configuration.EngineSettings;
 import castalia.deploy.configuration.NeoxYaml;
 import castalia.deploy.configuration.TokenizerSize;
 import castalia.deploy.configuration.TrainingConfiguration;
@@ -79,6 +80,7 @@ public record TrainingJob(
                 ? read
                 : startingFrom(read, RunCheckpoints.hashOf(initial.get()));
         Hosting hosting = hosting(configuration, ranks, threads);
+        configuration = configuration.computingAgain(hosting.recomputation());
         RunData data = RunData.open(configuration, working, home);
         try {
             String version = numericVersion(hosting, home);
@@ -97,7 +99,7 @@ public record TrainingJob(
                         .initialisation(new Initialisation.FromFolder(sha256)).build(),
                 c.data(), c.trustsDataTimes(), c.tokenizer(), c.save(), c.load(), c.milestones(),
                 c.evalInterval(), c.evalIterations(), c.logInterval(), c.recomputation(),
-                c.transforms(), c.placement());
+                c.engine(), c.transforms(), c.placement());
     }
 
     private static Hosting hosting(
@@ -106,7 +108,10 @@ public record TrainingJob(
         int t = threads.orElse(configuration.placement().threads()
                 .orElse(Runtime.getRuntime().availableProcessors()));
         try {
-            return new Hosting(w, t, configuration.recomputation());
+            EngineSettings engine = configuration.engine();
+            Hosting wished = new Hosting(w, t, configuration.recomputation(), engine.portable(),
+                    engine.memoryBytes());
+            return engine.fits() ? MachineMemory.fitting(configuration.plan(), wished) : wished;
         } catch (IllegalArgumentException e) {
             throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
         }

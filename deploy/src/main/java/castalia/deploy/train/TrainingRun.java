@@ -122,7 +122,8 @@ public final class TrainingRun implements AutoCloseable {
                 OptionalInt.of(job.hosting().ranks()));
         ParallelLayout layout = choice.onRanks(job, asked, ranks);
         MachineMemory.require(
-                specification.plan(), job.hosting().recomputation(), layout, 0);
+                specification.plan(), job.hosting().recomputation(), layout, 0,
+                job.hosting().usableBytes());
         choice.record(log, asked);
         listener.laidOut(layout, choice.on());
         return layout;

@@ -9,12 +9,12 @@ import castalia.kernels.cpu.MatmulEngine;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.BatchReader;
 import castalia.workers.data.BatchShape;
 import castalia.workers.data.BatchSource;
 import castalia.workers.model.ProductAnswers;
-import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankGroup;
 import castalia.workers.rank.RankSettings;
 import java.time.Duration;
@@ -49,7 +49,8 @@ public final class Wiring {
             return choice.gpus(sharers, home);
         }
         CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
-                home.natives().toString(), MachineMemory.usableBytes() / sharers, MatmulEngine.AUTO);
+                home.natives().toString(), hosting.usableBytes() / sharers,
+                hosting.portable() ? MatmulEngine.JAVA : MatmulEngine.AUTO);
         return _ -> new CpuDevice(settings);
     }
 

@@ -8,9 +8,11 @@ import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.model.PythiaModels;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.schedule.LearningRateSchedule;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.protocol.planner.Recomputation;
+import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class MachineMemoryTest {
@@ -45,6 +47,17 @@ class MachineMemoryTest {
         assertThatThrownBy(() ->
                 MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 1L << 30, 3L << 30))
                 .hasMessageContaining("2x1 ZeRO 1 buddies 0 needs ");
+    }
+
+    @Test
+    void theLessMemoryTheMoreIsComputedAgain() {
+        TrainingPlan plan = PLAN.toBuilder().sequence(2048).build();
+        List<Recomputation> chosen = IntStream.iterate(256, part -> part - 1).limit(256)
+                .mapToObj(part -> MachineMemory.fitting(plan, new Hosting(
+                        1, 1, Recomputation.NONE, false, part * (16L << 20))).recomputation())
+                .distinct().toList();
+        assertThat(chosen).containsExactly(
+                Recomputation.NONE, Recomputation.ATTENTION, Recomputation.BLOCK);
     }
 
     @Test

@@ -26,7 +26,7 @@ final class Attention {
     static final int FORWARD_KEYS = 512;
 
     /** Queries and keys of a backward block. */
-    static final int BACKWARD_BLOCK = 128;
+    static final int BACKWARD_BLOCK = 256;
 
     /** Sequences longer than this have two groups of key blocks. */
     private static final int GROUPED_FROM = 512;

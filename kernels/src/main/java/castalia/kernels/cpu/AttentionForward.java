@@ -7,8 +7,6 @@ import static castalia.kernels.cpu.VectorMath.L;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
-import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorOperators;
 import org.jspecify.annotations.Nullable;
 
 /** The forward pass; see {@link Attention}. */
@@ -132,12 +130,7 @@ final class AttentionForward extends WorkerPool.Task {
     }
 
     private static float largest(long x, int elements, long work) {
-        FloatVector largest = fromMemorySegment(F, ALL, x, ORDER);
-        for (int i = 0; i < elements; i += L) {
-            FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
-            largest = largest.blend(v, v.compare(VectorOperators.GT, largest));
-        }
-        largest.intoMemorySegment(ALL, work, ORDER);
+        VectorMath.largest(x, elements, work);
         float result = Memory.f32(work);
         for (int i = 1; i < L; i++) {
             result = Math.max(result, Memory.f32(work + 4L * i));

@@ -92,16 +92,8 @@ final class CrossEntropy {
 
     /** The largest of a row of whole groups; NaN if an element is not finite. */
     private static float largestOfWhole(long x, int elements, long work) {
-        FloatVector largest = fromMemorySegment(F, ALL, x, ORDER);
-        // A NaN fails every comparison, so it is looked for by itself: 0 times it is NaN.
-        FloatVector check = FloatVector.zero(F);
-        for (int i = 0; i < elements; i += L) {
-            FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
-            largest = largest.blend(v, v.compare(VectorOperators.GT, largest));
-            check = check.add(v.mul(0f));
-        }
-        largest.intoMemorySegment(ALL, work, ORDER);
-        check.intoMemorySegment(ALL, work + 64, ORDER);
+        VectorMath.largest(x, elements, work);
+        notFinite(x, elements, work + 64);
         float result = Memory.f32(work);
         float bad = 0f;
         for (int i = 0; i < L; i++) {
@@ -109,6 +101,21 @@ final class CrossEntropy {
             bad += Memory.f32(work + 64 + 4L * i);
         }
         return Float.isNaN(bad) ? Float.NaN : result;
+    }
+
+    /** A NaN fails every comparison, so it is looked for by itself: 0 times it is NaN. */
+    private static void notFinite(long x, int elements, long lanes) {
+        FloatVector a = FloatVector.zero(F);
+        FloatVector b = a;
+        int whole = elements / (2 * L) * (2 * L);
+        for (int i = 0; i < whole; i += 2 * L) {
+            a = fromMemorySegment(F, ALL, x + 4L * i, ORDER).fma(FloatVector.zero(F), a);
+            b = fromMemorySegment(F, ALL, x + 4L * i + 4L * L, ORDER).fma(FloatVector.zero(F), b);
+        }
+        for (int i = whole; i < elements; i += L) {
+            a = fromMemorySegment(F, ALL, x + 4L * i, ORDER).fma(FloatVector.zero(F), a);
+        }
+        a.add(b).intoMemorySegment(ALL, lanes, ORDER);
     }
 
     /** Replaces a row by {@code exp(x - max)} and returns the sum over 16 lanes. */

@@ -95,19 +95,49 @@ final class VectorMath {
     }
 
     /**
+     * Leaves at {@code lanes} the largest of all elements that share a lane, where a NaN is never the
+     * largest. The number of elements is a multiple of 16. Four chains hide the latency of a
+     * comparison.
+     */
+    static void largest(long x, int elements, long lanes) {
+        FloatVector a = fromMemorySegment(F, ALL, x, ORDER);
+        FloatVector b = a;
+        FloatVector c = a;
+        FloatVector d = a;
+        int whole = elements / (4 * L) * (4 * L);
+        for (int i = 0; i < whole; i += 4 * L) {
+            FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+            a = a.blend(v, v.compare(VectorOperators.GT, a));
+            v = fromMemorySegment(F, ALL, x + 4L * i + VB, ORDER);
+            b = b.blend(v, v.compare(VectorOperators.GT, b));
+            v = fromMemorySegment(F, ALL, x + 4L * i + 2L * VB, ORDER);
+            c = c.blend(v, v.compare(VectorOperators.GT, c));
+            v = fromMemorySegment(F, ALL, x + 4L * i + 3L * VB, ORDER);
+            d = d.blend(v, v.compare(VectorOperators.GT, d));
+        }
+        for (int i = whole; i < elements; i += L) {
+            FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+            a = a.blend(v, v.compare(VectorOperators.GT, a));
+        }
+        a = a.blend(b, b.compare(VectorOperators.GT, a));
+        c = c.blend(d, d.compare(VectorOperators.GT, c));
+        a.blend(c, c.compare(VectorOperators.GT, a)).intoMemorySegment(ALL, lanes, ORDER);
+    }
+
+    /**
      * Replaces x by {@code exp((x - max) * scale)} and leaves the sums of 16 lanes at
      * {@code lanes}: lane l holds elements l, l + 16, ...; the number of elements is a multiple of
-     * 16. Vectors of 8 take the row in two sweeps.
+     * 16, and none is larger than max, so that no exponent is held back. Vectors of 8 take the row in
+     * two sweeps.
      */
     static void exponentials(long x, float max, float scale, int elements, long lanes) {
         for (int lane = 0; lane < 16; lane += L) {
             FloatVector sum = FloatVector.zero(F);
             for (int i = lane; i < elements; i += 16) {
                 FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER).sub(max).mul(scale);
-                FloatVector y = v.blend(EXP_MAX, v.compare(VectorOperators.GT, EXP_MAX));
-                FloatVector shifted = y.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
+                FloatVector shifted = v.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
                 FloatVector n = shifted.sub(ROUND);
-                FloatVector r = n.fma(broadcast(F, -LN2_HIGH), y);
+                FloatVector r = n.fma(broadcast(F, -LN2_HIGH), v);
                 r = n.fma(broadcast(F, -LN2_LOW), r);
                 FloatVector p = r.fma(broadcast(F, EXP_6), broadcast(F, EXP_5));
                 p = p.fma(r, broadcast(F, EXP_4));

@@ -2,8 +2,8 @@ package castalia.workers.rank;
 
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
-import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.planner.Recomputation;
+import castalia.protocol.specification.TrainingPlan;
 import java.util.function.LongToDoubleFunction;
 
 /**

@@ -31,11 +31,12 @@ class GradientCheckTest {
 
     @ParameterizedTest
     @CsvSource({
-        "true, ERF, 1, 1", "false, TANH, 1, 1", "true, TANH, 2, 2", "false, ERF, 2, 2"
+        "true, ERF, 1, 1, 14", "false, TANH, 1, 1, 14", "true, TANH, 2, 2, 14", "false, ERF, 2, 2, 14",
+        "true, ERF, 1, 1, 16384", "true, ERF, 1, 2, 16384"
     })
     void everyTensorsGradientIsTheSlopeOfTheLoss(
-            boolean parallel, Gelu gelu, int publishedModelParallel, int tensorSlices) {
-        ModelShape shape = new ModelShape(2, 12, 2, 20, 14, 9, 4, 10000, 1e-5, parallel, gelu,
+            boolean parallel, Gelu gelu, int publishedModelParallel, int tensorSlices, int vocabulary) {
+        ModelShape shape = new ModelShape(2, 12, 2, 20, vocabulary, 9, 4, 10000, 1e-5, parallel, gelu,
                 publishedModelParallel);
         Set<Role> checked = EnumSet.noneOf(Role.class);
         try (Device device = new ReferenceDevice();

@@ -12,8 +12,8 @@ import castalia.protocol.layout.TensorSlice;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.model.NeoxParameters;
-import castalia.protocol.model.Parameter;
 import castalia.protocol.model.Parameter.Role;
+import castalia.protocol.model.Parameter;
 import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TinyRun;
 import com.sun.management.ThreadMXBean;
@@ -73,7 +73,7 @@ class NeoxModelTest {
             assertThat(forward.loss()).isEqualTo(both.loss());
             assertThat(forward.logits(0, 40)).isEqualTo(both.logits(0, 40));
             assertThat(forward.model().allocatedBytes())
-                    .isLessThan(both.model().allocatedBytes() / 2);
+                    .isLessThan(both.model().allocatedBytes() * 3 / 5);
         }
     }
 

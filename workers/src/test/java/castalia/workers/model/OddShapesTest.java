@@ -14,8 +14,8 @@ import castalia.protocol.model.Parameter;
 import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.rank.TinyRun;
 import castalia.workers.rank.TinyRun.Layout;
+import castalia.workers.rank.TinyRun;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 

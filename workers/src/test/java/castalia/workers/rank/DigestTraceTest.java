@@ -4,11 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
-import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TinyRun.Layout;
 import java.util.ArrayList;
 import java.util.EnumMap;

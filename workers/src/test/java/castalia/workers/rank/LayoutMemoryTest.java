@@ -8,11 +8,11 @@ import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.planner.PlacementMemory;
 import castalia.protocol.planner.RankMemory;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.planner.Workload;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.protocol.planner.Recomputation;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Tag;
@@ -72,7 +72,8 @@ class LayoutMemoryTest {
     @CsvSource({
         "1, 1, true, FP32, NONE", "1, 1, true, BF16, BLOCK", "1, 1, false, FP16, NONE",
         "4, 1, true, FP32, BLOCK", "4, 1, false, BF16, NONE", "4, 2, true, BF16, NONE",
-        "4, 2, false, FP32, BLOCK", "4, 4, true, FP16, NONE", "8, 4, true, FP32, NONE"
+        "4, 2, false, FP32, BLOCK", "4, 4, true, FP16, NONE", "8, 4, true, FP32, NONE",
+        "1, 1, true, BF16, ATTENTION", "4, 2, false, FP32, ATTENTION"
     })
     void activationsAreWhatTheSpecificationSays(
             int slices, int tensorParallel, boolean parallel, Precision precision,

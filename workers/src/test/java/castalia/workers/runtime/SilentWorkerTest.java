@@ -3,12 +3,12 @@ package castalia.workers.runtime;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.run.RunNews;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankSettings;
-import castalia.workers.rank.TinyRun;
 import castalia.workers.rank.TinyRun.Layout;
+import castalia.workers.rank.TinyRun;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;

@@ -4,16 +4,16 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.layout.Placement;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.socket.SocketSettings.Bounds;
-import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.StateTransfer;
-import castalia.workers.rank.TinyRun;
 import castalia.workers.rank.TinyRun.Layout;
+import castalia.workers.rank.TinyRun;
 import castalia.workers.rank.TrainingRank;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
