@@ -134,25 +134,44 @@ FOR_EACH_TYPE(SUM_PARTIALS)
 // const T* bias2 or null, int copies, int rows, int columns): out = round(x + (tree(partials)
 // + (copies bias1 + copies bias2))); out may be x. Grid pieces(rows * columns).
 template <typename T>
+__device__ __forceinline__ void loadBias(float* to, const T* bias, int column, int columns,
+                                         bool sameRow) {
+  if (sameRow) {
+    load8(to, bias, column, columns, true);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      to[i] = widen(bias[column]);
+      column = column + 1 == columns ? 0 : column + 1;
+    }
+  }
+}
+
+template <typename T>
 __device__ __forceinline__ void residual(T* out, const T* x, const Buffers<const float>& partials,
                                          int n, const T* bias1, const T* bias2, int copies,
                                          int rows, int columns) {
   i64 count = (i64)rows * columns;
   bool vector = wide(out) && wide(x) && allWide(partials, n);
   float factor = (float)copies;
+  bool sameRow = columns % 8 == 0 && wide(bias1) && (bias2 == nullptr || wide(bias2));
   for (i64 at = first8(); at < count; at += step8()) {
     float sum[8], old[8];
     treeOf(sum, partials, n, at, count, vector);
     load8(old, x, at, count, vector);
     int column = (int)(at % columns);
+    float first[8], second[8];
+    loadBias(first, bias1, column, columns, sameRow);
+    if (bias2 != nullptr) {
+      loadBias(second, bias2, column, columns, sameRow);
+    }
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-      float biases = factor * widen(bias1[column]);
+      float biases = factor * first[i];
       if (bias2 != nullptr) {
-        biases = biases + factor * widen(bias2[column]);
+        biases = biases + factor * second[i];
       }
       sum[i] = old[i] + (sum[i] + biases);
-      column = column + 1 == columns ? 0 : column + 1;
     }
     store8(out, sum, at, count, vector);
   }

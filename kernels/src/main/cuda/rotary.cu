@@ -6,20 +6,19 @@
 // product is rounded, then the sum, then the element. Grid min(ceil(pairs / 256), 65535) with
 // pairs = batch * sequence * heads * rotary (two vectors of rotary / 2 pairs a head), block 256; no
 // launch where rotary is 0.
-template <typename T>
-__device__ __forceinline__ void rotate(T* qkv, const float* table, bool inverse, int batch,
+template <typename T, typename Index>
+__device__ __forceinline__ void rotate(T* qkv, const float* table, bool inverse, Index pairs,
                                        int sequence, int heads, int dimension, int rotary) {
-  int half = rotary / 2;
-  i64 pairs = (i64)batch * sequence * heads * rotary;
-  for (i64 at = (i64)blockIdx.x * blockDim.x + threadIdx.x; at < pairs;
-      at += (i64)gridDim.x * blockDim.x) {
-    i64 vector = at / half;  // ((token, head), Q or K)
-    int i = (int)(at - vector * half);
-    i64 head = vector / 2;
-    int position = (int)(head / heads % sequence);
-    T* x = qkv + (head * 3 + (vector & 1)) * dimension + i;
-    float cosine = table[(i64)position * rotary + i];
-    float sine = table[(i64)position * rotary + half + i];
+  unsigned half = rotary / 2;
+  for (Index at = (Index)blockIdx.x * blockDim.x + threadIdx.x; at < pairs;
+      at += (Index)gridDim.x * blockDim.x) {
+    Index vector = at / half;  // ((token, head), Q or K)
+    unsigned i = (unsigned)(at - vector * half);
+    Index head = vector / 2;
+    unsigned position = (unsigned)(head / (unsigned)heads % (unsigned)sequence);
+    T* x = qkv + ((u64)head * 3 + (vector & 1)) * dimension + i;
+    float cosine = table[(u64)position * rotary + i];
+    float sine = table[(u64)position * rotary + half + i];
     sine = inverse ? -sine : sine;
     float x1 = widen(x[0]), x2 = widen(x[half]);
     x[0] = narrow<T>(x1 * cosine - x2 * sine);
@@ -27,9 +26,21 @@ __device__ __forceinline__ void rotate(T* qkv, const float* table, bool inverse,
   }
 }
 
+// Division of 64-bit numbers would take longer than the memory does.
+template <typename T>
+__device__ __forceinline__ void rotateAll(T* qkv, const float* table, bool inverse, int batch,
+                                          int sequence, int heads, int dimension, int rotary) {
+  u64 pairs = (u64)batch * sequence * heads * rotary;
+  if (pairs < 0x80000000ull) {
+    rotate<T, unsigned>(qkv, table, inverse, (unsigned)pairs, sequence, heads, dimension, rotary);
+  } else {
+    rotate<T, u64>(qkv, table, inverse, pairs, sequence, heads, dimension, rotary);
+  }
+}
+
 #define ROTARY(name, T)                                                                           \
   KERNEL(castalia_rotary_##name, (T* qkv, const float* table, int inverse, int batch,             \
       int sequence, int heads, int dimension, int rotary)) {                                      \
-    rotate(qkv, table, inverse != 0, batch, sequence, heads, dimension, rotary);                  \
+    rotateAll(qkv, table, inverse != 0, batch, sequence, heads, dimension, rotary);               \
   }
 FOR_EACH_TYPE(ROTARY)

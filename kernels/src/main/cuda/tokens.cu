@@ -89,19 +89,27 @@ __device__ __forceinline__ void embeddingBackward(float* dWeight, const T* dOut,
   }
   int warp = threadIdx.x / 32;
   int lane = threadIdx.x % 32;
-  int earlier = 0;
-  for (int r = threadIdx.x; r < own; r += 256) {
-    earlier |= tokens[r] == token;
-  }
-  unsigned votes = __ballot_sync(0xFFFFFFFFu, earlier);
-  if (lane == 0) {
-    counts[warp] = votes != 0;
-  }
-  __syncthreads();
-  for (int i = 0; i < 8; i++) {
-    if (counts[i] != 0) {
+  // Backwards: a token that is frequent was seen not long ago.
+  for (int end = own; end > 0; end -= 2048) {
+    int earlier = 0;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      int r = end - 1 - 256 * i - (int)threadIdx.x;
+      earlier |= r >= 0 && tokens[r] == token;
+    }
+    unsigned votes = __ballot_sync(0xFFFFFFFFu, earlier);
+    if (lane == 0) {
+      counts[warp] = votes != 0;
+    }
+    __syncthreads();
+    bool any = false;
+    for (int i = 0; i < 8; i++) {
+      any = any || counts[i] != 0;
+    }
+    if (any) {
       return;  // the whole block: all read the same
     }
+    __syncthreads();  // the counts were read
   }
   int column = blockIdx.y * 1024 + threadIdx.x;
   float sum[4];
