@@ -16,12 +16,12 @@ import castalia.protocol.CastaliaException;
 import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.model.PythiaModels;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.schedule.LearningRateSchedule;
 import castalia.protocol.schedule.LossScaler;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.SyntheticBatches;
-import castalia.workers.model.Recomputation;
 import castalia.workers.rank.StepReport;
 import java.io.IOException;
 import java.io.InputStream;
@@ -201,7 +201,7 @@ public final class GpuCheck {
         SyntheticBatches source = new SyntheticBatches(
                 Wiring.batches(plan), plan.model().vocabulary(), plan.seed());
         return StepBench.run("small", plan, source,
-                new Hosting(ranks, 1, Recomputation.NONE), home, 0, 3, reports::add);
+                new Hosting(ranks, 1, Recomputation.NONE), home, 0, 3, false, reports::add);
     }
 
     private String parity() {
@@ -308,7 +308,8 @@ public final class GpuCheck {
         SyntheticBatches source = new SyntheticBatches(
                 Wiring.batches(plan), plan.model().vocabulary(), plan.seed());
         StepBench.Result result = StepBench.run(preset.fullName(), plan, source,
-                new Hosting(1, 1, Recomputation.NONE), home, 2, settings.steps, _ -> {});
+                new Hosting(1, 1, Recomputation.NONE), home, 2, settings.steps, false,
+                _ -> {});
         double peak = PEAKS.stream().filter(p -> gpus.getFirst().name().contains(p.word))
                 .mapToDouble(Peak::flops).findFirst().orElse(0);
         // 6 N and 12 L h s a token, attention not halved, nothing for what is computed again.

@@ -10,6 +10,7 @@ import castalia.protocol.model.Gelu;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.model.NeoxParameters;
 import castalia.protocol.model.Parameter;
+import castalia.protocol.planner.Recomputation;
 import castalia.workers.rank.TinyRun;
 import java.util.ArrayList;
 import java.util.List;

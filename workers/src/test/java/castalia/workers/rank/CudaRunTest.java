@@ -9,7 +9,7 @@ import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
-import castalia.workers.model.Recomputation;
+import castalia.protocol.planner.Recomputation;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntFunction;
