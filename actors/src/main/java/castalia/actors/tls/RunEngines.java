@@ -27,20 +27,22 @@ import scala.Option;
  */
 public final class RunEngines implements SSLEngineProvider {
 
-    /** How long a handshake may take. */
-    static final Duration HANDSHAKE = Duration.ofSeconds(5);
+    /** Key of the configuration: how long a handshake may take. */
+    public static final String DEADLINE = "castalia.handshake-deadline";
 
     /** Most connections on which nobody has shown the credential yet. */
     static final int MOST_STRANGERS = 128;
 
     private final ExtendedActorSystem system;
     private final Supplier<Credential> credential;
+    private final Duration deadline;
     private final Map<ActorRef, SSLEngine> strangers = new LinkedHashMap<>();
     private @Nullable SSLContext context;
 
     private RunEngines(ExtendedActorSystem system, Supplier<Credential> credential) {
         this.system = system;
         this.credential = credential;
+        this.deadline = system.settings().config().getDuration(DEADLINE);
     }
 
     /**
@@ -78,7 +80,7 @@ public final class RunEngines implements SSLEngineProvider {
         SSLEngine engine = strict(context().createSSLEngine(), false);
         ActorRef connection = connection();
         enter(connection, engine);
-        system.scheduler().scheduleOnce(HANDSHAKE, () -> {
+        system.scheduler().scheduleOnce(deadline, () -> {
             if (leave(connection)) {
                 refuse(connection);
             }
