@@ -130,14 +130,19 @@ final class ComputeWeights implements AutoCloseable {
      * given.
      *
      * @param element number of the weight; counted on from the start where there are fewer
+     * @return whether there is any
      */
-    void flip(long element, int bit) {
+    boolean flip(long element, int bit) {
         Buffer memory = windowed
-                ? Arrays.stream(others).filter(Objects::nonNull).findFirst().orElseThrow()
+                ? Arrays.stream(others).filter(Objects::nonNull).findFirst().orElse(null)
                 : views.flat();
+        if (memory == null || memory.elements() == 0) {
+            return false;
+        }
         long at = element % memory.elements() * type.bytes() * Byte.SIZE + bit;
         byte old = memory.segment().get(ValueLayout.JAVA_BYTE, at >>> 3);
         memory.segment().set(ValueLayout.JAVA_BYTE, at >>> 3, (byte) (old ^ 1 << (at & 7)));
+        return true;
     }
 
     private Buffer spare() {

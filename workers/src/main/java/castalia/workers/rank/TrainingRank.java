@@ -200,9 +200,13 @@ public final class TrainingRank implements AutoCloseable {
         return model.weights().views();
     }
 
-    /** Inverts a bit of a weight in the compute type, for fault injection. */
-    public void flip(long element, int bit) {
-        model.weights().flip(element, bit);
+    /**
+     * Inverts a bit of a weight in the compute type, for fault injection.
+     *
+     * @return false if there is none here: the rank computes nothing, or owns nothing with ZeRO 3
+     */
+    public boolean flip(long element, int bit) {
+        return model.weights().flip(element, bit);
     }
 
     /** The plan of a micro-batch. */
