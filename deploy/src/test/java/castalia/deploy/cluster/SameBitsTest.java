@@ -30,10 +30,12 @@ class SameBitsTest {
     Path folder;
 
     @ParameterizedTest
-    @CsvSource({"fp32, 1", "fp32, 2", "bf16, 3", "fp16, 2", "fp32, 4"})
+    @CsvSource({"fp32, 1, false", "fp32, 2, true", "bf16, 3, false", "fp16, 2, false", "fp32, 4, false"})
     void aRunOnWorkerProcessesEndsWithTheSameStateAndComputesNothingTwice(
-            String precision, int workers) throws IOException {
-        TinyRun tiny = TinyRun.write(folder, precision, 24, STEPS, 10);
+            String precision, int workers, boolean wordsChange) throws IOException {
+        TinyRun tiny = wordsChange
+                ? TinyRun.changed(folder, precision, STEPS, 10)
+                : TinyRun.write(folder, precision, 24, STEPS, 10);
         Witness witness = new Witness();
         TinyRun.Answer answer = tiny.onWorkers(folder.resolve("cluster"), workers, 0, witness);
         assertThat(answer).isEqualTo(tiny.alone(folder.resolve("alone")));
