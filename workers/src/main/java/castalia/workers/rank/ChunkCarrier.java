@@ -83,6 +83,7 @@ public final class ChunkCarrier {
     }
 
     /** Returns when everybody has everything of this window. */
+    @SuppressWarnings("MustBeClosedChecker") // freed here, or with the generation's links
     private void window(List<Move> moves, int number) {
         Arena arena = Arena.ofShared();
         rank.links().lend(arena); // a payload may be on its way when this ends with an exception
