@@ -200,11 +200,7 @@ public final class TrainingRank implements AutoCloseable {
         return model.weights().views();
     }
 
-    /**
-     * Inverts a bit of a weight in the compute type, for fault injection.
-     *
-     * @return false if there is none here: the rank computes nothing, or owns nothing with ZeRO 3
-     */
+    /** Inverts a bit of a weight in the compute type, for fault injection; false if there is none. */
     public boolean flip(long element, int bit) {
         return model.weights().flip(element, bit);
     }
