@@ -61,8 +61,8 @@ final class BenchMemoryCommand implements Callable<Integer> {
             description = "Replicas, each a rank (default: 4).")
     private int dataParallel;
 
-    @Option(names = "--stages", paramLabel = "S,...", split = ",", defaultValue = "0,1,2",
-            description = "ZeRO stages (default: 0,1,2).")
+    @Option(names = "--stages", paramLabel = "S,...", split = ",", defaultValue = "0,1,2,3",
+            description = "ZeRO stages (default: 0,1,2,3).")
     private List<Integer> stages = List.of();
 
     @Option(names = "--buddies", paramLabel = "B", defaultValue = "1",

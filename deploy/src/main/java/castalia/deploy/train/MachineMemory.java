@@ -76,6 +76,14 @@ public final class MachineMemory {
     public static void require(
             TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,
             long usableBytes) {
+        if (layout.ranks() > Devices.MOST) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID, layout + " has " + layout.ranks()
+                    + " ranks; at most " + Devices.MOST + " can run");
+        }
+        if (usableBytes <= 0) {
+            throw new CastaliaException(ErrorCode.OUT_OF_MEMORY, "this machine, or the control group that"
+                    + " this process runs in, has no memory left: free some, or raise the limit");
+        }
         planner(plan, recomputation, layout, earlyBytes, usableBytes).refusal(layout).ifPresent(why -> {
             throw new CastaliaException(ErrorCode.OUT_OF_MEMORY, why
                     + ". Or choose a smaller micro-batch, recomputation, or a machine with more memory;"

@@ -21,11 +21,11 @@ class BenchMemoryCommandTest {
     @Test
     void peakResidentMemoryIsTheFormulasWithinFivePercent() throws Exception {
         Cli.Result result = Cli.run(
-                "bench", "memory", "--model", "pythia-14m", "--stages", "0,1", "--json");
+                "bench", "memory", "--model", "pythia-14m", "--stages", "0,1,2,3", "--json");
         assertThat(result.code()).as(result.err()).isZero();
         List<String> lines = result.out().lines().toList();
         JsonNode stages = new ObjectMapper().readTree(lines.getLast()).get("stages");
-        assertThat(stages).hasSize(2).allSatisfy(stage -> {
+        assertThat(stages).hasSize(4).allSatisfy(stage -> {
             assertThat(stage.get("planned_bytes").asLong()).isGreaterThan(500L << 20);
             assertThat(stage.get("arena_bytes").asLong())
                     .isEqualTo(stage.get("planned_bytes").asLong());

@@ -61,6 +61,20 @@ class MachineMemoryTest {
     }
 
     @Test
+    void moreRanksThanCanRunAndAMachineWithoutMemoryAreRefusedByName() {
+        assertThatThrownBy(() -> MachineMemory.require(PLAN, Recomputation.BLOCK,
+                new ParallelLayout(1 << 15, 1, 1, 0), 0, 4L << 30))
+                .isInstanceOfSatisfying(CastaliaException.class, e ->
+                        assertThat(e.code()).isEqualTo(ErrorCode.CONFIG_INVALID))
+                .hasMessageContaining("32768 ranks; at most 16384 can run");
+        assertThatThrownBy(() -> MachineMemory.require(
+                PLAN, Recomputation.BLOCK, new ParallelLayout(4, 1, 1, 0), 0, 0))
+                .isInstanceOfSatisfying(CastaliaException.class, e ->
+                        assertThat(e.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY))
+                .hasMessageContaining("has no memory left");
+    }
+
+    @Test
     void thisMachineHasMemory() {
         assertThat(MachineMemory.usableBytes()).isBetween(64L << 20, 1L << 50);
     }

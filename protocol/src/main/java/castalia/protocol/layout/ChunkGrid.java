@@ -2,6 +2,7 @@ package castalia.protocol.layout;
 
 import castalia.protocol.model.Parameter.Split;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -21,6 +22,16 @@ public final class ChunkGrid {
     private ChunkGrid(FlatLayout layout, List<Chunk> chunks) {
         this.layout = layout;
         this.chunks = List.copyOf(chunks);
+    }
+
+    /** Some chunks by layer, the embedding first and the head last; those of a layer in the order given. */
+    public int[][] byLayer(int[] some) {
+        int[][] all = new int[layout.shape().layers() + 2][];
+        for (int l = 0; l < all.length; l++) {
+            int layer = l;
+            all[l] = Arrays.stream(some).filter(c -> chunks.get(c).layer() == layer).toArray();
+        }
+        return all;
     }
 
     /** The grid of a layout. */

@@ -123,12 +123,31 @@ public final class PlacementTraffic {
     }
 
     private void votes() {
-        for (int from = 0; from < placement.ranks(); from++) {
-            long bytes = VoteBytes.of(placement, from, heldChunks[from]);
-            for (int to = 0; to < placement.ranks(); to++) {
-                count(VOTES, from, to, bytes);
+        int ranks = placement.ranks();
+        long all = 0;
+        for (int first = 0; first < ranks; first += perNode) {
+            all += votes(first);
+        }
+        for (int first = 0; first < ranks; first += perNode) {
+            long together = votes(first);
+            int size = Math.min(perNode, ranks - first);
+            for (int r = first; r < first + size; r++) {
+                long own = VoteBytes.of(placement, r, heldChunks[r]);
+                sent[VOTES][r] = (ranks - 1) * own;
+                received[VOTES][r] = all - own;
+                sentAcross[VOTES][r] = (ranks - size) * own;
+                receivedAcross[VOTES][r] = all - together;
             }
         }
+    }
+
+    /** Bytes of the votes of a node's ranks. */
+    private long votes(int first) {
+        long bytes = 0;
+        for (int r = first; r < Math.min(first + perNode, placement.ranks()); r++) {
+            bytes += VoteBytes.of(placement, r, heldChunks[r]);
+        }
+        return bytes;
     }
 
     private void count(int kind, int from, int to, long bytes) {

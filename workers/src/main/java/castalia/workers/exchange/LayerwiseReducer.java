@@ -5,7 +5,6 @@ import castalia.kernels.Kernels;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
 import castalia.workers.model.FlatViews;
-import java.util.Arrays;
 
 /**
  * Reduces gradients as {@link LeafReducer} does, where no rank ever has a whole gradient: layers share
@@ -48,18 +47,9 @@ public final class LayerwiseReducer {
         this.transport = transport;
         this.kernels = kernels;
         this.gradient = gradient;
-        this.owned = byLayer(grid, reducer.owned());
-        this.sent = byLayer(grid, reducer.sent());
+        this.owned = grid.byLayer(reducer.owned());
+        this.sent = grid.byLayer(reducer.sent());
         this.lag = placement.layout().tensorParallel() == 1 ? 1 : 0;
-    }
-
-    private static int[][] byLayer(ChunkGrid grid, int[] chunks) {
-        int[][] all = new int[grid.layout().shape().layers() + 2][];
-        for (int l = 0; l < all.length; l++) {
-            int layer = l;
-            all[l] = Arrays.stream(chunks).filter(c -> grid.chunk(c).layer() == layer).toArray();
-        }
-        return all;
     }
 
     /** Begins a step; see {@link LeafReducer#begin}. */

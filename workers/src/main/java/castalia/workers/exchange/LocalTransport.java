@@ -106,7 +106,9 @@ public final class LocalTransport implements Transport {
 
     @Override
     public void withdraw() {
+        long begun = System.nanoTime();
         hub.withdraw(rank);
+        waitedNanos += System.nanoTime() - begun;
     }
 
     /** Nothing is copied before {@link #fetched}. */

@@ -25,7 +25,6 @@ public final class TensorExchange implements SliceExchange {
     private int given;
     private int taken;
     private boolean outstanding;
-    private long waitNanos;
 
     /**
      * The exchange of {@code transport}'s rank, which computes.
@@ -84,7 +83,6 @@ public final class TensorExchange implements SliceExchange {
 
     @Override
     public void receive(Buffer[] blocks) {
-        long begun = System.nanoTime();
         for (int i = 1; i < ranks.length; i++) {
             int p = (position - i + ranks.length) % ranks.length;
             MemorySegment into = blocks[p].segment();
@@ -93,7 +91,6 @@ public final class TensorExchange implements SliceExchange {
             }
         }
         taken++;
-        waitNanos += System.nanoTime() - begun;
     }
 
     private FrameTag tag(int exchange, int piece) {
@@ -112,19 +109,10 @@ public final class TensorExchange implements SliceExchange {
     @Override
     public void settle() {
         if (outstanding) {
-            long begun = System.nanoTime();
             for (int rank : ranks) {
                 transport.drain(rank);
             }
             outstanding = false;
-            waitNanos += System.nanoTime() - begun;
-        }
-    }
-
-    /** Time this rank spent waiting for the others since the last call, nanoseconds. */
-    public long takeWaitNanos() {
-        long taken = waitNanos;
-        waitNanos = 0;
-        return taken;
+            }
     }
 }

@@ -90,7 +90,10 @@ public interface Transport extends AutoCloseable {
      */
     void drain();
 
-    /** Time the rank spent in {@code receive} and {@code drain} so far, nanoseconds. */
+    /**
+     * Time the rank spent waiting in {@code receive}, {@code fetched}, {@code drain} and {@code withdraw} so
+     * far, nanoseconds.
+     */
     long waitedNanos();
 
     /**

@@ -37,12 +37,6 @@ public final class WeightGather {
         return placement.uses(rank, chunk) && !placement.holds(rank, chunk);
     }
 
-    /** The owned chunks that some other rank computes with and does not hold. */
-    public int[] sent() {
-        return IntStream.range(0, receivers.length)
-                .filter(c -> receivers[c].length > 0).toArray();
-    }
-
     /**
      * Says where the weights of a step are going to be received: from the vote on, when nobody computes
      * with the older ones any more.

@@ -12,14 +12,8 @@ final class ByLayer {
 
     /** Visits some chunks of a grid; those of a layer in the order given. */
     ByLayer(ChunkGrid grid, int[] of) {
-        int layers = grid.layout().shape().layers() + 2;
-        this.chunks = new int[layers][];
-        for (int layer = 0; layer < layers; layer++) {
-            int wanted = layer;
-            chunks[layer] =
-                    Arrays.stream(of).filter(c -> grid.chunk(c).layer() == wanted).toArray();
-        }
-        this.visited = new boolean[layers];
+        this.chunks = grid.byLayer(of);
+        this.visited = new boolean[chunks.length];
     }
 
     /** Begins anew. */

@@ -83,19 +83,21 @@ public final class ChunkCarrier {
     }
 
     /** Returns when everybody has everything of this window. */
+    @SuppressWarnings("MustBeClosedChecker") // freed here, or with the generation's links
     private void window(List<Move> moves, int number) {
-        try (Arena arena = Arena.ofShared()) {
-            for (Move move : moves) {
-                if (move.from() == transport.rank()) {
-                    send(move.first(), move.to(), arena);
-                }
-                if (move.to() == transport.rank()) {
-                    receive(move.first(), move.from());
-                }
+        Arena arena = Arena.ofShared();
+        rank.links().lend(arena); // a payload may be on its way when this ends with an exception
+        for (Move move : moves) {
+            if (move.from() == transport.rank()) {
+                send(move.first(), move.to(), arena);
             }
-            AllExchange.of(transport, new FrameTag(Kind.MOVED, generation, version, 0, 0, number),
-                    arena.allocate(1), _ -> 1, arena);
+            if (move.to() == transport.rank()) {
+                receive(move.first(), move.from());
+            }
         }
+        AllExchange.of(transport, new FrameTag(Kind.MOVED, generation, version, 0, 0, number),
+                arena.allocate(1), _ -> 1, arena);
+        rank.links().takeBack(arena);
     }
 
     private long bytes(int chunk) {

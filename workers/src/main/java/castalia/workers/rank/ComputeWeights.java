@@ -13,6 +13,7 @@ import castalia.workers.model.FlatViews;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -125,10 +126,9 @@ final class ComputeWeights implements AutoCloseable {
     }
 
     /** Weights for fault injection: all that are used, or with ZeRO 3 a chunk others are given. */
-    Buffer flippable() {
-        return windowed
-                ? Arrays.stream(others).filter(Objects::nonNull).findFirst().orElseThrow()
-                : views.flat();
+    Optional<Buffer> flippable() {
+        return (windowed ? Arrays.stream(others).filter(Objects::nonNull).findFirst()
+                : Optional.of(views.flat())).filter(weights -> weights.elements() > 0);
     }
 
     private Buffer spare() {

@@ -58,13 +58,7 @@ final class FetchedLayers implements LayerWeights {
         this.weights = weights;
         this.views = weights.views();
         this.windows = new LayerWindows(views.space());
-        int layers = windows.layers();
-        this.chunks = new int[layers][];
-        for (int l = 0; l < layers; l++) {
-            int layer = l;
-            chunks[l] = Arrays.stream(views.space().chunks())
-                    .filter(c -> views.space().grid().chunk(c).layer() == layer).toArray();
-        }
+        this.chunks = views.space().grid().byLayer(views.space().chunks());
         this.forward = windows.order(false);
         this.training = windows.order(true);
         this.order = forward;

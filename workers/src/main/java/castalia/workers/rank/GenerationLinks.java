@@ -20,6 +20,7 @@ import castalia.workers.exchange.VoteExchange;
 import castalia.workers.exchange.WeightGather;
 import castalia.workers.model.FlatViews;
 import castalia.workers.state.HeldChunks;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
@@ -39,6 +40,7 @@ final class GenerationLinks implements AutoCloseable {
     private final Transport transport;
     private final BooleanSupplier abandoned;
     private final Arena scratch;
+    private final List<java.lang.foreign.Arena> lent = new ArrayList<>();
     private final GradientPath gradients;
     private final VoteExchange votes;
     private final WeightPath weights;
@@ -164,11 +166,23 @@ final class GenerationLinks implements AutoCloseable {
         return scratch.allocatedBytes();
     }
 
+    /** Frees memory that payloads are sent from when nothing reads it any more, at the latest. */
+    void lend(java.lang.foreign.Arena payloads) {
+        lent.add(payloads);
+    }
+
+    /** Frees it now: the transport was drained. */
+    void takeBack(java.lang.foreign.Arena payloads) {
+        lent.remove(payloads);
+        payloads.close();
+    }
+
     /** Ends the transport first: from then on nothing is read from this rank's memory. */
     @Override
     public void close() {
         try {
             transport.close();
+            lent.forEach(java.lang.foreign.Arena::close);
         } finally {
             votes.close();
             scratch.close();

@@ -202,9 +202,11 @@ public final class TrainingRank implements AutoCloseable {
         return model.weights().views();
     }
 
-    /** Inverts a bit of a weight in the compute type, for fault injection. */
-    public void flip(long element, int bit) {
-        bytes().flip(model.weights().flippable(), element, bit);
+    /** Inverts a bit of a weight in the compute type, for fault injection; false if there is none. */
+    public boolean flip(long element, int bit) {
+        Optional<Buffer> weights = model.weights().flippable();
+        weights.ifPresent(w -> bytes().flip(w, element, bit));
+        return weights.isPresent();
     }
 
     /** The plan of a micro-batch. */

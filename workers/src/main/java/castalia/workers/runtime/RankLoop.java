@@ -98,7 +98,9 @@ final class RankLoop implements AutoCloseable {
                 stored.published(step);
                 waits = false;
             }
-            case CoordinatorMessage.FlipBit flip -> rank.flip(flip.element(), flip.bit());
+            case CoordinatorMessage.FlipBit flip -> {
+                boolean _ = rank.flip(flip.element(), flip.bit()); // a rank may have nothing to flip
+            }
             case CoordinatorMessage.Dismiss _ -> endGeneration();
         }
     }

@@ -84,8 +84,6 @@ class TensorExchangeTest {
             }
         }
         exchange.settle();
-        assertThat(exchange.takeWaitNanos()).isNotNegative();
-        assertThat(exchange.takeWaitNanos()).isZero();
     }
 
     @Test

@@ -10,6 +10,7 @@ import castalia.protocol.planner.Recomputation;
 import castalia.protocol.run.RunNews;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.exchange.socket.ChaosProxy.Fault;
+import castalia.workers.exchange.socket.ChaosProxy.Lane;
 import castalia.workers.exchange.socket.ChaosProxy;
 import castalia.workers.exchange.socket.SocketDataPlane;
 import castalia.workers.exchange.socket.SocketSettings;
@@ -58,6 +59,7 @@ class ChaosTest {
         private final Map<Incarnation, ChaosProxy> proxies;
         private final Random random;
         private final List<Fault> left;
+        private final Lane lane;
         final EnumMap<Fault, Integer> done = new EnumMap<>(Fault.class);
         private Optional<Fault> now = Optional.empty();
         private Incarnation receiver = new Incarnation(0);
@@ -66,7 +68,9 @@ class ChaosTest {
         private int logged;
         private long since;
 
-        Script(LiveRun run, Map<Incarnation, ChaosProxy> proxies, List<Fault> faults, long seed) {
+        Script(LiveRun run, Map<Incarnation, ChaosProxy> proxies, List<Fault> faults, Lane lane,
+                long seed) {
+            this.lane = lane;
             this.run = run;
             this.proxies = proxies;
             this.random = new Random(seed);
@@ -108,7 +112,8 @@ class ChaosTest {
             receiver = members.get(random.nextInt(members.size()));
             armedUnder = fence;
             logged = run.log().size();
-            proxies.get(receiver).arm(fault, random.nextInt(FARTHEST));
+            proxies.get(receiver).arm(
+                    fault, lane, random.nextInt(lane == Lane.ANY ? FARTHEST : FARTHEST / 5));
         }
 
         private List<String> news() {
@@ -148,6 +153,11 @@ class ChaosTest {
     }
 
     private void endure(LayoutWish layout, boolean unix, List<Fault> faults, int steps, long seed) {
+        endure(layout, unix, faults, Lane.ANY, steps, seed);
+    }
+
+    private void endure(LayoutWish layout, boolean unix, List<Fault> faults, Lane lane, int steps,
+            long seed) {
         TrainingPlan plan = TinyRun.eightSlices().trainSteps(steps).build();
         RankSettings settings = RankSettings.of(plan, Recomputation.NONE);
         Kit kit = new Kit(settings, new MemoryCheckpoints(settings.grid()), _ -> 1, steps,
@@ -158,7 +168,7 @@ class ChaosTest {
             for (int i = 0; i < layout.ranks(); i++) {
                 run.add();
             }
-            Script script = new Script(run, proxies, faults, seed);
+            Script script = new Script(run, proxies, faults, lane, seed);
             run.script(script::on);
             run.finish(Duration.ofMinutes(5));
             assertThat(script.left).as("faults that no step was left for").isEmpty();
@@ -183,6 +193,18 @@ class ChaosTest {
             int dataParallel, int tensorParallel, int zero, boolean unix, long seed) {
         endure(new LayoutWish(dataParallel, tensorParallel, zero, 1), unix,
                 times(2, EnumSet.complementOf(EnumSet.of(Fault.STALL))), 120, seed);
+    }
+
+    /**
+     * Connections for requests for weights and their answers. A request of long ago is not among the
+     * faults: nothing is served for it any more, which ends the connection.
+     */
+    @ParameterizedTest
+    @CsvSource({"3, 1, false, 5", "2, 2, true, 6"})
+    void norDoesOneOfAConnectionForWeights(
+            int dataParallel, int tensorParallel, boolean unix, long seed) {
+        endure(new LayoutWish(dataParallel, tensorParallel, 3, 1), unix,
+                times(1, EnumSet.complementOf(EnumSet.of(Fault.REPLAYED))), Lane.WEIGHTS, 120, seed);
     }
 
     @ParameterizedTest

@@ -74,10 +74,6 @@ final class Outbound {
         return peer;
     }
 
-    Role role() {
-        return role;
-    }
-
     /** Asks for a connection although there is nothing to write yet. */
     void want() {
         lock.lock();

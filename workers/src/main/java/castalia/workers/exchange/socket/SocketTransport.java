@@ -239,7 +239,9 @@ final class SocketTransport implements Transport {
 
     @Override
     public void withdraw() {
+        long begun = System.nanoTime();
         weights.withdraw();
+        waitedNanos += System.nanoTime() - begun;
     }
 
     @Override

@@ -27,11 +27,19 @@ import java.util.concurrent.locks.LockSupport;
  */
 public final class ChaosProxy implements AutoCloseable {
 
-    private record Origin(long sender, long generation) {
+    private record Origin(Hello.Role role, long sender, long generation) {
 
-        static Origin of(ByteBuffer frame) {
-            return new Origin(frame.getLong(SENDER_AT), frame.getLong(GENERATION_AT));
+        static Origin of(Hello.Role role, ByteBuffer frame) {
+            return new Origin(role, frame.getLong(SENDER_AT), frame.getLong(GENERATION_AT));
         }
+    }
+
+    /** Connections that something happens to. */
+    public enum Lane {
+        /** Any. */
+        ANY,
+        /** Those for requests for weights and their answers. */
+        WEIGHTS
     }
 
     /** What can happen. */
@@ -75,10 +83,11 @@ public final class ChaosProxy implements AutoCloseable {
     private final Endpoint endpoint;
     private final Random random;
     private final Set<SocketChannel> open = new HashSet<>();
-    /** The first frame of each generation and sender. */
+    /** The first frame of each generation and sender, by kind of connection. */
     private final Map<Origin, ByteBuffer> first = new LinkedHashMap<>();
     private Optional<Fault> armed = Optional.empty();
     private int framesUntil;
+    private Lane lane = Lane.ANY;
     private Optional<Incarnation> struck = Optional.empty();
 
     /**
@@ -109,8 +118,9 @@ public final class ChaosProxy implements AutoCloseable {
         return endpoint;
     }
 
-    /** After so many frames something happens, once. */
-    public synchronized void arm(Fault fault, int frames) {
+    /** After so many frames of some connections something happens, once. */
+    public synchronized void arm(Fault fault, Lane of, int frames) {
+        lane = of;
         armed = Optional.of(fault);
         framesUntil = frames;
         struck = Optional.empty();
@@ -121,27 +131,29 @@ public final class ChaosProxy implements AutoCloseable {
         return struck;
     }
 
-    private synchronized Optional<Fault> passing(Incarnation from, ByteBuffer header) {
-        boolean strikes = armed.isPresent() && --framesUntil < 0
-                && (armed.get() != Fault.OLD_GENERATION || ofAnother(header).isPresent());
+    private synchronized Optional<Fault> passing(Hello from, ByteBuffer header) {
+        boolean strikes = armed.isPresent()
+                && (lane == Lane.ANY || from.role() == Hello.Role.FETCH) && --framesUntil < 0
+                && (armed.get() != Fault.OLD_GENERATION
+                || ofAnother(from.role(), header).isPresent());
         if (!strikes) {
             return Optional.empty();
         }
         Optional<Fault> now = armed;
         armed = Optional.empty();
-        struck = Optional.of(from);
+        struck = Optional.of(from.sender());
         return now;
     }
 
-    private synchronized ByteBuffer first(ByteBuffer frame) {
-        return first.computeIfAbsent(Origin.of(frame), _ -> frame);
+    private synchronized ByteBuffer first(Hello.Role role, ByteBuffer frame) {
+        return first.computeIfAbsent(Origin.of(role, frame), _ -> frame);
     }
 
     /** A frame of the same sender and an older generation. */
-    private synchronized Optional<ByteBuffer> ofAnother(ByteBuffer frame) {
-        Origin now = Origin.of(frame);
+    private synchronized Optional<ByteBuffer> ofAnother(Hello.Role role, ByteBuffer frame) {
+        Origin now = Origin.of(role, frame);
         return first.entrySet().stream()
-                .filter(e -> e.getKey().sender() == now.sender()
+                .filter(e -> e.getKey().role() == role && e.getKey().sender() == now.sender()
                         && e.getKey().generation() < now.generation())
                 .map(Map.Entry::getValue).findFirst();
     }
@@ -200,17 +212,17 @@ public final class ChaosProxy implements AutoCloseable {
     }
 
     private void frames(SocketChannel from, SocketChannel to) {
-        ByteBuffer hello = ByteBuffer.allocateDirect(Hello.BYTES);
+        ByteBuffer greeting = ByteBuffer.allocateDirect(Hello.BYTES);
         boolean stalled = false;
         try {
-            if (Bytes.readIfAny(from, hello)) {
-                Incarnation sender = Hello.decode(hello.duplicate()).sender();
-                hello.rewind();
-                Bytes.write(to, hello);
+            if (Bytes.readIfAny(from, greeting)) {
+                Hello hello = Hello.decode(greeting.duplicate());
+                greeting.rewind();
+                Bytes.write(to, greeting);
                 ByteBuffer frame = next(from);
                 while (frame != null && !stalled) {
-                    stalled = pass(sender, frame, to);
-                    first(frame);
+                    stalled = pass(hello, frame, to);
+                    first(hello.role(), frame);
                     frame = stalled ? null : next(from);
                 }
             }
@@ -241,7 +253,7 @@ public final class ChaosProxy implements AutoCloseable {
     }
 
     /** Passes a frame on, or what becomes of it; returns whether nothing may follow. */
-    private boolean pass(Incarnation from, ByteBuffer frame, SocketChannel to) throws IOException {
+    private boolean pass(Hello from, ByteBuffer frame, SocketChannel to) throws IOException {
         Optional<Fault> fault = passing(from, frame);
         if (fault.isEmpty()) {
             write(to, frame);
@@ -272,10 +284,10 @@ public final class ChaosProxy implements AutoCloseable {
             }
             case REPLAYED -> {
                 write(to, frame);
-                write(to, first(frame));
+                write(to, first(from.role(), frame));
             }
             case OLD_GENERATION -> {
-                write(to, ofAnother(frame).orElseThrow());
+                write(to, ofAnother(from.role(), frame).orElseThrow());
                 write(to, frame);
             }
             case LATE -> {
