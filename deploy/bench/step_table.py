@@ -3,11 +3,11 @@
 Needs a Python with torch and transformers (--python); Castalia does not. For comparison by hand.
 
     python3 deploy/bench/step_table.py --python PYTHON [--models 14m,70m,160m] [--dtypes fp32,bf16]
-                                       [--threads 2] [--pairs 2] [--steps 3] [--compile]
+                                       [--threads 2] [--pairs 2] [--steps 3]
+                                       [--peers eager,eager-tuned,compile,compile-tuned]
 
-A pair is one run of each: PyTorch eager with the default allocator, eager with the tuned one, with
---compile the same compiled, and Castalia. Times are medians of a run's steps, the table has medians over
-pairs. Tuned: memory is kept instead of given back to the system, and lies on huge pages.
+A pair is one run of each peer and of Castalia. Times are medians of a run's steps, the table has medians
+over pairs. Tuned: the allocator keeps memory instead of giving it back to the system, on huge pages.
 """
 import argparse
 import datetime
@@ -45,12 +45,9 @@ def engines(options):
                 "--dtype", dtype, "--threads", str(options.threads), "--steps", str(options.steps),
                 "--warmup", str(8 if model == "14m" else 3), "--json"]
 
-    found = {"eager": (torch(), {}), "eager, tuned": (torch(), TUNED)}
-    if options.compile:
-        found["compile"] = (torch("--compile"), {})
-        found["compile, tuned"] = (torch("--compile"), TUNED)
-    found["castalia"] = (castalia, {})
-    return found
+    peers = {"eager": (torch(), {}), "eager-tuned": (torch(), TUNED),
+             "compile": (torch("--compile"), {}), "compile-tuned": (torch("--compile"), TUNED)}
+    return {name: peers[name] for name in options.peers.split(",")} | {"castalia": (castalia, {})}
 
 
 def main():
@@ -62,7 +59,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--peers", default="eager,eager-tuned,compile,compile-tuned")
     options = parser.parse_args()
 
     by_name = engines(options)
@@ -80,14 +77,11 @@ def main():
             seconds = {name: statistics.median(r["step_s"] for r in each) for name, each in results.items()}
             peak = {name: max(r["peak_bytes"] for r in each) for name, each in results.items()}
             ours = seconds["castalia"]
-            tuned = min((s, name) for name, s in seconds.items() if name.endswith("tuned"))
-            print(f"| {model} {dtype} | "
-                  + " | ".join(f"{seconds[name]:.3f}" for name in by_name)
-                  + f" | {tuned[0] / ours:.2f} | {seconds['eager'] / ours:.2f}"
-                  + f" | {peak['castalia'] / 1e9:.2f} / {peak['eager'] / 1e9:.2f} GB"
-                  + f" = {peak['castalia'] / peak['eager']:.2f} |", flush=True)
-    print("columns: model, " + ", ".join(by_name) + " (seconds a step), ratio to the faster tuned, ratio to"
-          " eager, peak memory of castalia / eager")
+            cells = [f"{seconds[name]:.3f}" for name in by_name]
+            cells += [f"{seconds[name] / ours:.2f}" for name in by_name if name != "castalia"]
+            cells += [f"{peak[name] / 1e9:.2f}" for name in by_name]
+            print(f"| {model} {dtype} | {' | '.join(cells)} |", flush=True)
+    print(f"columns: seconds a step of {', '.join(by_name)}; ratios to Castalia's; peak memory in GB")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,8 @@ public final class MemoryBench {
             for (int s = 0; s < steps; s++) {
                 group.step(Collections.nCopies(layout.ranks(), source));
             }
-            long planned = PlacementMemory.of(Workload.of(plan, Recomputation.NONE), group.placement(), 0).stream()
+            Workload work = Workload.of(plan, Recomputation.NONE);
+            long planned = PlacementMemory.of(work, group.placement(), 0).stream()
                     .mapToLong(RankMemory::arenas).sum();
             long arenas = 0;
             for (int r = 0; r < layout.ranks(); r++) {

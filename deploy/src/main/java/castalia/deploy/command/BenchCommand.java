@@ -35,10 +35,11 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "bench",
         description = {
-            "Measure: 'bench step' times whole training steps, 'bench kernels' each kernel of one beside what",
-            "the machine can do, 'bench collective' the exchanges between processes, 'bench determinism'",
-            "what a fixed order of sums costs, 'bench index' the making of a sample order at the scale of the",
-            "Pile, 'bench memory' what layouts take, 'bench dedup' how the time of 'data dedup' grows."
+            "Measure: 'bench step' times whole training steps, 'bench kernels' each kernel of one beside",
+            "what the machine can do, 'bench collective' the exchanges between processes, 'bench",
+            "determinism' what a fixed order of sums costs, 'bench index' the making of a sample order at",
+            "the scale of the Pile, 'bench memory' what layouts take, 'bench dedup' how the time of 'data",
+            "dedup' grows."
         },
         subcommands = {BenchCommand.Step.class, BenchKernelsCommand.class,
                 BenchCollectiveCommand.class, BenchDeterminismCommand.class,
