@@ -26,7 +26,8 @@ lean_jar() {
 }
 
 run_package() {
-  local out=${1:-$root/castalia-linux-x86_64.tar.xz} work=$home/tmp/package-$$ jar bytes
+  local out=${1:-$root/castalia-linux-x86_64.tar.xz} jar bytes
+  work=$home/tmp/package-$$
   case $out in -h | --help)
     echo "Usage: castalia package [FILE]"
     echo "Pack the program with a Java runtime of its own (default: castalia-linux-x86_64.tar.xz here)."

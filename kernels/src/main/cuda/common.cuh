@@ -92,51 +92,64 @@ __device__ __forceinline__ f16 narrow<f16>(float x) {
   return f16{(unsigned short)(sign | rounded)};
 }
 
-// --- Eight elements at once ----------------------------------------------------------------------
+// --- Several elements at once --------------------------------------------------------------------
 
 // True if a pointer may be read and written 16 bytes at a time.
 __device__ __forceinline__ bool wide(const void* pointer) { return ((u64)pointer & 15) == 0; }
 
-template <typename T>
-struct alignas(16) Eight {
-  T at[8];
+template <typename T, int N>
+struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Some {
+  T at[N];
 };
 
-// The elements [at, at + 8) of x, widened; 0 where at or beyond count. How they are loaded, by 16
-// bytes or one by one, never changes a result.
 template <typename T>
-__device__ __forceinline__ void load8(float* to, const T* x, i64 at, i64 count, bool vector) {
-  if (vector && at + 8 <= count) {
-    Eight<T> eight = *(const Eight<T>*)(x + at);
+using Eight = Some<T, 8>;
+
+// The elements [at, at + N) of x, widened; 0 where at or beyond count. How they are loaded, at once
+// or one by one, never changes a result.
+template <int N, typename T>
+__device__ __forceinline__ void load(float* to, const T* x, i64 at, i64 count, bool vector) {
+  if (vector && at + N <= count) {
+    Some<T, N> some = *(const Some<T, N>*)(x + at);
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-      to[i] = widen(eight.at[i]);
+    for (int i = 0; i < N; i++) {
+      to[i] = widen(some.at[i]);
     }
   } else {
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < N; i++) {
       to[i] = at + i < count ? widen(x[at + i]) : 0.0f;
     }
   }
 }
 
-template <typename T>
-__device__ __forceinline__ void store8(T* x, const float* from, i64 at, i64 count, bool vector) {
-  if (vector && at + 8 <= count) {
-    Eight<T> eight;
+template <int N, typename T>
+__device__ __forceinline__ void store(T* x, const float* from, i64 at, i64 count, bool vector) {
+  if (vector && at + N <= count) {
+    Some<T, N> some;
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-      eight.at[i] = narrow<T>(from[i]);
+    for (int i = 0; i < N; i++) {
+      some.at[i] = narrow<T>(from[i]);
     }
-    *(Eight<T>*)(x + at) = eight;
+    *(Some<T, N>*)(x + at) = some;
   } else {
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < N; i++) {
       if (at + i < count) {
         x[at + i] = narrow<T>(from[i]);
       }
     }
   }
+}
+
+template <typename T>
+__device__ __forceinline__ void load8(float* to, const T* x, i64 at, i64 count, bool vector) {
+  load<8>(to, x, at, count, vector);
+}
+
+template <typename T>
+__device__ __forceinline__ void store8(T* x, const float* from, i64 at, i64 count, bool vector) {
+  store<8>(x, from, at, count, vector);
 }
 
 // Eight elements a thread, over the whole grid: for (i64 at = first8(); at < count; at += step8()).
@@ -145,6 +158,13 @@ __device__ __forceinline__ i64 first8() {
 }
 
 __device__ __forceinline__ i64 step8() { return 8 * (i64)gridDim.x * blockDim.x; }
+
+// Four elements a thread where F32 is stored: a warp then writes whole sectors of memory.
+__device__ __forceinline__ i64 first4() {
+  return 4 * ((i64)blockIdx.x * blockDim.x + threadIdx.x);
+}
+
+__device__ __forceinline__ i64 step4() { return 4 * (i64)gridDim.x * blockDim.x; }
 
 // --- Sums in a fixed order -----------------------------------------------------------------------
 

@@ -26,12 +26,12 @@ KERNEL_BOUNDS(ROW_THREADS, 2, castalia_softmax_partial_f32, (float* logits, floa
   }
   // A NaN vanishes in the maximum and comes back in every exponential's argument and the sum.
   float largest = NEGATIVE_INFINITY;
-#pragma unroll 2
-  for (int c = 8 * threadIdx.x; c < vocabulary; c += 8 * ROW_THREADS) {
-    float x[8];
-    load8(x, row, c, vocabulary, vector);
+#pragma unroll 4
+  for (int c = 4 * threadIdx.x; c < vocabulary; c += 4 * ROW_THREADS) {
+    float x[4];
+    load<4>(x, row, c, vocabulary, vector);
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 4; i++) {
       largest = c + i < vocabulary ? fmaxf(largest, x[i]) : largest;
     }
   }
@@ -45,16 +45,16 @@ KERNEL_BOUNDS(ROW_THREADS, 2, castalia_softmax_partial_f32, (float* logits, floa
     largest = fmaxf(largest, shared[0][i]);
   }
   float sum = 0.0f;
-#pragma unroll 2
-  for (int c = 8 * threadIdx.x; c < vocabulary; c += 8 * ROW_THREADS) {
-    float x[8];
-    load8(x, row, c, vocabulary, vector);
+#pragma unroll 4
+  for (int c = 4 * threadIdx.x; c < vocabulary; c += 4 * ROW_THREADS) {
+    float x[4];
+    load<4>(x, row, c, vocabulary, vector);
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 4; i++) {
       x[i] = c + i < vocabulary ? expf(x[i] - largest) : 0.0f;
       sum += x[i];
     }
-    store8(row, x, c, vocabulary, vector);
+    store<4>(row, x, c, vocabulary, vector);
   }
   sum = warpSum(sum);
   if (threadIdx.x % 32 == 0) {

@@ -57,14 +57,15 @@ __device__ __forceinline__ void adamW(float* weight, float* first, float* second
                                       i64 count, u64* result) {
   bool vector = wide(weight) && wide(first) && wide(second) && wide(compute) && wide(gradient);
   u64 a = 0, b = 0;
-  for (i64 at = first8(); at < count; at += step8()) {
-    float w[8], m[8], v[8], g[8];
-    load8(w, weight, at, count, vector);
-    load8(m, first, at, count, vector);
-    load8(v, second, at, count, vector);
-    load8(g, gradient, at, count, vector);
+#pragma unroll 2
+  for (i64 at = first4(); at < count; at += step4()) {
+    float w[4], m[4], v[4], g[4];
+    load<4>(w, weight, at, count, vector);
+    load<4>(m, first, at, count, vector);
+    load<4>(v, second, at, count, vector);
+    load<4>(g, gradient, at, count, vector);
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 4; i++) {
       float scaled = g[i] * s.factor;
       m[i] = fmaf(s.beta1, m[i], s.rest1 * scaled);
       v[i] = fmaf(s.beta2, v[i], (s.rest2 * scaled) * scaled);
@@ -75,14 +76,14 @@ __device__ __forceinline__ void adamW(float* weight, float* first, float* second
         w[i] = m[i] = v[i] = 0.0f;
       }
     }
-    store8(first, m, at, count, vector);
-    store8(second, v, at, count, vector);
-    store8(weight, w, at, count, vector);
+    store<4>(first, m, at, count, vector);
+    store<4>(second, v, at, count, vector);
+    store<4>(weight, w, at, count, vector);
     if ((const void*)compute != (const void*)weight) {
-      store8(compute, w, at, count, vector);
+      store<4>(compute, w, at, count, vector);
     }
 #pragma unroll
-    for (int i = 0; i < 8; i += 2) {
+    for (int i = 0; i < 4; i += 2) {
       digestPair(a, b, (u64)(position + at + i), word(w[i], w[i + 1]), word(m[i], m[i + 1]),
           word(v[i], v[i + 1]));
     }

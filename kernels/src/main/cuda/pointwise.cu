@@ -18,15 +18,16 @@ FOR_EACH_TYPE(FILL)
 // castalia_add_f32(float* out, const float* x, i64 count): out += x.
 KERNEL(castalia_add_f32, (float* out, const float* x, i64 count)) {
   bool vector = wide(out) && wide(x);
-  for (i64 at = first8(); at < count; at += step8()) {
-    float sum[8], other[8];
-    load8(sum, out, at, count, vector);
-    load8(other, x, at, count, vector);
+#pragma unroll 2
+  for (i64 at = first4(); at < count; at += step4()) {
+    float sum[4], other[4];
+    load<4>(sum, out, at, count, vector);
+    load<4>(other, x, at, count, vector);
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 4; i++) {
       sum[i] = sum[i] + other[i];
     }
-    store8(out, sum, at, count, vector);
+    store<4>(out, sum, at, count, vector);
   }
 }
 

@@ -39,6 +39,7 @@ final class CublasLt {
     private static final int FIRST_ALIGNMENT = 5;
     private static final int OPERANDS = 4;
     private static final int ALGORITHM_BYTES = 64;
+    private static final int STATE_OFFSET = 72;
     private static final int RESULT_BYTES = 96;
     private static final int VERSION_UNIT = 10000;
 
@@ -219,7 +220,7 @@ final class CublasLt {
                     objects.b, objects.out, objects.out, preference, 1, result.address(),
                     found.address());
             require(status, "cublasLtMatmulAlgoGetHeuristic");
-            if (found.get(JAVA_INT, 0) < 1) {
+            if (found.get(JAVA_INT, 0) < 1 || result.get(JAVA_INT, STATE_OFFSET) != 0) {
                 throw new CudaException("cublasLt has no algorithm that splits no sum", 0, false);
             }
             MemorySegment.copy(result, 0, algorithm, 0, ALGORITHM_BYTES);
