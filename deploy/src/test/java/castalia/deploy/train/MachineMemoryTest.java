@@ -42,10 +42,10 @@ class MachineMemoryTest {
     void framesThatComeEarlyCountForProcesses() {
         ParallelLayout layout = new ParallelLayout(2, 1, 1, 0);
         assertThatCode(() ->
-                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 0, 3L << 30))
+                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 0, 2800L << 20))
                 .doesNotThrowAnyException();
         assertThatThrownBy(() ->
-                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 1L << 30, 3L << 30))
+                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 1L << 30, 2800L << 20))
                 .hasMessageContaining("2x1 ZeRO 1 buddies 0 needs ");
     }
 
