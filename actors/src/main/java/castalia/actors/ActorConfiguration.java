@@ -1,5 +1,6 @@
 package castalia.actors;
 
+import castalia.actors.tls.RunEngines;
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
 import java.util.ArrayList;
@@ -51,6 +52,8 @@ public final class ActorConfiguration {
         if (!fast) {
             keys.put("akka.cluster.failure-detector.acceptable-heartbeat-pause", "10s");
         }
+        // Machines that stall take seconds for the first; strangers have a bound besides.
+        keys.put(RunEngines.DEADLINE, fast ? "5s" : "20s");
         String stable = fast ? "1s" : "7s";
         keys.put(RESOLVER + "stable-after", stable);
         keys.put(CandidateDowning.STABLE, stable);

@@ -2,7 +2,9 @@ package castalia.actors;
 
 import akka.Done;
 import akka.actor.Address;
+import akka.actor.BootstrapSetup;
 import akka.actor.CoordinatedShutdown;
+import akka.actor.setup.ActorSystemSetup;
 import akka.actor.typed.ActorRef;
 import akka.actor.typed.ActorSystem;
 import akka.actor.typed.Behavior;
@@ -23,6 +25,7 @@ import castalia.actors.run.CandidateActor;
 import castalia.actors.run.CoordinatorActor;
 import castalia.actors.run.RunParts;
 import castalia.actors.run.WorkerActor;
+import castalia.actors.tls.RunEngines;
 import castalia.actors.watch.ActorRegistry;
 import castalia.actors.watch.Inspector;
 import castalia.actors.watch.Instrumented;
@@ -89,7 +92,9 @@ public final class ClusterProcess implements AutoCloseable {
         try {
             ActorSystem<Guardian.Command> system = ActorSystem.create(
                     Guardian.create(registry), ActorConfiguration.SYSTEM,
-                    ActorConfiguration.of(settings));
+                    ActorSystemSetup.create(
+                            BootstrapSetup.create(ActorConfiguration.of(settings)),
+                            RunEngines.setup(settings.credential())));
             return new ClusterProcess(settings, registry, system);
         } catch (RuntimeException e) {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID, "cannot listen on "

@@ -1,6 +1,8 @@
 package castalia.actors;
 
+import castalia.actors.tls.Credential;
 import java.util.List;
+import java.util.function.Supplier;
 
 /**
  * What one process is in the cluster.
@@ -13,6 +15,7 @@ import java.util.List;
  *     the network is cut
  * @param build fingerprint of the program
  * @param patience how soon silence is taken for loss
+ * @param credential what all processes of the run show each other; asked once, when a connection is made
  */
 public record ProcessSettings(
         String name,
@@ -21,7 +24,8 @@ public record ProcessSettings(
         List<NodeAddress> seeds,
         int eligible,
         String build,
-        Patience patience) {
+        Patience patience,
+        Supplier<Credential> credential) {
 
     /** What a process does. */
     public enum Kind {

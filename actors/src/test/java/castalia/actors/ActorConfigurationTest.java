@@ -37,7 +37,8 @@ class ActorConfigurationTest {
 
     private static ProcessSettings settings(int eligible, ProcessSettings.Patience patience) {
         return new ProcessSettings("n1", ProcessSettings.Kind.CANDIDATE,
-                new NodeAddress("127.0.0.1", 0), List.of(), eligible, "b", patience);
+                new NodeAddress("127.0.0.1", 0), List.of(), eligible, "b", patience,
+                Credentials::ours);
     }
 
     @ParameterizedTest

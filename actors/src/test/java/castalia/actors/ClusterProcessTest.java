@@ -199,7 +199,8 @@ class ClusterProcessTest {
         assertThat(same.describeRun()).isEqualTo("what\nand where");
         ClusterProcess other = ClusterProcess.start(new ProcessSettings("n3",
                 ProcessSettings.Kind.AGENT, new NodeAddress("127.0.0.1", 0),
-                List.of(node.address()), 1, "build-2", ProcessSettings.Patience.FAST));
+                List.of(node.address()), 1, "build-2", ProcessSettings.Patience.FAST,
+                Credentials::ours));
         open.add(other);
         other.join();
         assertThatThrownBy(other::describeRun)
@@ -238,6 +239,6 @@ class ClusterProcessTest {
     private void listen(String host, int port) {
         open.add(ClusterProcess.start(new ProcessSettings("n1", ProcessSettings.Kind.AGENT,
                 new NodeAddress(host, port), List.of(), 1, Tests.BUILD,
-                ProcessSettings.Patience.FAST)));
+                ProcessSettings.Patience.FAST, Credentials::ours)));
     }
 }

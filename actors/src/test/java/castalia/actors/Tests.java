@@ -46,7 +46,7 @@ public final class Tests {
     public static ProcessSettings settings(
             String name, ProcessSettings.Kind kind, List<NodeAddress> seeds) {
         return new ProcessSettings(name, kind, new NodeAddress("127.0.0.1", 0), seeds, 1, BUILD,
-                ProcessSettings.Patience.FAST);
+                ProcessSettings.Patience.FAST, Credentials::ours);
     }
 
     /** Our configuration without the network. */

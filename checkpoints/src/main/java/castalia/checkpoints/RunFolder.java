@@ -27,6 +27,7 @@ import org.jspecify.annotations.Nullable;
  * generations/term-...-generation-...     record: a membership, for people
  * layouts/layout-000000000001             record: a layout asked for; the newest counts
  * answers                                 record: known answers of who first trained here
+ * credential                              what its processes show each other; not written here
  * metrics.jsonl                           one line per step; not written here
  * status.json                             what whoever trains does now; not written here
  * lock                                    held by the process that trains; says which

@@ -13,10 +13,12 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.net.SocketException;
 import java.net.SocketTimeoutException;
 import java.time.Duration;
-import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.LongAdder;
@@ -30,15 +32,26 @@ import java.util.function.Consumer;
  */
 public final class Heartbeats implements AutoCloseable {
 
-    private static final int MOST_CONNECTIONS = 64;
+    /** Connections that have asked this process; no more are answered. */
+    private static final int MOST_WATCHERS = 64;
+
+    /** Connections that have asked nothing yet; the oldest makes room for who comes. */
+    private static final int MOST_STRANGERS = 64;
+
     private static final int BACKLOG = 64;
+    private static final Duration STRANGE = Duration.ofSeconds(5);
     private static final Duration IDLE = Duration.ofSeconds(30);
+
+    /** How long an answer may wait for the other side to read. */
+    private static final Duration WRITE = Duration.ofSeconds(1);
+
+    private static final int SWEEP_MILLIS = 200;
     private static final long PAUSE_MILLIS = 50;
 
     private final Incarnation self;
     private final Pace pace;
     private final ServerSocket server;
-    private final Map<Socket, Long> connections = new ConcurrentHashMap<>();
+    private final Set<Connection> connections = new LinkedHashSet<>();
     private final LongAdder refused = new LongAdder();
     private final CountDownLatch closed = new CountDownLatch(1);
     private volatile Beat last = new Beat(0, 0);
@@ -101,7 +114,10 @@ public final class Heartbeats implements AutoCloseable {
     /** Whether this process leads and no other candidate has asked for it lately. */
     public boolean leadsUnwatched() {
         long since = System.nanoTime() - pace.interval().multipliedBy(5).toNanos();
-        return leads() != 0 && connections.values().stream().allMatch(asked -> asked - since < 0);
+        synchronized (connections) {
+            return leads() != 0 && connections.stream()
+                    .noneMatch(connection -> connection.asked && connection.askedAt - since >= 0);
+        }
     }
 
     /**
@@ -121,10 +137,17 @@ public final class Heartbeats implements AutoCloseable {
     private void accept() {
         while (!server.isClosed()) {
             try {
-                admit(server.accept());
+                server.setSoTimeout(SWEEP_MILLIS);
+                Connection connection = new Connection(server.accept());
+                if (enter(connection)) {
+                    Thread.ofVirtual().name("heartbeat-answer").start(() -> answer(connection));
+                }
+            } catch (SocketTimeoutException e) {
+                // nobody came
             } catch (IOException e) {
                 pause(); // closed, or no file descriptor is left: then others may end meanwhile
             }
+            sweep();
         }
     }
 
@@ -138,37 +161,95 @@ public final class Heartbeats implements AutoCloseable {
         }
     }
 
-    private void admit(Socket connection) {
-        if (connections.size() >= MOST_CONNECTIONS || server.isClosed()) {
-            refused.increment();
-            close(connection);
-            return;
+    /** A connection of another process to this one. */
+    private static final class Connection {
+
+        private final Socket socket;
+        private volatile boolean asked;
+        private volatile long askedAt;
+        /** When it is ended unless it does what it is to do next. */
+        private volatile long end;
+
+        Connection(Socket socket) {
+            this.socket = socket;
+            this.end = System.nanoTime() + STRANGE.toNanos();
         }
-        connections.put(connection, System.nanoTime() - IDLE.toNanos());
-        Thread.ofVirtual().name("heartbeat-answer").start(() -> answer(connection));
+
+        void asks() {
+            askedAt = System.nanoTime();
+            asked = true;
+            allow(WRITE);
+        }
+
+        void allow(Duration time) {
+            end = System.nanoTime() + time.toNanos();
+        }
     }
 
-    private void answer(Socket connection) {
-        try (connection) {
-            connection.setTcpNoDelay(true);
-            connection.setSoTimeout(Math.toIntExact(IDLE.toMillis()));
+    private boolean enter(Connection connection) {
+        synchronized (connections) {
+            if (closed.getCount() == 0) {
+                close(connection.socket);
+                return false;
+            }
+            List<Connection> strangers =
+                    connections.stream().filter(other -> !other.asked).toList();
+            if (strangers.size() >= MOST_STRANGERS) {
+                refuse(strangers.getFirst());
+            }
+            connections.add(connection);
+            return true;
+        }
+    }
+
+    private void refuse(Connection connection) {
+        connections.remove(connection);
+        refused.increment();
+        close(connection.socket);
+    }
+
+    private void sweep() {
+        long now = System.nanoTime();
+        synchronized (connections) {
+            connections.stream().filter(connection -> connection.end - now <= 0).toList()
+                    .forEach(this::refuse);
+        }
+    }
+
+    private void answer(Connection connection) {
+        Socket socket = connection.socket;
+        try (socket) {
+            socket.setTcpNoDelay(true);
             while (true) {
-                Ping ping = HeartbeatCodec.decodePing(Frames.read(connection));
+                Ping ping = HeartbeatCodec.decodePing(Frames.read(socket));
                 if (!ping.to().equals(self)) {
                     throw new IOException("a heartbeat for another process");
                 }
-                connections.put(connection, System.nanoTime());
-                Frames.write(connection,
+                asks(connection);
+                Frames.write(socket,
                         HeartbeatCodec.encode(new Pong(self, ping.sequence(), leads())));
+                connection.allow(IDLE);
             }
-        } catch (EOFException | SocketTimeoutException e) {
-            // whoever asked is gone
+        } catch (EOFException | SocketException e) {
+            // whoever asked is gone, or it was ended here and counted
         } catch (IOException | MalformedMessageException e) {
-            if (!server.isClosed()) {
-                refused.increment();
-            }
+            refused.increment();
         } finally {
-            connections.remove(connection);
+            synchronized (connections) {
+                connections.remove(connection);
+            }
+        }
+    }
+
+    private void asks(Connection connection) {
+        boolean first = !connection.asked;
+        connection.asks();
+        if (first) {
+            synchronized (connections) {
+                if (connections.stream().filter(other -> other.asked).count() > MOST_WATCHERS) {
+                    refuse(connection);
+                }
+            }
         }
     }
 
@@ -189,6 +270,8 @@ public final class Heartbeats implements AutoCloseable {
         } catch (IOException e) {
             // it listens no more
         }
-        connections.keySet().forEach(Heartbeats::close);
+        synchronized (connections) {
+            connections.forEach(connection -> close(connection.socket));
+        }
     }
 }

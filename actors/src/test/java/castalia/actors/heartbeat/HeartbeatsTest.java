@@ -118,25 +118,52 @@ class HeartbeatsTest {
         }
     }
 
+    /** A watcher that begins beside them is answered, and those that watch are not disturbed. */
     @Test
-    void connectionsAreBounded() throws Exception {
-        List<Socket> all = new ArrayList<>();
-        for (int i = 0; i < 70; i++) {
-            all.add(connect());
-        }
-        awaitRefused(6);
-        assertThat(cut(all.getLast())).isTrue();
-        for (Socket socket : all) {
-            socket.close();
-        }
-        while (true) { // until the ended connections are noticed
-            try (Socket socket = connect()) {
-                ask(socket, SELF, 1);
-                break;
-            } catch (IOException e) {
-                TimeUnit.MILLISECONDS.sleep(5);
+    void idleStrangersMakeRoomAndDeposeNobody() throws Exception {
+        leader.beat(3);
+        List<Socket> idle = new ArrayList<>();
+        try (Heartbeats.Watch _ = other.watch(3, claimant(), lost::add)) {
+            awaitWatched();
+            for (int i = 0; i < 70; i++) {
+                idle.add(connect());
             }
+            awaitRefused(6);
+            assertThat(cut(idle.getFirst())).isTrue();
+            try (Heartbeats.Watch _ = other.watch(3, claimant(), lost::add);
+                    Socket socket = connect()) {
+                for (int i = 0; i < 60; i++) { // longer than silence is borne
+                    leader.beat(3);
+                    assertThat(ask(socket, SELF, i).term()).isEqualTo(3);
+                    TimeUnit.MILLISECONDS.sleep(20);
+                }
+            }
+            assertThat(lost).isEmpty();
         }
+        for (Socket socket : idle) {
+            assertThat(cut(socket)).isTrue();
+        }
+        awaitRefused(70);
+    }
+
+    private void awaitWatched() throws InterruptedException {
+        while (leader.leadsUnwatched()) {
+            leader.beat(3);
+            TimeUnit.MILLISECONDS.sleep(5);
+        }
+    }
+
+    @Test
+    void whoAsksAndDoesNotReadIsCutOff() throws Exception {
+        try (Socket socket = connect()) {
+            byte[] ping = HeartbeatCodec.encode(new Ping(SELF, 1));
+            assertThatThrownBy(() -> {
+                while (true) {
+                    Frames.write(socket, ping);
+                }
+            }).isInstanceOf(IOException.class);
+        }
+        awaitRefused(1);
         requireUnharmed();
     }
 

@@ -62,7 +62,7 @@ public final class ChildJvms implements WorkerProcesses {
 
     @Override
     public Handle start(String name, Incarnation incarnation) {
-        Path log = logs.resolve(name + "-" + incarnation + ".log");
+        Path log = logs.resolve(LeftSockets.log(name, incarnation));
         Process process = launch(SHELTERED, List.of(), arguments.of(name, incarnation), working, log);
         return new Handle() {
             @Override
@@ -72,7 +72,10 @@ public final class ChildJvms implements WorkerProcesses {
 
             @Override
             public CompletionStage<Integer> exit() {
-                return process.onExit().thenApply(Process::exitValue);
+                return process.onExit().thenApply(ended -> {
+                    LeftSockets.remove(incarnation);
+                    return ended.exitValue();
+                });
             }
 
             @Override

@@ -92,8 +92,10 @@ public final class ClusterTraining implements AutoCloseable {
         try (FolderRunStorage storage = FolderRunStorage.lead(run, specification);
                 RunMetrics metrics = RunMetrics.open(run);
                 NewsThread news = new NewsThread();
+                RunCredential.Making credential = RunCredential.ofLeader(run);
                 RunCluster cluster = RunCluster.begin(
-                        training, settings(training, request, storage), storage, news)) {
+                        training, settings(training, request, storage), storage,
+                        credential, news)) {
             news.add(new ClusterConsole(line, metrics, specification.trainSteps(),
                     specification.tokensPerStep(), System::nanoTime));
             news.add(storage.keeper(cluster));
@@ -121,6 +123,7 @@ public final class ClusterTraining implements AutoCloseable {
     private RunCluster.Settings settings(
             TrainingJob training, Request request, FolderRunStorage storage) {
         training.keepInputs(request.run().toAbsolutePath()); // the folder is this run's, and locked
+        LeftSockets.sweep(request.run().resolve(RunCluster.LOGS));
         LayoutChoice choice = storage.choose(training, request);
         LayoutWish wish = choice.wish();
         int workers = request.workers().orElse(wish.ranks());

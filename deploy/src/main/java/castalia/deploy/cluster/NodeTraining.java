@@ -4,6 +4,7 @@ import castalia.actors.ClusterProcess;
 import castalia.actors.NodeAddress;
 import castalia.actors.node.AgentNews;
 import castalia.actors.run.RunParts;
+import castalia.actors.tls.Credential;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.ProgressLine;
 import castalia.deploy.train.RunMetrics;
@@ -87,8 +88,9 @@ public final class NodeTraining implements AutoCloseable {
      * @throws CastaliaException if no run is found, it does not take this node, or it failed
      */
     public Optional<RunResult> takePart(Request request) {
-        try (ClusterProcess process = RunCluster.process(
-                        request.name(), request.listen(), List.of(request.seed()))) {
+        Credential credential = Introduction.to(request.seed(), request.patience());
+        try (ClusterProcess process = RunCluster.process(request.name(), request.listen(),
+                        List.of(request.seed()), () -> credential)) {
             process.join(request.patience());
             return takePart(request, process, job(process.describeRun()));
         }
@@ -184,10 +186,14 @@ public final class NodeTraining implements AutoCloseable {
 
     private static void requireHere(String what, Path path, boolean there) {
         if (!there) {
-            throw new CastaliaException(ErrorCode.CONFIG_INVALID, "the run's " + what + " " + path
-                    + " is not on this machine; nodes of a run share its storage under the same"
-                    + " paths");
+            throw notHere(what, path);
         }
+    }
+
+    static CastaliaException notHere(String what, Path path) {
+        return new CastaliaException(ErrorCode.CONFIG_INVALID, "the run's " + what + " " + path
+                + " is not on this machine; nodes of a run share its storage under the same"
+                + " paths");
     }
 
     private static Path working(RunJob job) {

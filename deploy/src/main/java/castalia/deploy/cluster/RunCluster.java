@@ -11,6 +11,7 @@ import castalia.actors.node.AgentNews;
 import castalia.actors.node.NodeAgent;
 import castalia.actors.run.CandidateActor;
 import castalia.actors.run.RunParts;
+import castalia.actors.tls.Credential;
 import castalia.actors.watch.Topology;
 import castalia.deploy.console.RunView;
 import castalia.deploy.console.StatusPage;
@@ -43,6 +44,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 
 /**
  * This process as a node of a run's cluster: its agent, parent of its worker processes; a candidate
@@ -117,12 +119,21 @@ public final class RunCluster implements AutoCloseable {
      * Begins a cluster and starts everything; the run begins when its workers are there.
      *
      * @param storage the run's durable part; stays the caller's
+     * @param credential asked when the first worker connects, or before
      * @throws CastaliaException if a port is in use
      */
     static RunCluster begin(
-            TrainingJob training, Settings settings, FolderRunStorage storage, Listener listener) {
-        ClusterProcess cluster = process(settings.node(), settings.listen(), List.of());
-        cluster.join();
+            TrainingJob training, Settings settings, FolderRunStorage storage,
+            Supplier<Credential> credential, Listener listener) {
+        ClusterProcess cluster =
+                process(settings.node(), settings.listen(), List.of(), credential);
+        try {
+            var _ = credential.get(); // said here, where a failure is one line
+            cluster.join();
+        } catch (RuntimeException e) {
+            cluster.close();
+            throw e;
+        }
         return new RunCluster(cluster, true, training, settings, storage, listener);
     }
 
@@ -138,10 +149,11 @@ public final class RunCluster implements AutoCloseable {
      *
      * @param seeds nodes to join; empty to begin a cluster
      */
-    static ClusterProcess process(String node, NodeAddress listen, List<NodeAddress> seeds) {
+    static ClusterProcess process(String node, NodeAddress listen, List<NodeAddress> seeds,
+            Supplier<Credential> credential) {
         return ClusterProcess.start(new ProcessSettings(node, ProcessSettings.Kind.CANDIDATE,
                 listen, seeds, ELIGIBLE, BuildInfo.ofProgram().build(),
-                ProcessSettings.Patience.STEADY));
+                ProcessSettings.Patience.STEADY, credential));
     }
 
     private RunCluster(

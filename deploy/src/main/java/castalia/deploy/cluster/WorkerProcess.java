@@ -5,6 +5,7 @@ import castalia.actors.NodeAddress;
 import castalia.actors.ProcessSettings;
 import castalia.actors.run.Outlet;
 import castalia.actors.run.WorkerActor;
+import castalia.actors.tls.Credential;
 import castalia.checkpoints.RunFolder;
 import castalia.checkpoints.hub.HubFolder;
 import castalia.deploy.shell.BuildInfo;
@@ -109,7 +110,7 @@ public final class WorkerProcess {
         CompletableFuture<String> dismissed = new CompletableFuture<>();
         try (WorkerRuntime runtime = new WorkerRuntime(parts(
                         training, ranks, folder, plane, outlet, dismissed::complete));
-                ClusterProcess cluster = ClusterProcess.start(process())) {
+                ClusterProcess cluster = ClusterProcess.start(process(folder))) {
             holder.set(runtime);
             cluster.ended().thenAccept(_ -> dismissed.complete("this process left the cluster"));
             cluster.join();
@@ -140,14 +141,15 @@ public final class WorkerProcess {
         String run = RunIdentity.of(training.specification()).hash();
         return SocketSettings.of(run, settings.incarnation(), settings.node(), onStale)
                 .withHost(settings.host())
-                .withSocketFolder(Path.of(System.getProperty("java.io.tmpdir")).toString());
+                .withSocketFolder(LeftSockets.FOLDER);
     }
 
-    private ProcessSettings process() {
+    private ProcessSettings process(RunFolder folder) {
+        Credential credential = RunCredential.read(folder.path());
         return new ProcessSettings(settings.node() + "-" + settings.name(),
                 ProcessSettings.Kind.WORKER, new NodeAddress(settings.host(), 0),
                 settings.seeds(), RunCluster.ELIGIBLE, BuildInfo.ofProgram().build(),
-                ProcessSettings.Patience.STEADY);
+                ProcessSettings.Patience.STEADY, () -> credential);
     }
 
     private WorkerParts parts(

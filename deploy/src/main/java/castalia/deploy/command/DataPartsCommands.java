@@ -127,8 +127,13 @@ final class DataPartsCommands {
                 description = "A list with a file name and its SHA-256 on each line, in any order.")
         private @Nullable Path expect;
 
+        private Map<String, String> expected = Map.of();
+
         @Override
         DataParts.Sums work(WorkProgress progress) {
+            if (expect != null) {
+                expected = expected(expect); // before hours of reading
+            }
             return DataParts.checksum(prefix, progress);
         }
 
@@ -137,7 +142,6 @@ final class DataPartsCommands {
             if (expect == null) {
                 return List.of();
             }
-            Map<String, String> expected = expected(expect);
             List<String> wrong = new ArrayList<>();
             for (DataParts.Part part : sums.parts()) {
                 String name = Objects.requireNonNull(part.file().getFileName()).toString();

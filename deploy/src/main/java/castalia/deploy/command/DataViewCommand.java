@@ -11,7 +11,9 @@ import castalia.protocol.ErrorCode;
 import castalia.workers.data.BatchSource;
 import castalia.workers.data.NeoxSampler;
 import castalia.workers.data.Samples;
+import castalia.workers.data.TokenTransform;
 import castalia.workers.data.Tokenizer;
+import castalia.workers.data.TransformedBatches;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -200,6 +202,13 @@ final class DataViewCommand implements Callable<Integer> {
             line.put("neox_rank", sampler.rankOf(row));
             line.put("neox_micro_batch", sampler.microBatchOf(row));
         });
+        if (batches instanceof TransformedBatches transformed) {
+            int[] asItIs = new int[tokens.length];
+            try (StepRows data = new StepRows(batches.untransformed())) {
+                data.read(step, row, asItIs);
+            }
+            line.put("transforms", transformed.explain(step, asItIs));
+        }
         line.put("tokens", tokens.clone());
         tokenizer.ifPresent(t -> line.put("text", t.decode(tokens)));
         if (source) {
@@ -220,6 +229,15 @@ final class DataViewCommand implements Callable<Integer> {
                 if (one instanceof Samples.Piece piece) {
                     out.printf(Locale.ROOT, "  from %s document %d, tokens %d to %d%n", piece.file(),
                             piece.sequence(), piece.offset(), piece.offset() + piece.count() - 1);
+                }
+            }
+        }
+        if (line.get("transforms") instanceof List<?> effects) {
+            for (Object one : effects) {
+                if (one instanceof TokenTransform.Effect effect) {
+                    out.printf(Locale.ROOT, "  transform %s: %d replaced, %d cut off, %d of padding%s%n",
+                            effect.kind(), effect.replaced(), effect.cut(), effect.padding(),
+                            effect.padding() > 0 ? ", which count in the loss" : "");
                 }
             }
         }

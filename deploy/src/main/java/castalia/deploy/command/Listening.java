@@ -43,8 +43,8 @@ final class Listening {
     /** Says once what it means to listen where others can reach it. */
     static void warn(NodeAddress listen, PrintWriter err) {
         if (!onLoopback(listen.host())) {
-            err.println("castalia: warning: the cluster is not encrypted yet, and whoever reaches "
-                    + listen.host() + " can take part; use it in a network you trust");
+            err.println("castalia: warning: tensors and heartbeats are not encrypted yet, and whoever"
+                    + " reaches " + listen.host() + " can read them; use it in a network you trust");
             err.flush();
         }
     }

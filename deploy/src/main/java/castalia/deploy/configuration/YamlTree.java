@@ -31,6 +31,9 @@ final class YamlTree {
 
     private static final int DEEPEST = 12;
 
+    /** Twice what the largest map of words needs; a value takes a kilobyte while it is read. */
+    private static final int MOST_VALUES = 50_000;
+
     private YamlTree() {}
 
     /** What is wrong with a text that is not YAML. */
@@ -55,11 +58,14 @@ final class YamlTree {
         if (text.length() > LONGEST) {
             throw new NotYamlException(1, "is longer than " + LONGEST + " characters");
         }
-        LoadSettings settings =
-                LoadSettings.builder().setSchema(new CoreSchema()).setUseMarks(true).build();
+        LoadSettings settings = LoadSettings.builder()
+                .setSchema(new CoreSchema())
+                .setUseMarks(true)
+                .setBufferSize(text.length() + 1) // a word is copied anew for every piece of it
+                .build();
         Optional<Node> root;
         try {
-            requireShallow(new Parse(settings).parseString(text));
+            requireSmall(new Parse(settings).parseString(text));
             root = new Compose(settings).composeString(text);
         } catch (MarkedYamlEngineException e) {
             Optional<Mark> mark = e.getProblemMark().or(e::getContextMark);
@@ -82,10 +88,17 @@ final class YamlTree {
         };
     }
 
-    /** Refuses deep nesting from the flat stream of events: building the tree recurses. */
-    private static void requireShallow(Iterable<Event> events) throws NotYamlException {
+    /**
+     * Refuses deep nesting and very many values from the flat stream of events: building the tree
+     * recurses, and takes memory.
+     */
+    private static void requireSmall(Iterable<Event> events) throws NotYamlException {
         int depth = 0;
+        int values = 0;
         for (Event event : events) {
+            if (++values > MOST_VALUES) {
+                throw new NotYamlException(line(event), "has more than " + MOST_VALUES + " values");
+            }
             switch (event.getEventId()) {
                 case MappingStart, SequenceStart -> depth++;
                 case MappingEnd, SequenceEnd -> depth--;
@@ -94,8 +107,7 @@ final class YamlTree {
                 }
             }
             if (depth > DEEPEST) {
-                int line = event.getStartMark().map(Mark::getLine).orElse(0) + 1;
-                throw new NotYamlException(line, "is nested deeper than " + DEEPEST + " levels");
+                throw new NotYamlException(line(event), "is nested deeper than " + DEEPEST + " levels");
             }
         }
     }
@@ -168,6 +180,10 @@ final class YamlTree {
         }
         throw new NotYamlException(
                 line(scalar), "uses the tag " + tag + ", which is not supported");
+    }
+
+    private static int line(Event event) {
+        return event.getStartMark().map(Mark::getLine).orElse(0) + 1;
     }
 
     private static int line(Node node) {

@@ -8,7 +8,7 @@ import java.time.Duration;
  * @param parallel files at a time
  * @param tries tries in a row that bring a file no further, before it is given up
  * @param connect longest wait for a connection
- * @param stall longest wait for an answer, and for the next bytes
+ * @param stall longest wait for an answer, and for the next {@link #LEAST_BYTES} of one
  * @param firstPause wait before the second try; it doubles
  * @param longestPause longest wait before a try, also if the server asks for more
  */
@@ -19,6 +19,9 @@ public record FetchSettings(
         Duration stall,
         Duration firstPause,
         Duration longestPause) {
+    /** What must come within each {@code stall}: a server that drips is as good as none. */
+    public static final int LEAST_BYTES = 64 << 10;
+
     public FetchSettings {
         if (parallel < 1 || parallel > 64 || tries < 1) {
             throw new IllegalArgumentException(

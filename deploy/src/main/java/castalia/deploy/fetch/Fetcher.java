@@ -31,7 +31,8 @@ public final class Fetcher {
 
     private static final String STOPPED = "stopped because another file failed";
 
-    private static final int LONGEST_LISTING = 256 << 20;
+    /** Some hundred thousand files; memory is about twice this. */
+    private static final int LONGEST_LISTING = 32 << 20;
 
     /** Is told how far it is; called by several threads. */
     @FunctionalInterface

@@ -20,8 +20,8 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Asks over HTTP, follows redirects, and ends whatever brings no bytes any more. May be used by
- * several threads.
+ * Asks over HTTP, follows redirects, and ends whatever brings no bytes any more, or hardly any. May
+ * be used by several threads.
  */
 final class HubClient implements AutoCloseable {
     private static final int MOST_REDIRECTS = 8;
@@ -50,7 +50,7 @@ final class HubClient implements AutoCloseable {
     private void endStalled() {
         long now = System.nanoTime();
         for (Answer answer : running) {
-            if (now - answer.lastNanos > settings.stall().toNanos()) {
+            if (now - answer.sinceNanos > settings.stall().toNanos()) {
                 answer.stalled = true;
                 answer.close();
             }
@@ -60,8 +60,9 @@ final class HubClient implements AutoCloseable {
     /** An answer whose body is being read; to be closed. */
     final class Answer implements AutoCloseable {
         private final HttpResponse<InputStream> response;
-        private volatile long lastNanos = System.nanoTime();
+        private volatile long sinceNanos = System.nanoTime();
         private volatile boolean stalled;
+        private long bytesSince;
 
         private Answer(HttpResponse<InputStream> response) {
             this.response = response;
@@ -81,7 +82,11 @@ final class HubClient implements AutoCloseable {
         int read(byte[] target) throws IOException {
             try {
                 int n = response.body().read(target);
-                lastNanos = System.nanoTime();
+                bytesSince += Math.max(0, n);
+                if (bytesSince >= FetchSettings.LEAST_BYTES) {
+                    bytesSince = 0;
+                    sinceNanos = System.nanoTime();
+                }
                 if (n < 0 && stalled) {
                     throw stalled();
                 }
@@ -92,8 +97,8 @@ final class HubClient implements AutoCloseable {
         }
 
         private FetchException stalled() {
-            return FetchException.passing(
-                    "no bytes came for " + settings.stall().toMillis() / 1000.0 + " s");
+            return FetchException.passing("only " + bytesSince + " bytes came in "
+                    + settings.stall().toMillis() / 1000.0 + " s");
         }
 
         @Override

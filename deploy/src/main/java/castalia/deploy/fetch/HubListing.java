@@ -1,6 +1,8 @@
 package castalia.deploy.fetch;
 
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
@@ -16,6 +18,7 @@ import java.util.regex.Pattern;
  * @param commit to which the revision points; files are asked for at it, so that they fit together
  */
 record HubListing(String commit, List<HubFile> files) {
+    private static final ObjectMapper MAPPER = new ObjectMapper();
     private static final Pattern COMMIT = Pattern.compile("[0-9a-f]{40,64}");
     private static final Pattern SHA1 = Pattern.compile("[0-9a-f]{40}");
     private static final Pattern SHA256 = Pattern.compile("[0-9a-f]{64}");
@@ -25,33 +28,51 @@ record HubListing(String commit, List<HubFile> files) {
     }
 
     /**
-     * Reads a hub's answer.
+     * Reads a hub's answer; keeps no more of it than a file at a time.
      *
      * @throws FetchException if it is not a listing with sizes and hashes, or names are refused
      */
     static HubListing parse(byte[] json) throws FetchException {
-        JsonNode root;
-        try {
-            root = new ObjectMapper().readTree(json);
+        String commit = "";
+        List<HubFile> files = new ArrayList<>();
+        try (JsonParser parser = MAPPER.createParser(json)) {
+            if (parser.nextToken() != JsonToken.START_OBJECT) {
+                throw noHub();
+            }
+            while (parser.nextToken() != JsonToken.END_OBJECT) {
+                String name = parser.currentName();
+                JsonToken value = parser.nextToken();
+                if (name.equals("sha") && value == JsonToken.VALUE_STRING) {
+                    commit = parser.getText();
+                } else if (name.equals("siblings") && value == JsonToken.START_ARRAY) {
+                    while (parser.nextToken() != JsonToken.END_ARRAY) {
+                        files.add(file(parser.<JsonNode>readValueAsTree()));
+                    }
+                } else {
+                    parser.skipChildren();
+                }
+            }
         } catch (JsonProcessingException e) {
             throw FetchException.passing("the listing is not JSON (" + e.getOriginalMessage() + ")");
+        } catch (FetchException e) {
+            throw e;
         } catch (IOException e) {
             throw FetchException.passing("the listing cannot be read (" + e.getMessage() + ")");
         }
-        String commit = root.path("sha").asText();
         if (!COMMIT.matcher(commit).matches()) {
-            throw FetchException.lasting("the listing names no commit; is this a hub?");
+            throw noHub();
         }
-        List<HubFile> files = new ArrayList<>();
         Set<String> names = new HashSet<>();
-        for (JsonNode one : root.path("siblings")) {
-            HubFile file = file(one);
+        for (HubFile file : files) {
             if (!names.add(file.path())) {
                 throw FetchException.lasting("the hub lists " + file.path() + " twice");
             }
-            files.add(file);
         }
         return new HubListing(commit, files);
+    }
+
+    private static FetchException noHub() {
+        return FetchException.lasting("the listing names no commit; is this a hub?");
     }
 
     private static HubFile file(JsonNode one) throws FetchException {

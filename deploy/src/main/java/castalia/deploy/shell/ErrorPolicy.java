@@ -148,6 +148,7 @@ public final class ErrorPolicy implements IExecutionExceptionHandler, IParameter
         if (message == null || message.isBlank()) {
             message = error.getClass().getSimpleName();
         } else if (!(error instanceof CastaliaException)
+                && !(error instanceof DataException)
                 && !(error instanceof ParameterException)) {
             message = error.getClass().getSimpleName() + ": " + message;
         }

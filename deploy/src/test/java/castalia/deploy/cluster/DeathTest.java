@@ -23,7 +23,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(value = 240, unit = TimeUnit.SECONDS)
 class DeathTest {
 
-    private static final int STEPS = 150;
+    private static final int STEPS = 100;
 
     /** Of a larger model, so that the run goes on for seconds when the frozen worker wakes. */
     private static final int FROZEN_STEPS = 250;
@@ -34,9 +34,9 @@ class DeathTest {
 
     @Tag("default")
     @ParameterizedTest
-    @ValueSource(longs = {1, 2, 3})
+    @ValueSource(longs = {1, 2, 4})
     void aWorkerKilledAtAnyMomentCostsNothing(long seed) throws IOException {
-        kill(seed);
+        kill(seed, 2);
     }
 
     @Tag("full")
@@ -44,13 +44,12 @@ class DeathTest {
     @ValueSource(longs = {11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
             21, 22, 23, 24, 25, 26, 27, 28, 29, 30})
     void norAtTwentyOtherMoments(long seed) throws IOException {
-        kill(seed);
+        kill(seed, 2 + (int) (seed / 2 % 2));
     }
 
-    private void kill(long seed) throws IOException {
-        Random random = new Random(seed);
+    private void kill(long seed, int workers) throws IOException {
+        Random random = new Random(seed * 1_000_003); // small seeds alone begin alike
         String precision = seed % 2 == 1 ? "fp32" : "bf16";
-        int workers = 2 + random.nextInt(2);
         int spares = seed % 3 == 0 ? 1 : 0;
         long step = random.nextInt(STEPS - 20);
         long millis = random.nextInt(15);
@@ -92,7 +91,7 @@ class DeathTest {
                 Thread.ofVirtual().start(() -> wake(w, member, wrong));
             }
         });
-        TinyRun.Answer answer = tiny.onWorkers(folder.resolve("cluster"), 3, 0, witness);
+        TinyRun.Answer answer = tiny.onWorkers(folder.resolve("cluster"), 2, 0, witness);
         Member zombie = frozen.get().orElseThrow();
         assertThat(wrong.get()).as("%s", witness).isEmpty();
         assertThat(answer).isEqualTo(tiny.alone(folder.resolve("alone")));

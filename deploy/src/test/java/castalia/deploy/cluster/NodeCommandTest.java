@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import castalia.actors.ClusterProcess;
 import castalia.actors.NodeAddress;
 import castalia.actors.ProcessSettings;
+import castalia.actors.tls.Credential;
 import castalia.deploy.Cli;
 import castalia.deploy.TinyYaml;
 import castalia.deploy.shell.BuildInfo;
@@ -17,6 +18,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
@@ -72,11 +74,12 @@ class NodeCommandTest {
     }
 
     /** A member of the cluster that asks the run to stop, whoever leads it. */
-    private static ClusterProcess observer(String seed) {
+    private static ClusterProcess observer(String seed, Path run) {
+        Credential credential = RunCredential.read(run);
         ClusterProcess process = ClusterProcess.start(new ProcessSettings("observer",
                 ProcessSettings.Kind.AGENT, new NodeAddress("127.0.0.1", 0),
                 List.of(NodeAddress.parse(seed)), RunCluster.ELIGIBLE,
-                BuildInfo.ofProgram().build(), ProcessSettings.Patience.STEADY));
+                BuildInfo.ofProgram().build(), ProcessSettings.Patience.STEADY, () -> credential));
         process.join();
         assertThat(process.describeRun()).contains("config="); // it knows the coordinator now
         return process;
@@ -202,10 +205,33 @@ class NodeCommandTest {
         assertThat(other.code()).as(other.printed()).isEqualTo(10);
         assertThat(other.printed().lines().filter(line -> line.startsWith("castalia: ")))
                 .singleElement().asString().contains("numeric version", run.toString());
+        requireCredential(run, leader.await(ADDRESS));
         Files.move(run.resolve("terms"), run.resolve("gone"));
         assertThat(leader.code()).as(leader.printed()).isEqualTo(16);
         assertThat(node.code()).as(node.printed()).isEqualTo(16);
         assertThat(node.printed()).containsPattern("castalia: .*" + run.resolve("terms"));
+    }
+
+    /** Who cannot read the folder's credential, or has another there, is told so at once. */
+    private void requireCredential(Path run, String seed) throws IOException {
+        Path file = run.resolve(RunCredential.FILE);
+        Path kept = Files.move(file, run.resolve("kept"));
+        refused(Cli.run("node", "--join", seed), file.toString(), "there is none");
+        Files.writeString(file, "no credential");
+        refused(Cli.run("node", "--join", seed), file.toString(), "it is damaged");
+        Path other = Files.createDirectory(folder.resolve("other"));
+        try (RunCredential.Making making = RunCredential.ofLeader(other)) {
+            assertThat(making.get()).isNotNull();
+        }
+        Files.move(other.resolve(RunCredential.FILE), file, StandardCopyOption.REPLACE_EXISTING);
+        refused(Cli.run("node", "--join", seed), file.toString(), "another credential");
+        Files.move(kept, file, StandardCopyOption.REPLACE_EXISTING);
+    }
+
+    private static void refused(Cli.Result result, String... words) {
+        assertThat(result.code()).as("%s", result).isEqualTo(10);
+        assertThat(result.err().lines()).singleElement().asString().startsWith("castalia: ")
+                .contains(words);
     }
 
     @Tag("full")
@@ -230,7 +256,7 @@ class NodeCommandTest {
         assertThat(leaves.printed()).contains("left; the run goes on without this node");
         NodeProcess stays = node("fourth", seed, 0);
         stays.await("node        fourth");
-        try (ClusterProcess observer = observer(seed)) {
+        try (ClusterProcess observer = observer(seed, folder.resolve("run"))) {
             assertThat(observer.stopRun().toCompletableFuture().join()).isTrue();
         }
         assertThat(leader.code()).as(leader.printed()).isZero();

@@ -89,11 +89,9 @@ class ReshardedProcessesTest {
     }
 
     @Tag("default")
-    @ParameterizedTest
-    @CsvSource({"fp32, 2, 2, 2", "bf16, 3, 1, 2"})
-    void aWorkerKilledInALayoutCostsNothing(String precision, int d, int t, int zero)
-            throws IOException {
-        kill(7, precision, new ParallelLayout(d, t, zero, 1));
+    @Test
+    void aWorkerKilledInALayoutCostsNothing() throws IOException {
+        kill(7, "fp32", new ParallelLayout(2, 2, 2, 1));
     }
 
     @Tag("full")

@@ -12,6 +12,7 @@ import castalia.protocol.checkpoint.Manifest;
 import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.run.RunResult;
+import castalia.workers.data.BpeTrainer;
 import castalia.workers.rank.StepReport;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -56,6 +57,26 @@ record TinyRun(Path config, int steps) {
         Path file = folder.resolve(precision + "-" + hidden + "-" + steps + "-sliced.yml");
         Files.writeString(file, TinyYaml.of(steps, saveEvery).withPrecision(precision)
                 .withHidden(hidden).withTensorSlices(2).text());
+        return new TinyRun(file, steps);
+    }
+
+    /** As the first, on a token file whose words are changed from the middle of the run on. */
+    static TinyRun changed(Path folder, String precision, int steps, int saveEvery)
+            throws IOException {
+        String text = "he said that he saw him and his book; ".repeat(160);
+        Path tokenizer = folder.resolve("tokenizer.json");
+        Files.writeString(tokenizer, BpeTrainer.train(List.of(text), 270).toJson());
+        Path data = folder.resolve("data");
+        Cli.Result prepared = Cli.run("data", "prepare",
+                Files.writeString(folder.resolve("text.txt"), text), "--tokenizer", tokenizer, "--out", data);
+        assertThat(prepared.code()).as("%s", prepared).isZero();
+        Path file = folder.resolve(precision + "-" + steps + "-changed.yml");
+        Files.writeString(file, TinyYaml.of(steps, saveEvery).withPrecision(precision)
+                .with("\"train-data-paths\": [\"" + data + "\"]")
+                .with("\"vocab-file\": \"" + tokenizer + "\"").text()
+                .replace("\"vocabulary\": 128", "\"vocabulary\": 384")
+                .replace("\"synthetic-data\": true", "\"transforms\": [{from-step: " + steps / 2
+                        + ", words: {he: she, him: her, his: her}}]"));
         return new TinyRun(file, steps);
     }
 

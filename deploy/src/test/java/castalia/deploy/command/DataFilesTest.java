@@ -148,6 +148,9 @@ class DataFilesTest {
         Files.writeString(list, cut.out());
         Cli.Result sums = Cli.run("data", "checksum", prefix, "--expect", list);
         assertThat(sums.code()).as(sums.err()).isZero();
+        Cli.Result noList = Cli.run("data", "checksum", prefix, "--expect", folder.resolve("none"));
+        assertThat(noList.code()).isEqualTo(16);
+        assertThat(noList.out()).as("the list is read first").isEmpty();
         assertThat(sums.out()).contains(whole);
         Path part = folder.resolve("single_epoch-00001-of-00002.bin");
         byte[] bytes = Files.readAllBytes(part);

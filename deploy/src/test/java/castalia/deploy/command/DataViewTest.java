@@ -192,6 +192,7 @@ class DataViewTest {
         Cli.Result found = good("data", "find", config, "--tokens", ids, "--steps", "2:3");
         assertThat(found.out()).contains("step 2  row 5  index 21  token 3");
         refused(10, "either TEXT or --tokens", "data", "find", config);
+        refused(11, "castalia: token -4 is none", "data", "find", config, "--tokens", "1,-4");
         refused(10, "--steps 4:9", "data", "find", config, "x", "--steps", "4:9");
     }
 

@@ -10,12 +10,15 @@ import castalia.deploy.configuration.YamlValue.Scalar;
 import castalia.deploy.configuration.YamlValue.ScalarType;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.ProblemsException;
+import com.sun.management.ThreadMXBean;
+import java.lang.management.ManagementFactory;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(value = 60, unit = TimeUnit.SECONDS)
 class YamlTreeTest {
@@ -81,6 +84,33 @@ class YamlTreeTest {
                 .isInstanceOf(NotYamlException.class);
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"a: 1\n", "[", "{", "- ", "a: {b: c}\n", "[a,", "{a: b},", "\"x\": \"y\",",
+        "? a\n", "&a ", "!t ", "'", "\"\\x41", "# c\n", "|", "x ", "\n", "a: [1, 2, [3]]\n", ": "})
+    void memoryIsASmallMultipleOfTheText(String piece) {
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        for (String start : new String[] {"", "a: [", "{", "a: \""}) {
+            for (int length : new int[] {2_000, 300_000}) {
+                String text = start + piece.repeat(length / piece.length());
+                parsedOrRefused(text);
+                long before = threads.getCurrentThreadAllocatedBytes();
+                parsedOrRefused(text);
+                long allocated = threads.getCurrentThreadAllocatedBytes() - before;
+                assertThat(allocated).as("%d characters: %.20s", text.length(), text)
+                        .isLessThan((1L << 20) + 1000L * text.length())
+                        .isLessThan(128L << 20);
+            }
+        }
+    }
+
+    private static void parsedOrRefused(String text) {
+        try {
+            NeoxYaml.parse("f.yml", text, _ -> 100, new Problems());
+        } catch (ProblemsException e) {
+            assertThat(e.getMessage()).startsWith("f.yml:").hasSizeLessThan(40_000);
+        }
+    }
+
     @Test
     void damagedConfigurationsAreReadOrRefusedButNeverAnythingElse() {
         Random random = new Random(7);
@@ -104,7 +134,7 @@ class YamlTreeTest {
             try {
                 NeoxYaml.parse("f.yml", text.toString(), _ -> 100, new Problems());
             } catch (ProblemsException e) {
-                assertThat(e.getMessage()).startsWith("f.yml");
+                assertThat(e.getMessage().lines()).allMatch(line -> line.startsWith("f.yml:"));
                 refused++;
             } catch (RuntimeException | StackOverflowError e) {
                 throw new AssertionError("text " + i + ":\n" + text, e);

@@ -1,6 +1,7 @@
 package castalia.deploy.console;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.net.InetAddress;
@@ -14,6 +15,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -64,8 +66,34 @@ class StatusPageTest {
     @Tag("default")
     @Test
     void theyLoseTheirConnection() throws Exception {
-        assertThat(ended(connect("GET / HTTP/1.1\r\nHost: "))).isTrue();
-        assertThat(ended(connect(""))).isTrue();
+        Socket begun = connect("GET / HTTP/1.1\r\nHost: ");
+        Socket idle = connect("");
+        assertThat(ended(begun)).isTrue();
+        assertThat(ended(idle)).isTrue();
+        assertThat(state()).isEqualTo("{\"step\":3}");
+    }
+
+    /** Of a request only so much is taken, whatever it is made of. */
+    @Test
+    void garbageAndRequestsWithoutEndAreCutOff() throws Exception {
+        Random random = new Random(7);
+        for (int i = 0; i < 20; i++) {
+            byte[] garbage = new byte[1 + random.nextInt(10_000)];
+            random.nextBytes(garbage);
+            connect("").getOutputStream().write(garbage);
+        }
+        connect("GET / HTTP/1.1\r\nContent-Length: " + Long.MAX_VALUE + "\r\n\r\n");
+        for (String begun : List.of("", "GET / HTTP/1.1\r\nHost: ", "GET / HTTP/1.1\r\n")) {
+            String more = begun.endsWith("\n") ? "a: b\r\n" : "aaaaaa";
+            byte[] mebibyte = more.repeat((1 << 20) / more.length())
+                    .getBytes(StandardCharsets.US_ASCII);
+            Socket socket = connect(begun);
+            assertThatThrownBy(() -> {
+                for (int i = 0; i < 64; i++) {
+                    socket.getOutputStream().write(mebibyte);
+                }
+            }).as("%s", begun).isInstanceOf(SocketException.class);
+        }
         assertThat(state()).isEqualTo("{\"step\":3}");
     }
 

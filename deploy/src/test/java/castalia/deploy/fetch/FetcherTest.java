@@ -8,7 +8,9 @@ import castalia.deploy.Cli;
 import castalia.deploy.fetch.HubRepository.Kind;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import com.sun.management.ThreadMXBean;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -110,6 +112,49 @@ class FetcherTest {
         hub.failing("config.json", hub.stallAfter(0));
         fetch(IMPATIENT);
         allIsThere();
+    }
+
+    private static FetchSettings patient(int tries, long stallMillis) {
+        return new FetchSettings(3, tries, Duration.ofSeconds(10), Duration.ofMillis(stallMillis),
+                Duration.ofMillis(2), Duration.ofMillis(50));
+    }
+
+    @Test
+    void whatDripsIsEndedToo() throws IOException {
+        hub.failing("model.safetensors", hub.drip(50), hub.drip(50));
+        assertThatThrownBy(() -> fetch(patient(2, 700))).message()
+                .matches("only \\d+ bytes came in 0.7 s \\(given up after 2 tries; .*");
+        assertThat(present()).doesNotContainKey("model.safetensors");
+        fetch(QUICK);
+        allIsThere();
+    }
+
+    /** A file that takes longer than the patience comes, as long as enough of it comes in time. */
+    @Test
+    void whatIsSlowButComesIsWaitedFor() throws IOException {
+        hub.failing("model.safetensors", HubServer.inPieces(150_000, 90));
+        fetch(patient(4, 1500));
+        allIsThere();
+        assertThat(hub.asked("model.safetensors")).isEqualTo(1);
+    }
+
+    @Test
+    void aListingTakesNoMoreMemoryThanASmallMultipleOfItself() throws IOException {
+        StringBuilder siblings = new StringBuilder();
+        for (int i = 0; i < 40_000; i++) {
+            siblings.append(i == 0 ? "" : ",").append(HubServer.sibling("f" + i, new byte[] {1}));
+        }
+        byte[] json = ("{\"junk\": {\"a\": [[" + "1,".repeat(1_000_000) + "1]]}, \"sha\": \""
+                + HubServer.COMMIT + "\", \"siblings\": [" + siblings + "]}")
+                .getBytes(StandardCharsets.UTF_8);
+        HubListing.parse(json);
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        long before = threads.getCurrentThreadAllocatedBytes();
+        assertThat(HubListing.parse(json).files()).hasSize(40_000);
+        assertThat(threads.getCurrentThreadAllocatedBytes() - before).as("of %d", json.length)
+                .isLessThan(10L * json.length);
+        hub.failing("listing", HubServer.instead(new byte[(32 << 20) + 1]));
+        assertThatThrownBy(() -> fetch(QUICK)).hasMessageContaining("more than 33554432 bytes");
     }
 
     @Test

@@ -174,6 +174,38 @@ final class HubServer implements AutoCloseable {
         };
     }
 
+    /** Promises all and sends single bytes, with a pause before each, until it is closed. */
+    Fault drip(long pauseMillis) {
+        return (exchange, content) -> {
+            part(exchange, content, 0);
+            try {
+                for (int i = 0; !closed.await(pauseMillis, TimeUnit.MILLISECONDS); i++) {
+                    exchange.getResponseBody().write(content[i]);
+                    exchange.getResponseBody().flush();
+                }
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        };
+    }
+
+    /** Sends all, in pieces with a pause after each. */
+    static Fault inPieces(int bytes, long pauseMillis) {
+        return (exchange, content) -> {
+            exchange.sendResponseHeaders(200, content.length);
+            try {
+                for (int at = 0; at < content.length; at += bytes) {
+                    exchange.getResponseBody().write(
+                            content, at, Math.min(bytes, content.length - at));
+                    exchange.getResponseBody().flush();
+                    TimeUnit.MILLISECONDS.sleep(pauseMillis);
+                }
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        };
+    }
+
     private static void part(HttpExchange exchange, byte[] content, int bytes)
             throws IOException {
         String range = exchange.getRequestHeaders().getFirst("Range");

@@ -92,6 +92,9 @@ class TransformTrainingTest {
             String seen = view(words, step);
             assertThat(seen.contains(" she ")).isEqualTo(step == 2);
             assertThat(seen.contains(" he ")).isEqualTo(step == 1);
+            assertThat(seen.lines().filter(line -> line.matches("  transform words: [1-9]\\d* replaced,"
+                    + " \\d+ cut off, \\d+ of padding(, which count in the loss)?"))
+                    .count()).isEqualTo(step == 2 ? 2 : 0);
             assertThat(view(words, step, "--untransformed")).isEqualTo(view(plain, step));
         }
         assertThat(state("w", 2)).isEqualTo(state("p", 2));

@@ -10,8 +10,12 @@ import java.util.stream.Collectors;
  */
 public final class Problems {
 
+    /** More are counted, not kept: the input is no such thing. */
+    private static final int MOST = 200;
+
     private final List<Problem> errors = new ArrayList<>();
     private final List<Problem> warnings = new ArrayList<>();
+    private int further;
 
     /**
      * One finding.
@@ -28,7 +32,11 @@ public final class Problems {
 
     /** Something that makes the input unusable. */
     public void error(String where, String message) {
-        errors.add(new Problem(where, message));
+        if (errors.size() < MOST) {
+            errors.add(new Problem(where, message));
+        } else {
+            further++;
+        }
     }
 
     /** Something the user should know; the input is usable. */
@@ -41,8 +49,8 @@ public final class Problems {
         try {
             check.run();
         } catch (ProblemsException e) {
-            e.problems().forEach(p -> errors.add(new Problem(
-                    p.where().isEmpty() ? where : p.where(), p.message())));
+            e.problems().forEach(p -> error(
+                    p.where().isEmpty() ? where : p.where(), p.message()));
         } catch (IllegalArgumentException e) {
             error(where, String.valueOf(e.getMessage()));
         }
@@ -52,9 +60,13 @@ public final class Problems {
         return !errors.isEmpty();
     }
 
-    /** Errors in the order they were found. */
+    /** Errors in the order they were found; of very many the first, and how many more. */
     public List<Problem> errors() {
-        return List.copyOf(errors);
+        List<Problem> all = new ArrayList<>(errors);
+        if (further > 0) {
+            all.add(new Problem(errors.getLast().where(), "and " + further + " further problems"));
+        }
+        return List.copyOf(all);
     }
 
     /** Warnings in the order they were found. */

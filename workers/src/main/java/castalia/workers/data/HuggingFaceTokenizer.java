@@ -1,24 +1,20 @@
 package castalia.workers.data;
 
 import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
  * A {@code tokenizer.json} run by Hugging Face's tokenizers library, from the file alone: nothing
- * is fetched.
+ * is fetched. Where {@link WordEncoder} knows the kind, the library is only asked for words.
  */
 final class HuggingFaceTokenizer implements Tokenizer {
-    private static final long MAXIMUM_BYTES = 256L << 20;
+    private static final long MAXIMUM_BYTES = 64L << 20;
     private static final String REMEDY = TokenizerVocabulary.REMEDY;
 
     private final Path file;
@@ -27,6 +23,7 @@ final class HuggingFaceTokenizer implements Tokenizer {
     private final TokenizerVocabulary vocabulary;
     private final String fingerprint;
     private final Optional<byte[][]> spellings;
+    private final Optional<WordEncoder> words;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
     private boolean closed;
 
@@ -43,6 +40,7 @@ final class HuggingFaceTokenizer implements Tokenizer {
         this.vocabulary = vocabulary;
         this.fingerprint = fingerprint;
         this.spellings = spellings;
+        this.words = WordEncoder.of(vocabulary, this::asked);
     }
 
     static Tokenizer load(Path file) {
@@ -52,36 +50,26 @@ final class HuggingFaceTokenizer implements Tokenizer {
         long handle = create(library, file, json);
         return new HuggingFaceTokenizer(file, library, handle, vocabulary,
                 Sha256.ofText(json) + " tokenizers " + TokenizersNative.version(),
-                spellings(json, vocabulary.size()));
+                spellings(file, json, vocabulary));
     }
 
     /** Only where the decoder is the byte-level one alone; a table is not larger than its file. */
-    private static Optional<byte[][]> spellings(String json, int size) {
-        JsonNode root;
-        try {
-            root = new ObjectMapper().readTree(json);
-        } catch (JsonProcessingException e) {
-            return Optional.empty(); // a string too long for a tree; who read it before skipped it
-        }
-        JsonNode vocabulary = root.path("model").path("vocab");
-        boolean plain = root.path("decoder").path("type").asText().equals("ByteLevel")
-                && root.path("model").path("type").asText().equals("BPE")
-                && vocabulary.isObject()
-                && size <= 2L * (vocabulary.size() + root.path("added_tokens").size());
+    private static Optional<byte[][]> spellings(
+            Path file, String json, TokenizerVocabulary vocabulary) {
+        boolean plain = vocabulary.part("decoder").path("type").asText().equals("ByteLevel")
+                && vocabulary.bpe()
+                && vocabulary.tokens() > 0
+                && vocabulary.size() <= 2L * (vocabulary.tokens() + vocabulary.added().size());
         if (!plain) {
             return Optional.empty();
         }
-        byte[][] table = new byte[size][];
-        for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
-            byte[] bytes = ByteLevel.spelled(entry.getKey());
-            if (bytes == null) {
-                bytes = entry.getKey().getBytes(StandardCharsets.UTF_8);
-            }
-            table[entry.getValue().intValue()] = bytes;
-        }
-        for (JsonNode added : root.path("added_tokens")) {
-            table[added.path("id").intValue()] =
-                    added.path("content").asText().getBytes(StandardCharsets.UTF_8);
+        byte[][] table = new byte[vocabulary.size()][];
+        TokenizerVocabulary.read(file, json, (token, id) -> {
+            byte[] bytes = ByteLevel.spelled(token);
+            table[id] = bytes != null ? bytes : token.getBytes(StandardCharsets.UTF_8);
+        });
+        for (TokenizerVocabulary.Added added : vocabulary.added()) {
+            table[added.id()] = added.content().getBytes(StandardCharsets.UTF_8);
         }
         return Optional.of(table);
     }
@@ -119,21 +107,37 @@ final class HuggingFaceTokenizer implements Tokenizer {
         lock.readLock().lock();
         try {
             checkOpen();
-            long encoding = library.encode(handle, text, false);
-            try {
-                long[] ids = library.getTokenIds(encoding);
-                int[] tokens = new int[ids.length];
-                for (int i = 0; i < ids.length; i++) {
-                    tokens[i] = Math.toIntExact(ids[i]);
-                }
-                return tokens;
-            } finally {
-                library.deleteEncoding(encoding);
-            }
+            return words.isPresent() ? words.get().encode(text) : asked(text);
         } catch (RuntimeException e) {
             throw unable("encode", e);
         } finally {
             lock.readLock().unlock();
+        }
+    }
+
+    /** As {@link #encode}, by the library at once. */
+    int[] encodeWhole(String text) {
+        lock.readLock().lock();
+        try {
+            checkOpen();
+            return asked(text);
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    /** For callers that hold the lock. */
+    private int[] asked(String text) {
+        long encoding = library.encode(handle, text, false);
+        try {
+            long[] ids = library.getTokenIds(encoding);
+            int[] tokens = new int[ids.length];
+            for (int i = 0; i < ids.length; i++) {
+                tokens[i] = Math.toIntExact(ids[i]);
+            }
+            return tokens;
+        } finally {
+            library.deleteEncoding(encoding);
         }
     }
 

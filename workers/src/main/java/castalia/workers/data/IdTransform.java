@@ -63,6 +63,17 @@ public final class IdTransform implements TokenTransform {
     }
 
     @Override
+    public Effect explain(int[] row) {
+        int[] before = row.clone();
+        apply(row);
+        int replaced = 0;
+        for (int p = 0; p < row.length; p++) {
+            replaced += row[p] == before[p] ? 0 : 1;
+        }
+        return new Effect("tokens", replaced, 0, 0);
+    }
+
+    @Override
     public List<String> description() {
         return List.of("kind=tokens", "entries=" + map.size(), "map.sha256="
                 + Sha256.ofText(map.toString()));

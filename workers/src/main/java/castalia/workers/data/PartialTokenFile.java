@@ -49,7 +49,8 @@ public final class PartialTokenFile implements AutoCloseable {
      *
      * @param key what the content depends on; what was begun with another is refused
      * @param restart whether what is there is thrown away
-     * @throws DataException if the pair exists already, or the folder cannot be used
+     * @throws DataException if a file of the pair exists already that no earlier try put there, or
+     *     the folder cannot be used
      */
     public static PartialTokenFile open(
             Path prefix, TokenDtype dtype, PrepareJournal.Key key, boolean restart) {
@@ -59,6 +60,9 @@ public final class PartialTokenFile implements AutoCloseable {
                     index + ": exists already; remove it or choose another prefix");
         }
         try {
+            if (!Files.exists(WorkFolder.pathBeside(prefix))) {
+                requireNoTokens(prefix);
+            }
             WorkFolder work = WorkFolder.beside(prefix);
             try {
                 PartialTokenFile file = new PartialTokenFile(prefix, work, dtype);
@@ -73,11 +77,22 @@ public final class PartialTokenFile implements AutoCloseable {
         }
     }
 
+    private static void requireNoTokens(Path prefix) {
+        Path bin = TokenFile.binPath(prefix);
+        if (Files.exists(bin)) {
+            throw new DataException(bin + ": exists already, without its index; remove it or choose"
+                    + " another prefix");
+        }
+    }
+
     private void begin(PrepareJournal.Key key, boolean restart) throws IOException {
         PrepareJournal found = restart ? PrepareJournal.START : readJournal();
+        boolean moved = found.complete() && !Files.exists(file("tokens"));
+        if (!moved) {
+            requireNoTokens(prefix);
+        }
         if (found.documents() > 0) {
             check(key, found);
-            boolean moved = found.complete() && !Files.exists(file("tokens"));
             if (moved) {
                 requireMoved(found.tokens() * dtype.bytes());
             } else {
@@ -267,11 +282,11 @@ public final class PartialTokenFile implements AutoCloseable {
                     .put((byte) dtype.code());
             index.room().putLong(sequences);
             index.room().putLong(sequences + 1);
-            Sizes sizes = new Sizes(sizeOutput.channel());
+            SizeReader sizes = new SizeReader(sizeOutput.channel());
             for (long i = 0; i < sequences; i++) {
                 index.room().putInt(sizes.next());
             }
-            sizes = new Sizes(sizeOutput.channel());
+            sizes = new SizeReader(sizeOutput.channel());
             long pointer = 0;
             for (long i = 0; i < sequences; i++) {
                 index.room().putLong(pointer);
@@ -367,31 +382,6 @@ public final class PartialTokenFile implements AutoCloseable {
             if (channel != null) {
                 channel.close();
             }
-        }
-    }
-
-    /** Reads the sizes back. */
-    private static final class Sizes {
-        private final FileChannel channel;
-        private final ByteBuffer buffer =
-                ByteBuffer.allocateDirect(BUFFER_BYTES).order(ByteOrder.LITTLE_ENDIAN).limit(0);
-        private long position;
-
-        Sizes(FileChannel channel) {
-            this.channel = channel;
-        }
-
-        int next() throws IOException {
-            while (buffer.remaining() < Integer.BYTES) {
-                buffer.compact();
-                int n = channel.read(buffer, position);
-                buffer.flip();
-                if (n < 0) {
-                    throw new IOException("the file of sizes is cut off");
-                }
-                position += n;
-            }
-            return buffer.getInt();
         }
     }
 }

@@ -18,6 +18,11 @@ public abstract sealed class SampleSearch {
         if (tokens.length == 0) {
             throw new DataException("nothing to look for; give at least one token");
         }
+        for (int token : tokens) {
+            if (token < 0) {
+                throw new DataException("token " + token + " is none; ids begin at 0");
+            }
+        }
         return new Tokens(tokens.clone());
     }
 

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Objects;
 
 /**
@@ -53,16 +54,17 @@ public final class TokenFileWriter implements AutoCloseable {
     /**
      * Starts a pair {@code prefix.idx}, {@code prefix.bin} for ids in [0, vocabularySize).
      *
-     * @throws DataException if the index exists already or the folder cannot be written
+     * @throws DataException if one of them exists already or the folder cannot be written
      */
     public static TokenFileWriter create(Path prefix, int vocabularySize) {
         if (vocabularySize < 1) {
             throw new IllegalArgumentException("vocabulary of " + vocabularySize + " ids");
         }
-        Path index = TokenFile.indexPath(prefix);
-        if (Files.exists(index)) {
-            throw new DataException(
-                    index + ": exists already; remove it or choose another prefix");
+        for (Path file : List.of(TokenFile.indexPath(prefix), TokenFile.binPath(prefix))) {
+            if (Files.exists(file)) {
+                throw new DataException(
+                        file + ": exists already; remove it or choose another prefix");
+            }
         }
         try {
             return new TokenFileWriter(prefix, vocabularySize);

@@ -48,7 +48,7 @@ record TokenIndex(TokenDtype dtype, long sequences, long documentEntries, long t
     static TokenIndex read(Path path, MemorySegment index) {
         long bytes = index.byteSize();
         if (bytes < HEADER_BYTES) {
-            throw refused(path, "truncated: " + bytes + " bytes, the header alone needs "
+            throw refused(path, "truncated: ends at byte " + bytes + ", the header alone needs "
                     + HEADER_BYTES);
         }
         checkMagic(path, index);
@@ -62,14 +62,14 @@ record TokenIndex(TokenDtype dtype, long sequences, long documentEntries, long t
         long entries = index.get(TokenDtype.LONG, 26);
         long room = bytes - HEADER_BYTES;
         if (sequences < 1) {
-            throw refused(path, sequences == 0 ? "holds no sequences"
+            throw refused(path, sequences == 0 ? "holds no sequences (byte 18)"
                     : "sequence count " + Long.toUnsignedString(sequences) + " at byte 18");
         }
         if (sequences > room / 12 || entries < 1 || entries > room / 8
                 || 12 * sequences + 8 * entries != room) {
             throw refused(path, "truncated or corrupt: " + bytes + " bytes do not hold the "
                     + Long.toUnsignedString(sequences) + " sequences and "
-                    + Long.toUnsignedString(entries) + " document entries its header names");
+                    + Long.toUnsignedString(entries) + " document entries its header names at byte 18");
         }
         TokenIndex header = new TokenIndex(dtype, sequences, entries, 0);
         long tokens = header.checkSizes(path, index);
@@ -93,7 +93,7 @@ record TokenIndex(TokenDtype dtype, long sequences, long documentEntries, long t
         if (!Arrays.equals(magic, MAGIC)) {
             boolean old = new String(magic, StandardCharsets.ISO_8859_1).startsWith("TNTIDX");
             throw refused(path, old ? "is in the older TNTIDX format, which is not supported"
-                    : "does not start with MMIDIDX, so it is not a token index");
+                    : "does not start with MMIDIDX at byte 0, so it is not a token index");
         }
     }
 
@@ -139,7 +139,7 @@ record TokenIndex(TokenDtype dtype, long sequences, long documentEntries, long t
         // GPT-NeoX's own merge of several files leaves the single entry 0 and nothing reads it.
         if (documentEntries > 1 && previous != sequences) {
             throw refused(path, "the document index ends at sequence " + previous + " of "
-                    + sequences);
+                    + sequences + " at byte " + documentAt(documentEntries - 1));
         }
     }
 

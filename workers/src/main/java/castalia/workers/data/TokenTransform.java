@@ -25,6 +25,19 @@ public interface TokenTransform {
     boolean apply(int[] row);
 
     /**
+     * What a transform does to a row.
+     *
+     * @param kind words or tokens
+     * @param replaced how many of them
+     * @param padding tokens that fill the row's end; the loss counts them like any others
+     * @param cut tokens that had no room any more
+     */
+    record Effect(String kind, int replaced, int padding, int cut) {}
+
+    /** Changes a row as {@link #apply} and says how. For looking at data: it may take its time. */
+    Effect explain(int[] row);
+
+    /**
      * What it does, as {@code name=value} lines in a fixed order for the specification's hash,
      * without the step range.
      */

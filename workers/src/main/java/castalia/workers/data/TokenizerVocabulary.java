@@ -5,21 +5,42 @@ import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
- * What a {@code tokenizer.json} says of its ids, read as a stream: nothing is kept but the numbers.
- * Everything else in the file is the library's to judge.
+ * What a {@code tokenizer.json} says of its ids and of how it treats text, read as a stream: memory
+ * stays a small multiple of the file. Everything else in the file is the library's to judge.
  *
  * @param size one more than the largest id
  * @param endOfDocument the id of {@code <|endoftext|>}
+ * @param tokens entries of the model's vocabulary
+ * @param added the added tokens, in the file's order
+ * @param bpe whether the model is BPE without dropout
+ * @param parts normalizer, pre_tokenizer, post_processor and decoder, if they are objects or lists
  */
-record TokenizerVocabulary(int size, int endOfDocument) {
+record TokenizerVocabulary(
+        int size,
+        int endOfDocument,
+        int tokens,
+        List<Added> added,
+        boolean bpe,
+        Map<String, JsonNode> parts) {
     static final String REMEDY =
             "; give a tokenizer.json as Hugging Face's tokenizers library writes it";
+
+    /** Far more than any tokenizer has; a tree of them is small. */
+    private static final int MOST_VALUES = 10_000;
 
     /** No vocabulary is near this; a larger id is a damaged file, and would size tensors. */
     private static final int LARGEST_ID = (1 << 24) - 1;
@@ -30,13 +51,37 @@ record TokenizerVocabulary(int size, int endOfDocument) {
             Set.of("normalizer", "pre_tokenizer", "post_processor", "decoder");
 
     /**
+     * An added token.
+     *
+     * @param plain whether it is found as it is spelled, whatever stands beside it
+     * @param normalized whether it is looked for in the normalised text, after the others
+     */
+    record Added(String content, int id, boolean plain, boolean normalized) {}
+
+    /** Takes an entry of a vocabulary. */
+    @FunctionalInterface
+    interface Entries {
+        void take(String token, int id);
+    }
+
+    /** A part of the file, or a node that is missing. */
+    JsonNode part(String name) {
+        return parts.getOrDefault(name, MissingNode.getInstance());
+    }
+
+    /**
      * Reads the ids.
      *
      * @param file for messages
      * @throws DataException with line and column where the text is not JSON or an id is none
      */
     static TokenizerVocabulary read(Path file, String json) {
-        Reader reader = new Reader(file);
+        return read(file, json, (_, _) -> {});
+    }
+
+    /** As the other; the entries of a vocabulary by name go to {@code entries}. */
+    static TokenizerVocabulary read(Path file, String json, Entries entries) {
+        Reader reader = new Reader(file, json, entries);
         try (JsonParser parser = FACTORY.createParser(json)) {
             reader.root(parser);
         } catch (JsonProcessingException e) {
@@ -52,7 +97,9 @@ record TokenizerVocabulary(int size, int endOfDocument) {
             throw new DataException(file + ": has no added token " + BpeTrainer.END_OF_TEXT
                     + ", which ends documents" + REMEDY);
         }
-        return new TokenizerVocabulary(reader.largest + 1, reader.endOfDocument);
+        return new TokenizerVocabulary(reader.largest + 1, reader.endOfDocument, reader.tokens,
+                List.copyOf(reader.added), reader.type.equals("BPE") && !reader.dropout,
+                Map.copyOf(reader.parts));
     }
 
     private static String at(JsonLocation location) {
@@ -64,12 +111,21 @@ record TokenizerVocabulary(int size, int endOfDocument) {
     /** Walks once through the text. */
     private static final class Reader {
         private final Path file;
+        private final String json;
+        private final Entries entries;
+        private final List<Added> added = new ArrayList<>();
+        private final Map<String, JsonNode> parts = new HashMap<>();
         private boolean hasVocabulary;
+        private String type = "";
+        private boolean dropout;
+        private int tokens;
         private int largest = -1;
         private int endOfDocument = -1;
 
-        Reader(Path file) {
+        Reader(Path file, String json, Entries entries) {
             this.file = file;
+            this.json = json;
+            this.entries = entries;
         }
 
         void root(JsonParser parser) throws IOException {
@@ -86,12 +142,7 @@ record TokenizerVocabulary(int size, int endOfDocument) {
                         added(parser);
                     }
                 } else if (PARTS.contains(name) && value.isStructStart()) {
-                    JsonLocation start = parser.currentTokenLocation();
-                    String fault = TokenizerParts.fault(MAPPER.readTree(parser));
-                    if (!fault.isEmpty()) {
-                        throw new DataException(file + ": the " + name + at(start) + " " + fault
-                                + REMEDY);
-                    }
+                    part(parser, name);
                 } else {
                     parser.skipChildren();
                 }
@@ -102,10 +153,34 @@ record TokenizerVocabulary(int size, int endOfDocument) {
             }
         }
 
+        private void part(JsonParser parser, String name) throws IOException {
+            JsonLocation start = parser.currentTokenLocation();
+            int values = 0;
+            for (int depth = 1; depth > 0; values++) {
+                JsonToken token = parser.nextToken();
+                depth += token.isStructStart() ? 1 : token.isStructEnd() ? -1 : 0;
+            }
+            String fault = "has more than " + MOST_VALUES + " values";
+            if (values <= MOST_VALUES) {
+                JsonNode part = MAPPER.readTree(json.substring((int) start.getCharOffset(),
+                        (int) parser.currentLocation().getCharOffset()));
+                fault = TokenizerParts.fault(part);
+                parts.put(name, part);
+            }
+            if (!fault.isEmpty()) {
+                throw new DataException(
+                        file + ": the " + name + at(start) + " " + fault + REMEDY);
+            }
+        }
+
         private void model(JsonParser parser) throws IOException {
             while (parser.nextToken() != JsonToken.END_OBJECT) {
                 String name = parser.currentName();
                 JsonToken value = parser.nextToken();
+                if (name.equals("type") && value == JsonToken.VALUE_STRING) {
+                    type = parser.getText();
+                }
+                dropout |= name.equals("dropout") && value != JsonToken.VALUE_NULL;
                 if (!name.equals("vocab")) {
                     parser.skipChildren();
                 } else if (value == JsonToken.START_OBJECT) {
@@ -113,8 +188,10 @@ record TokenizerVocabulary(int size, int endOfDocument) {
                     while (parser.nextToken() != JsonToken.END_OBJECT) {
                         String token = parser.currentName();
                         parser.nextToken();
-                        largest = Math.max(largest, id(parser, token));
-                        parser.skipChildren();
+                        int id = id(parser, token);
+                        largest = Math.max(largest, id);
+                        tokens++;
+                        entries.take(token, id);
                     }
                 } else if (value == JsonToken.START_ARRAY) {
                     hasVocabulary = true;
@@ -135,13 +212,23 @@ record TokenizerVocabulary(int size, int endOfDocument) {
             }
             String content = "";
             int id = -1;
+            boolean plain = true;
+            boolean special = false;
+            @Nullable Boolean normalized = null;
             while (parser.nextToken() != JsonToken.END_OBJECT) {
                 String name = parser.currentName();
                 JsonToken value = parser.nextToken();
-                if (name.equals("content") && value == JsonToken.VALUE_STRING) {
-                    content = parser.getText();
-                } else if (name.equals("id")) {
-                    id = id(parser, content);
+                boolean yes = value == JsonToken.VALUE_TRUE;
+                switch (name) {
+                    case "content" -> content =
+                            value == JsonToken.VALUE_STRING ? parser.getText() : content;
+                    case "id" -> id = id(parser, content);
+                    case "lstrip", "rstrip", "single_word" -> plain &= !yes;
+                    case "special" -> special = yes;
+                    case "normalized" -> normalized = yes;
+                    default -> {
+                        // nothing that is needed here
+                    }
                 }
                 parser.skipChildren();
             }
@@ -150,6 +237,8 @@ record TokenizerVocabulary(int size, int endOfDocument) {
                         file + ": added token '" + content + "' has no id" + at(start) + REMEDY);
             }
             largest = Math.max(largest, id);
+            added.add(new Added(
+                    content, id, plain, Objects.requireNonNullElse(normalized, !special)));
             if (content.equals(BpeTrainer.END_OF_TEXT)) {
                 endOfDocument = id;
             }

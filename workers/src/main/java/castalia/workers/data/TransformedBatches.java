@@ -37,7 +37,7 @@ public final class TransformedBatches implements BatchSource {
         return source.untransformed();
     }
 
-    /** {@inheritDoc} A transform of words allocates where a row is changed. */
+    /** {@inheritDoc} A transform of words makes texts of the rows of its steps. */
     @Override
     public void fill(
             long step,
@@ -46,11 +46,23 @@ public final class TransformedBatches implements BatchSource {
             MemorySegment inputs,
             MemorySegment labels) {
         source.fill(step, virtualRank, microBatch, inputs, labels);
-        for (TokenTransform transform : transforms) {
-            if (transform.covers(step)) {
-                apply(transform, inputs, labels);
+        for (int t = 0; t < transforms.size(); t++) { // an iterator might be allocated
+            if (transforms.get(t).covers(step)) {
+                apply(transforms.get(t), inputs, labels);
             }
         }
+    }
+
+    /**
+     * What the transforms make of a row of a step, one after another.
+     *
+     * @param row as it is in the data; afterwards as it is read
+     */
+    public List<TokenTransform.Effect> explain(long step, int[] row) {
+        return transforms.stream()
+                .filter(transform -> transform.covers(step))
+                .map(transform -> transform.explain(row))
+                .toList();
     }
 
     private void apply(TokenTransform transform, MemorySegment inputs, MemorySegment labels) {

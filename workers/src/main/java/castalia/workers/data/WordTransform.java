@@ -17,6 +17,8 @@ import java.util.TreeMap;
  * piece stay as they are.
  */
 public final class WordTransform implements TokenTransform {
+    private static final String WORDS = "words";
+    private static final Effect UNCHANGED = new Effect(WORDS, 0, 0, 0);
     private static final String PADDING = BpeTrainer.PADDING;
 
     /** A character takes at most four bytes, each perhaps a token of its own. */
@@ -80,6 +82,15 @@ public final class WordTransform implements TokenTransform {
 
     @Override
     public boolean apply(int[] row) {
+        return change(row).replaced() > 0;
+    }
+
+    @Override
+    public Effect explain(int[] row) {
+        return change(row);
+    }
+
+    private Effect change(int[] row) {
         int from = 0;
         int to = row.length;
         String text = tokenizer.decode(row);
@@ -90,9 +101,10 @@ public final class WordTransform implements TokenTransform {
         while (text.endsWith("\ufffd") && row.length - to < LONGEST_PIECE && from < to) {
             text = tokenizer.decode(Arrays.copyOfRange(row, from, --to));
         }
-        String changed = replaced(text);
+        int[] count = new int[1];
+        String changed = replaced(text, count);
         if (changed.equals(text)) {
-            return false;
+            return UNCHANGED;
         }
         int[] ids = tokenizer.encode(changed);
         int[] tail = Arrays.copyOfRange(row, to, row.length);
@@ -100,12 +112,18 @@ public final class WordTransform implements TokenTransform {
         System.arraycopy(ids, 0, row, from, length);
         int tailLength = Math.min(tail.length, row.length - from - length);
         System.arraycopy(tail, 0, row, from + length, tailLength);
-        Arrays.fill(row, from + length + tailLength, row.length, padding);
-        return true;
+        int end = from + length + tailLength;
+        Arrays.fill(row, end, row.length, padding);
+        return new Effect(WORDS, count[0], row.length - end, from + ids.length + tail.length - end);
     }
 
     /** The text with its words replaced; the same object where there is none. */
     String replaced(String text) {
+        return replaced(text, new int[1]);
+    }
+
+    /** As the other; adds their number to {@code count[0]}. */
+    private String replaced(String text, int[] count) {
         StringBuilder out = null;
         int copied = 0;
         for (int i = 0; i < text.length(); ) {
@@ -123,6 +141,7 @@ public final class WordTransform implements TokenTransform {
                 out = out == null ? new StringBuilder(text.length() + 64) : out;
                 out.append(text, copied, start).append(inCaseOf(word, other));
                 copied = i;
+                count[0]++;
             }
         }
         return out == null ? text : out.append(text, copied, text.length()).toString();

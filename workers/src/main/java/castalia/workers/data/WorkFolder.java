@@ -26,6 +26,11 @@ public final class WorkFolder implements AutoCloseable {
         this.channel = channel;
     }
 
+    /** Where the folder for a result lies. */
+    static Path pathBeside(Path result) {
+        return result.resolveSibling(result.getFileName() + ".partial");
+    }
+
     /**
      * Takes the folder for a result, made if absent.
      *
@@ -33,7 +38,7 @@ public final class WorkFolder implements AutoCloseable {
      * @throws DataException if another process has it
      */
     public static WorkFolder beside(Path result) throws IOException {
-        Path folder = result.resolveSibling(result.getFileName() + ".partial");
+        Path folder = pathBeside(result);
         Files.createDirectories(folder);
         FileChannel channel = FileChannel.open(folder.resolve(LOCK), StandardOpenOption.CREATE,
                 StandardOpenOption.WRITE);

@@ -19,10 +19,15 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Index files nobody wrote: a reader or one line that names the file, and little memory. */
+/** Index files nobody wrote: a reader or one line that names file and byte, and little memory. */
 @Timeout(value = 60, unit = TimeUnit.SECONDS)
 class IndexFuzzTest {
-    private static final long ALLOWED_BYTES = 1 << 20;
+    /** Allocated to open a pair of files, beside {@link #ALLOWED_TIMES} their sizes. */
+    private static final long ALLOWED_BYTES = 32 << 10;
+
+    private static final long ALLOWED_TIMES = 4;
+    private static final ThreadMXBean THREADS =
+            (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
     @TempDir Path folder;
 
@@ -79,37 +84,72 @@ class IndexFuzzTest {
 
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3})
-    void anyBytesAreReadOrRefusedByNameWithLittleMemory(long seed) throws IOException {
-        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    void anyBytesAreReadOrRefusedByNameAndByteWithLittleMemory(long seed) throws IOException {
         Random random = new Random(seed);
         Path prefix = folder.resolve("fuzzed");
         int read = 0;
         for (int i = 0; i < 300; i++) {
             byte[] bytes = anything(random);
+            int tokenBytes = random.nextInt(64);
             Files.write(TokenFile.indexPath(prefix), bytes);
-            Files.write(TokenFile.binPath(prefix), new byte[random.nextInt(64)]);
-            long before = threads.getCurrentThreadAllocatedBytes();
+            Files.write(TokenFile.binPath(prefix), new byte[tokenBytes]);
+            long allocated = allocated(() -> {
+                try (TokenFile file = TokenFile.open(prefix)) {
+                    for (long s = 0; s < file.sequences(); s++) {
+                        if (file.size(s) > 0) {
+                            file.token(s, file.size(s) - 1);
+                        }
+                    }
+                } catch (DataException e) {
+                    assertThat(e.getMessage()).doesNotContain("\n")
+                            .matches(".*fuzzed\\.(idx|bin): .*(byte \\d+|\\d+ bytes).*");
+                }
+            });
+            assertThat(allocated).as("of %d bytes", bytes.length).isLessThan(
+                    ALLOWED_BYTES + ALLOWED_TIMES * (bytes.length + tokenBytes));
             try (TokenSizes sizes = TokenSizes.open(prefix)) {
                 read++;
                 SampleOrder.build(sizes, Request.all(sizes, 4, 10, 1));
             } catch (DataException e) {
                 assertThat(e.getMessage()).doesNotContain("\n");
             }
-            try (TokenFile file = TokenFile.open(prefix)) {
-                for (long s = 0; s < file.sequences(); s++) {
-                    if (file.size(s) > 0) {
-                        file.token(s, file.size(s) - 1);
-                    }
-                }
-            } catch (DataException e) {
-                assertThat(e.getMessage()).contains("fuzzed.").doesNotContain("\n");
-            }
-            if (i > 0) { // the first loads classes
-                assertThat(threads.getCurrentThreadAllocatedBytes() - before)
-                        .isLessThan(ALLOWED_BYTES);
-            }
         }
         assertThat(read).isPositive();
+    }
+
+    /** A large index is mapped, not read into memory, and so is one that is damaged at its end. */
+    @Test
+    void aLargeIndexTakesNoMemory() throws IOException {
+        int sequences = 200_000;
+        ByteBuffer index = ByteBuffer.allocate(34 + 20 * sequences + 8).order(ByteOrder.LITTLE_ENDIAN);
+        index.put(TokenIndex.MAGIC).putLong(1).put((byte) 8).putLong(sequences)
+                .putLong(sequences + 1L);
+        for (int i = 0; i < sequences; i++) {
+            index.putInt(34 + 4 * i, 1).putLong(34 + 4 * sequences + 8 * i, 2L * i)
+                    .putLong(34 + 12 * sequences + 8 * i, i);
+        }
+        Path prefix = folder.resolve("large");
+        Files.write(TokenFile.binPath(prefix), new byte[2 * sequences]);
+        for (long last : new long[] {sequences, sequences, 1L << 60}) {
+            index.putLong(34 + 20 * sequences, last);
+            Files.write(TokenFile.indexPath(prefix), index.array());
+            long allocated = allocated(() -> {
+                try (TokenFile file = TokenFile.open(prefix)) {
+                    assertThat(file.sequences()).isEqualTo(sequences);
+                } catch (DataException e) {
+                    assertThat(e.getMessage()).contains("at byte " + (34 + 20 * sequences));
+                    assertThat(last).isGreaterThan(sequences);
+                }
+            });
+            assertThat(allocated).isLessThan(ALLOWED_BYTES); // of 4 MB
+        }
+    }
+
+    private static long allocated(Runnable work) {
+        work.run(); // loads classes
+        long before = THREADS.getCurrentThreadAllocatedBytes();
+        work.run();
+        return THREADS.getCurrentThreadAllocatedBytes() - before;
     }
 
     /** One token and a billion samples: the list of documents would be larger than any machine. */

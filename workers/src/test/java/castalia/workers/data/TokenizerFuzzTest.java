@@ -6,7 +6,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.sun.management.ThreadMXBean;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -102,6 +104,43 @@ class TokenizerFuzzTest {
         return MAPPER.writeValueAsString(root);
     }
 
+    /** Java's part: the text, its tree and what is kept; the library's own memory is not seen. */
+    @Test
+    void memoryIsASmallMultipleOfTheFile() throws IOException {
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        String good = BpeTrainer.train(List.of(TEXT.repeat(3)), 265).toJson();
+        String id = "\"<|endoftext|>\": ";
+        List<String> files = List.of(good,
+                good.replaceFirst("\\{", "{\"x\": [" + "[],".repeat(300_000) + "1],"),
+                good.replaceFirst("\\{", "{\"x\": " + "[".repeat(900_000)),
+                good.replaceFirst("\\{", "{\"x\": \"" + "y".repeat(900_000) + "\","),
+                good.replaceFirst("\"merges\": \\[", "\"merges\": [" + "\"a b\",".repeat(100_000)),
+                good.replaceFirst("\"normalizer\": null", "\"normalizer\": {\"type\": \"Sequence\","
+                        + " \"normalizers\": [" + "{},".repeat(200_000) + "{}]}"),
+                good.replaceFirst("\"id\": 1,", "\"id\": 16000000,"),
+                good.replaceFirst("\"id\": 1,", "\"id\": 2147483647,"),
+                good.substring(0, good.length() / 2),
+                "{" + id.repeat(100_000));
+        for (String json : files) {
+            Path file = Files.writeString(folder.resolve("large.json"), json);
+            load(file);
+            long before = threads.getCurrentThreadAllocatedBytes();
+            load(file);
+            long allocated = threads.getCurrentThreadAllocatedBytes() - before;
+            assertThat(allocated).as("%d characters: %.60s", json.length(), json)
+                    .isLessThan((1L << 20) + 12L * json.length());
+        }
+    }
+
+    private static void load(Path file) {
+        try (Tokenizer tokenizer = Tokenizer.load(file)) {
+            assertThat(tokenizer.vocabularySize()).isPositive();
+        } catch (DataException e) {
+            assertThat(e.getMessage()).contains("large.json").doesNotContain("\n")
+                    .hasSizeLessThan(1000);
+        }
+    }
+
     @Test
     void hostileStructuresAreRefusedOrWork() throws IOException {
         String good = BpeTrainer.train(List.of(TEXT.repeat(3)), 265).toJson();
@@ -112,8 +151,9 @@ class TokenizerFuzzTest {
             String json = mutated(good, random);
             Path file = Files.write(
                     folder.resolve("fuzzed.json"), json.getBytes(StandardCharsets.UTF_8));
-            try (Tokenizer tokenizer = Tokenizer.load(file)) {
+            try (HuggingFaceTokenizer tokenizer = (HuggingFaceTokenizer) Tokenizer.load(file)) {
                 int[] ids = tokenizer.encode(TEXT);
+                assertThat(ids).as(json).isEqualTo(tokenizer.encodeWhole(TEXT));
                 assertThat(ids.length).isLessThan(1000);
                 assertThat(tokenizer.decode(ids)).isNotNull();
             } catch (DataException e) {

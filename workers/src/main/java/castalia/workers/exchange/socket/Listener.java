@@ -9,7 +9,7 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.util.ArrayList;
-import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -19,14 +19,17 @@ import java.util.concurrent.Future;
 final class Listener implements AutoCloseable {
 
     private static final int BACKLOG = 1024;
+
+    /** Connections without a hello yet; the oldest makes room for who comes. */
     private static final int MOST_UNKNOWN = 64;
+
     private static final long PAUSE_MILLIS = 50;
 
     private final Core core;
     private final PlaneThreads threads;
     private final List<ServerSocketChannel> servers = new ArrayList<>();
     private final Endpoint endpoint;
-    private final Map<Inbound, Optional<Future<?>>> connections = new HashMap<>();
+    private final Map<Inbound, Optional<Future<?>>> connections = new LinkedHashMap<>();
     private int unknown;
     private boolean closed;
 
@@ -103,8 +106,11 @@ final class Listener implements AutoCloseable {
 
     private synchronized void admit(SocketChannel channel) {
         Inbound connection = new Inbound(core, channel);
-        if (closed || unknown >= MOST_UNKNOWN
-                || connections.size() >= core.settings().bounds().connections()) {
+        int most = core.settings().bounds().connections();
+        if (unknown >= MOST_UNKNOWN || connections.size() >= most) {
+            dropOldestUnknown();
+        }
+        if (closed || connections.size() >= most) {
             core.tallies().refused.increment();
             connection.close();
             return;
@@ -113,6 +119,14 @@ final class Listener implements AutoCloseable {
         connections.put(connection, Optional.of(threads.later(
                 core.settings().deadlines().hello().toNanos(), () -> expire(connection))));
         threads.start("from", connection);
+    }
+
+    private void dropOldestUnknown() {
+        connections.entrySet().stream().filter(entry -> entry.getValue().isPresent())
+                .map(Map.Entry::getKey).findFirst().ifPresent(oldest -> {
+                    ended(oldest);
+                    oldest.expire(); // its thread counts it when it sees its end
+                });
     }
 
     private synchronized void expire(Inbound connection) {

@@ -81,6 +81,16 @@ public final class SocketDataPlane implements DataPlane {
         }
     }
 
+    /**
+     * Removes the Unix domain socket that a process left when it was killed.
+     *
+     * @param folder where its socket lay
+     * @param dead its life, which must be over
+     */
+    public static void removeSocket(String folder, Incarnation dead) throws IOException {
+        SocketFile.removeIfThere(folder, dead);
+    }
+
     @Override
     public Endpoint endpoint() {
         return listener.endpoint();

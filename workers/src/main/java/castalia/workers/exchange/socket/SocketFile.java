@@ -17,12 +17,21 @@ final class SocketFile {
 
     /** The path in a folder, which is made if it is missing; none if it would be too long. */
     static Optional<String> in(String folder, Incarnation incarnation) throws IOException {
-        Path path = Path.of(folder).toAbsolutePath().resolve(incarnation + ".sock");
+        Path path = path(folder, incarnation);
         if (path.toString().getBytes(StandardCharsets.UTF_8).length > LONGEST) {
             return Optional.empty();
         }
         Files.createDirectories(Path.of(folder));
         return Optional.of(path.toString());
+    }
+
+    private static Path path(String folder, Incarnation incarnation) {
+        return Path.of(folder).toAbsolutePath().resolve(incarnation + ".sock");
+    }
+
+    /** Removes the file of a life that is over. */
+    static void removeIfThere(String folder, Incarnation dead) throws IOException {
+        Files.deleteIfExists(path(folder, dead));
     }
 
     /** Removes what an earlier process left, or this one made. */

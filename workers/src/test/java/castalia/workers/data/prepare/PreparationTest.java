@@ -219,6 +219,31 @@ class PreparationTest {
     }
 
     @Test
+    void tokensThatNobodyKnowsAreNotReplaced() throws IOException {
+        Path[] corpus = corpus().toArray(Path[]::new);
+        Files.createDirectories(folder.resolve("out"));
+        Files.writeString(folder.resolve("out/mine.bin"), "precious");
+        assertThatThrownBy(() -> prepare(plain(1), new ByteTokenizer(), "mine", corpus))
+                .isInstanceOf(DataException.class)
+                .hasMessageContainingAll("mine.bin", "exists already, without its index");
+        assertThat(folder.resolve("out/mine.partial")).doesNotExist();
+        assertThatThrownBy(() -> prepare(plain(1), new Failing(700), "begun", corpus))
+                .hasMessage("planned failure");
+        Files.writeString(folder.resolve("out/begun.bin"), "precious");
+        Options anew = new Options(TextOptions.PLAIN, true, 1, true);
+        for (Options options : List.of(plain(1), anew)) {
+            assertThatThrownBy(() -> prepare(options, new ByteTokenizer(), "begun", corpus))
+                    .hasMessageContaining("begun.bin: exists already");
+        }
+        for (String name : List.of("mine.bin", "begun.bin")) {
+            assertThat(folder.resolve("out").resolve(name)).hasContent("precious");
+        }
+        Files.delete(folder.resolve("out/begun.bin"));
+        assertThat(prepare(plain(1), new ByteTokenizer(), "begun", corpus).continuedAt())
+                .isPositive();
+    }
+
+    @Test
     void usedUpInputMustNotChangeAndLaterInputMay() throws IOException {
         List<Path> corpus = corpus();
         Path[] inputs = corpus.toArray(Path[]::new);

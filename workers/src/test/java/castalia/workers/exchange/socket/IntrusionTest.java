@@ -143,6 +143,23 @@ class IntrusionTest {
     }
 
     @Test
+    void connectionsThatSayNothingMakeRoomForPeers() throws Exception {
+        try (Planes planes = Planes.open(2, Way.TCP, folder)) {
+            List<RawPeer> idle = new ArrayList<>();
+            for (int i = 0; i < 100; i++) {
+                idle.add(new RawPeer(planes, 0));
+            }
+            workOn(planes, planes.join(Planes.FIRST, Planes.LONG), 1);
+            assertThat(idle.getFirst().isCut()).isTrue();
+            assertThat(planes.suspected).isEmpty();
+            assertThat(planes.all.get(0).counters().refused()).isBetween(36L, 100L);
+            for (RawPeer peer : idle) {
+                peer.close();
+            }
+        }
+    }
+
+    @Test
     void connectionsAreBounded() throws Exception {
         Bounds four = new Bounds(1 << 16, 1 << 20, 1 << 20, 4);
         try (Planes planes = Planes.open(1, s -> s.withBounds(four))) {
@@ -151,8 +168,9 @@ class IntrusionTest {
                 peers.add(new RawPeer(planes, 0));
             }
             awaitRefused(planes, 2);
-            assertThat(peers.get(5).isCut()).isTrue();
-            peers.get(0).close();
+            assertThat(peers.get(0).isCut()).isTrue();
+            assertThat(peers.get(1).isCut()).isTrue();
+            peers.get(5).close();
             awaitRefused(planes, 3); // no hello
             try (RawPeer next = new RawPeer(planes, 0)) {
                 next.hello();
