@@ -88,7 +88,7 @@ class ReshardedProcessesTest {
                 LayoutRequest.NOTHING, (_, _) -> {}));
     }
 
-    @Tag("default")
+    @Tag("full")
     @Test
     void aWorkerKilledInALayoutCostsNothing() throws IOException {
         kill(7, "fp32", new ParallelLayout(2, 2, 2, 1));
