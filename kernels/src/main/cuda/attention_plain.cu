@@ -1,5 +1,5 @@
 // Causal attention over qkv (B, S, H, 3, D) without tensor cores: for F32, and for head dimensions
-// up to 256 that attention.cu does not have. A warp owns one query or one key; sums are F32, nothing
+// up to 256 that attention.cu and attention_backward.cu do not have. A warp owns one query or one key; sums are F32, nothing
 // is added atomically. And the row sums of dOut * out, which every backward pass needs first.
 #include "common.cuh"
 

@@ -175,14 +175,6 @@ KERNEL(castalia_sum_of_squares_f32, (double* result, const float* x, i64 count))
   sumOfSquares(result, x, count);
 }
 
-// castalia_sums_of_squares_f32(double* results, const float* x, const i64* starts,
-// const i64* counts): results[i] of elements [starts[i], starts[i] + counts[i]). Grid = number of
-// chunks, block 256: a chunk's chain is long, so many chunks at once keep the device busy.
-KERNEL(castalia_sums_of_squares_f32, (double* results, const float* x, const i64* starts,
-    const i64* counts)) {
-  sumOfSquares(results + blockIdx.x, x + starts[blockIdx.x], counts[blockIdx.x]);
-}
-
 // --- Initial values ------------------------------------------------------------------------------
 
 __device__ __forceinline__ u64 mix(u64 z) {

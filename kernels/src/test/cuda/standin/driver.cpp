@@ -439,16 +439,6 @@ int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void* handle) {
     return 0;
 }
 
-int cuMemcpyDtoDAsync_v2(uintptr_t to, uintptr_t from, size_t bytes, void* handle) {
-    ENTER();
-    Stream* stream = of(handle);
-    if (!stream) return INVALID_HANDLE;
-    if (!on_device(to, bytes) || !on_device(from, bytes)) return INVALID_VALUE;
-    stream->finish();
-    memmove(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes);
-    return 0;
-}
-
 int cuMemsetD8Async(uintptr_t to, unsigned char value, size_t bytes, void* handle) {
     ENTER();
     Stream* stream = of(handle);

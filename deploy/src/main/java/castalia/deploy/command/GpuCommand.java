@@ -91,6 +91,7 @@ final class GpuCommand {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                         "--device " + device + " is no GPU; cuda or cuda:N is needed");
             }
+            write("gpu-check.txt", "not finished\n"); // before minutes of work, not after
             PrintWriter console = spec.commandLine().getOut();
             List<String> lines = new ArrayList<>();
             GpuCheck.Report report = new GpuCheck(new GpuCheck.Settings(

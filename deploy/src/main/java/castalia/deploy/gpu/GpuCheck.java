@@ -46,12 +46,13 @@ public final class GpuCheck {
 
     private static final double NORM_BOUND = 1e-3;
     private static final int RECOVERY_SECONDS = 240;
+    private static final int GOODBYE_SECONDS = 30;
 
     /** Dense peak of BF16, from data sheets, by words of a GPU's name. */
     private record Peak(String word, double flops) {}
 
     private static final List<Peak> PEAKS = List.of(new Peak("H200", 989.4e12),
-            new Peak("H100", 989.4e12), new Peak("A100", 312e12));
+            new Peak("H100 PCIe", 756e12), new Peak("H100", 989.4e12), new Peak("A100", 312e12));
 
     /**
      * How it is checked.
@@ -285,11 +286,15 @@ public final class GpuCheck {
                 // It ended: its exit code says how.
             }
         });
-        if (!demo.waitFor(RECOVERY_SECONDS, TimeUnit.SECONDS)) {
+        try {
+            if (!demo.waitFor(RECOVERY_SECONDS, TimeUnit.SECONDS)) {
+                throw new Wrong("the demo was not done after " + RECOVERY_SECONDS + " s");
+            }
+            reader.join();
+        } finally { // nothing of it runs beside what is timed next
             demo.destroy();
-            throw new Wrong("the demo was not done after " + RECOVERY_SECONDS + " s");
+            demo.onExit().completeOnTimeout(demo, GOODBYE_SECONDS, TimeUnit.SECONDS).join();
         }
-        reader.join();
         if (demo.exitValue() != 0) {
             throw new Wrong("the demo ended with exit code " + demo.exitValue() + ": " + last);
         }
@@ -310,7 +315,8 @@ public final class GpuCheck {
         StepBench.Result result = StepBench.run(preset.fullName(), plan, source,
                 new Hosting(1, 1, Recomputation.NONE), home, 2, settings.steps, false,
                 _ -> {});
-        double peak = PEAKS.stream().filter(p -> gpus.getFirst().name().contains(p.word))
+        String gpu = gpus.get(DeviceChoice.ofProcess().ordinal().orElse(0)).name();
+        double peak = PEAKS.stream().filter(p -> gpu.contains(p.word))
                 .mapToDouble(Peak::flops).findFirst().orElse(0);
         // 6 N and 12 L h s a token, attention not halved, nothing for what is computed again.
         ModelShape shape = preset.shape();

@@ -114,8 +114,9 @@ public final class CudaDevice implements Device {
         makeCurrent();
     }
 
+    @SuppressWarnings("ReferenceEquality") // a destroyed context's address may come back
     private void makeCurrent() {
-        if (!context.equals(CURRENT.get())) {
+        if (context != CURRENT.get()) {
             Driver.setCurrent(context);
             CURRENT.set(context);
         }

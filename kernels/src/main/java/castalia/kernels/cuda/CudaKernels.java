@@ -108,7 +108,11 @@ final class CudaKernels implements Kernels {
         /** Undefined memory, the same at every call. */
         long of(long needed) {
             if (needed > bytes) {
-                address = device.exchange(address, bytes, needed);
+                long old = address;
+                long oldBytes = bytes;
+                address = 0;
+                bytes = 0; // the old one is given back even where there is no room for the new
+                address = device.exchange(old, oldBytes, needed);
                 bytes = needed;
             }
             return address;

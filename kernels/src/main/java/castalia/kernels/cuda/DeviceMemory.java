@@ -73,6 +73,9 @@ final class DeviceMemory implements AutoCloseable {
     }
 
     private void grow(long bytes) {
+        if (slabBytes + Math.max(bytes, SLAB) > limitBytes) {
+            slabs.removeIf(this::gone); // ranges never join across slabs
+        }
         long size = Math.max(bytes, Math.min(SLAB, limitBytes - slabBytes));
         NativePointer.Memory slab = new NativePointer.Memory();
         int code = Driver.allocate(slab, size);
@@ -85,6 +88,20 @@ final class DeviceMemory implements AutoCloseable {
         slabBytes += size;
         slabEnds.put(slab.address(), slab.address() + size);
         free.put(slab.address(), size);
+    }
+
+    /** Gives a slab back to the driver, which waits for its work, where nothing lies in it. */
+    private boolean gone(NativePointer.Memory slab) {
+        long start = slab.address();
+        long size = slabEnds.getOrDefault(start, start) - start;
+        if (free.getOrDefault(start, 0L) != size) {
+            return false;
+        }
+        Driver.free(slab);
+        free.remove(start);
+        slabEnds.remove(start);
+        slabBytes -= size;
+        return true;
     }
 
     /** Gives memory of {@link #allocate} back; no work that uses it may be pending. */

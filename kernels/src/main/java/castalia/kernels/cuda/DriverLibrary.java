@@ -33,8 +33,7 @@ final class DriverLibrary {
 
     /** What is called here. */
     static final List<String> DIRECTLY = List.of("cuDriverGetVersion", "cuLaunchKernel",
-            "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuMemcpyDtoDAsync_v2",
-            "cuMemsetD8Async");
+            "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuMemsetD8Async");
 
     /** The toolkit that JCuda's library was built with; the driver keeps what that one had. */
     private static final int OLDEST = 12000;
@@ -45,7 +44,6 @@ final class DriverLibrary {
     private final MethodHandle launch;
     private final MethodHandle toDevice;
     private final MethodHandle toHost;
-    private final MethodHandle within;
     private final MethodHandle fill;
 
     private DriverLibrary(SymbolLookup library, int version) {
@@ -55,8 +53,6 @@ final class DriverLibrary {
         toDevice = Foreign.status(library, "cuMemcpyHtoDAsync_v2", JAVA_LONG, JAVA_LONG, JAVA_LONG,
                 JAVA_LONG);
         toHost = Foreign.status(library, "cuMemcpyDtoHAsync_v2", JAVA_LONG, JAVA_LONG, JAVA_LONG,
-                JAVA_LONG);
-        within = Foreign.status(library, "cuMemcpyDtoDAsync_v2", JAVA_LONG, JAVA_LONG, JAVA_LONG,
                 JAVA_LONG);
         fill = Foreign.status(library, "cuMemsetD8Async", JAVA_LONG, JAVA_BYTE, JAVA_LONG,
                 JAVA_LONG);
@@ -136,33 +132,22 @@ final class DriverLibrary {
 
     /** Starts a copy to the device; memory that is not registered is read before this returns. */
     void toDevice(long to, long from, long bytes, long stream) {
-        int code;
-        try {
-            code = (int) toDevice.invokeExact(to, from, bytes, stream);
-        } catch (Throwable e) {
-            throw Foreign.failed("cuMemcpyHtoDAsync", e);
-        }
-        Results.require(code, "cuMemcpyHtoDAsync");
+        copy(toDevice, "cuMemcpyHtoDAsync", to, from, bytes, stream);
     }
 
     void toHost(long to, long from, long bytes, long stream) {
-        int code;
-        try {
-            code = (int) toHost.invokeExact(to, from, bytes, stream);
-        } catch (Throwable e) {
-            throw Foreign.failed("cuMemcpyDtoHAsync", e);
-        }
-        Results.require(code, "cuMemcpyDtoHAsync");
+        copy(toHost, "cuMemcpyDtoHAsync", to, from, bytes, stream);
     }
 
-    void within(long to, long from, long bytes, long stream) {
+    private static void copy(
+            MethodHandle function, String name, long to, long from, long bytes, long stream) {
         int code;
         try {
-            code = (int) within.invokeExact(to, from, bytes, stream);
+            code = (int) function.invokeExact(to, from, bytes, stream);
         } catch (Throwable e) {
-            throw Foreign.failed("cuMemcpyDtoDAsync", e);
+            throw Foreign.failed(name, e);
         }
-        Results.require(code, "cuMemcpyDtoDAsync");
+        Results.require(code, name);
     }
 
     void fill(long to, byte value, long bytes, long stream) {

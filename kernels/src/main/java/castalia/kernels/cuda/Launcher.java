@@ -60,8 +60,8 @@ final class Launcher {
     /** Up to 16 buffers as one argument. */
     Launcher buffers(Buffer[] buffers) {
         if (buffers.length > MOST_POINTERS) {
-            throw new IllegalArgumentException("the CUDA back end adds up to " + MOST_POINTERS
-                    + " tensor slices, not " + buffers.length);
+            throw new IllegalArgumentException("the CUDA back end joins up to " + MOST_POINTERS
+                    + " parts, not " + buffers.length);
         }
         long at = room(MOST_POINTERS * Long.BYTES);
         for (int i = 0; i < MOST_POINTERS; i++) {

@@ -138,12 +138,17 @@ final class Norms {
     }
 
     private static int groups(int rows) {
-        return Grids.blocks(rows, Kernels.ROW_GROUP, Integer.MAX_VALUE);
+        int groups = Grids.blocks(rows, Kernels.ROW_GROUP, Integer.MAX_VALUE);
+        if (groups > Grids.MOST_Y) {
+            throw new IllegalArgumentException("the CUDA back end sums up to "
+                    + Grids.MOST_Y * Kernels.ROW_GROUP + " rows, not " + rows);
+        }
+        return groups;
     }
 
     private void launchGroups(int rows, int columns) {
         launcher.launch(Grids.blocks(columns, COLUMNS_PER_BLOCK, Integer.MAX_VALUE),
-                Math.min(groups(rows), Grids.MOST_Y), 1, GROUP_THREADS, 0);
+                groups(rows), 1, GROUP_THREADS, 0);
     }
 
     private void fold(Buffer out0, @Nullable Buffer out1, @Nullable Buffer out2,

@@ -77,8 +77,7 @@ class ShimTest {
                 "  if (threadIdx.x == 7) return;\n  __syncthreads();\n  if (threadIdx.x < 2)",
                 "others", "barrier divergence"));
         found(new Fault("attention_plain.cu", "  sum = warpSum(sum);\n",
-                "  if (lane == 3) return;\n  sum = warpSum(sum);\n", "attention",
-                "barrier divergence"));
+                "  if (lane == 3) return;\n  sum = warpSum(sum);\n", "attention", "barrier divergence"));
     }
 
     @Test
@@ -105,10 +104,10 @@ class ShimTest {
                 new Fault("attention.cu", wait + keys, "    __syncthreads();\n" + keys,
                         "attention", "asynchronous copies"),
                 new Fault("attention.cu", "key > row +", "key >= row +", "attention", "is"),
-                new Fault("attention.cu", "key0 + warpRow + 15;", "key0 + warpRow;", "attention",
-                        "is"),
-                new Fault("attention.cu", "dKey, SCALE, SCALE", "dKey, SCALE, 1.0f", "attention",
-                        "dQkv"))) {
+                new Fault("attention_backward.cu", "key0 + warpRow + 15;", "key0 + warpRow;",
+                        "attention", "is"),
+                new Fault("attention_backward.cu", "dKey, SCALE, SCALE", "dKey, SCALE, 1.0f",
+                        "attention", "dQkv"))) {
             found(fault);
         }
     }

@@ -138,12 +138,9 @@ public final class StagedTransport implements Transport {
         Iterator<Sent> all = sent.values().iterator();
         while (all.hasNext()) {
             Sent each = all.next();
-            if (each.receivers.equals(Set.of(to))) {
+            if (each.receivers.remove(to) && each.receivers.isEmpty()) {
                 all.remove();
                 giveBack(each.copy);
-            } else if (each.receivers.contains(to)) {
-                drain();
-                return;
             }
         }
     }

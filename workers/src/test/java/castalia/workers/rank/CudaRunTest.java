@@ -56,6 +56,16 @@ class CudaRunTest {
                 new ParallelLayout(replicas, tensorParallel, zero, buddies))).isEqualTo(alone);
     }
 
+    /** A payload that goes to three ranks at once. */
+    @Test
+    void aReplicaOnFourRanksDoesNotEither() {
+        TrainingPlan plan = TinyRun.eightSlices().build();
+        StateDigest alone = digest(plan, ParallelLayout.of(1), rank -> TinyRun.cuda(NAME, rank),
+                Recomputation.NONE, new ArrayList<>());
+        assertThat(digest(plan, new ParallelLayout(2, 4, 1, 1), rank -> TinyRun.cuda(NAME, rank),
+                Recomputation.NONE, new ArrayList<>())).isEqualTo(alone);
+    }
+
     @Test
     void recomputationDoesNotEither() {
         StateDigest kept = cuda(Precision.FP32, ParallelLayout.of(1));
