@@ -130,9 +130,10 @@ final class FolderRunStorage implements RunStorage {
             RunSpecification run = training.specification();
             choice.requireWorkers(request.workers(), request.layout(), run);
             int workers = request.workers().orElse(choice.wish().ranks());
-            MachineMemory.require(run.plan(), training.configuration().recomputation(),
-                    choice.wish().fit(workers, run.virtualRanks()),
-                    SocketSettings.Bounds.DEFAULT.earlyBytes());
+            long early = SocketSettings.Bounds.DEFAULT.earlyBytes();
+            MachineMemory.require(run.plan(), training.recomputation(Math.max(1, workers), early),
+                    choice.wish().fit(workers, run.virtualRanks()), early,
+                    training.hosting().usableBytes());
             choice.record(log, request.layout());
             return choice;
         });

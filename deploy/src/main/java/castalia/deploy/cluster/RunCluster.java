@@ -17,7 +17,6 @@ import castalia.deploy.console.RunView;
 import castalia.deploy.console.StatusPage;
 import castalia.deploy.shell.BuildInfo;
 import castalia.deploy.status.RunStatus;
-import castalia.deploy.train.MachineMemory;
 import castalia.deploy.train.TrainingJob;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
@@ -27,12 +26,12 @@ import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.layout.LayoutWish;
-import castalia.protocol.planner.Recomputation;
 import castalia.protocol.run.RunNews;
 import castalia.protocol.run.RunResult;
 import castalia.protocol.run.RunSettings;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.wire.RunIdentity;
+import castalia.workers.exchange.socket.SocketSettings;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -171,8 +170,9 @@ public final class RunCluster implements AutoCloseable {
                     specification.tokensPerStep(), specification.virtualRanks()),
                     System::nanoTime);
             this.page = opened(new StatusPage(settings.pagePort(), this::state));
-            this.machine = new RunStatus.Machine(settings.node(), MachineMemory.usableBytes(),
-                    training.configuration().recomputation() == Recomputation.BLOCK);
+            this.machine = new RunStatus.Machine(settings.node(), training.hosting().usableBytes(),
+                    training.recomputation(Math.max(1, settings.workers() + settings.spares()),
+                            SocketSettings.Bounds.DEFAULT.earlyBytes()));
             Consumer<RunNews> news = item -> {
                 view.accept(item);
                 listener.run(item);
@@ -192,8 +192,6 @@ public final class RunCluster implements AutoCloseable {
                             storage.seenWish().map(machine::with).orElse(machine), term),
                     storage, build, claimant, settings.job().text(), news, end::complete,
                     heartbeats));
-            cluster.ended().thenAccept(_ -> end.complete(
-                    new RunParts.End.GaveUp("this node is no member of its cluster any more")));
             if (leads) {
                 candidate.tell(new CandidateActor.Lead());
             }

@@ -96,8 +96,8 @@ public final class WorkerProcess {
     }
 
     private int takePart(TrainingJob training, RunFolder folder) {
-        RankSettings ranks = RankSettings.of(
-                training.specification().plan(), training.configuration().recomputation());
+        RankSettings ranks = RankSettings.of(training.specification().plan(), training.recomputation(
+                settings.local(), SocketSettings.Bounds.DEFAULT.earlyBytes()));
         requireSameAnswers(training, ranks, folder);
         AtomicReference<WorkerRuntime> holder = new AtomicReference<>();
         SocketDataPlane plane = SocketDataPlane.open(plane(training, newer -> {

@@ -5,6 +5,7 @@ import castalia.deploy.bench.StepBench;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.shell.JsonOption;
 import castalia.deploy.shell.Quantity;
+import castalia.deploy.train.DeviceChoice;
 import castalia.deploy.train.Hosting;
 import castalia.deploy.train.MachineMemory;
 import castalia.deploy.train.Wiring;
@@ -164,6 +165,10 @@ final class BenchCommand {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                         "--recompute " + recompute + " is none of auto, none, attention, block");
             }
+            if (profile && DeviceChoice.ofProcess().cuda()) {
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                        "--profile times kernels of the CPU; a GPU's run on after the call returns");
+            }
             if (profile && ranks != 1) {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                         "--profile is for one rank, not for --ranks " + ranks);
@@ -212,7 +217,8 @@ final class BenchCommand {
                 Hosting wished = new Hosting(ranks, threads, fits ? Recomputation.NONE
                         : Recomputation.valueOf(recompute.toUpperCase(Locale.ROOT)), portable,
                         memory == null ? Long.MAX_VALUE : Quantity.bytes("--memory", memory));
-                Hosting hosting = fits ? MachineMemory.fitting(plan, wished) : wished;
+                Hosting hosting = fits
+                        ? wished.computingAgain(MachineMemory.fitting(plan, wished, 0)) : wished;
                 MachineMemory.require(plan, hosting.recomputation(),
                         ParallelLayout.of(ranks), 0, hosting.usableBytes());
                 return hosting;

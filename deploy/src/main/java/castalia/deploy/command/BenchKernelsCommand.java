@@ -5,6 +5,7 @@ import castalia.deploy.bench.MachineCeilings;
 import castalia.deploy.bench.StepBench;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.shell.JsonOption;
+import castalia.deploy.train.DeviceChoice;
 import castalia.deploy.train.Hosting;
 import castalia.deploy.train.Wiring;
 import castalia.kernels.Device;
@@ -95,6 +96,10 @@ final class BenchKernelsCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        if (DeviceChoice.ofProcess().cuda()) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                    "bench kernels times kernels of the CPU; a GPU's run on after the call returns");
+        }
         if (steps < 1 || warmup < 0) {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                     "--steps " + steps + " must be at least 1 and --warmup " + warmup + " at least 0");

@@ -12,7 +12,6 @@ import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.layout.LayoutWish;
-import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.RunSpecification;
 import castalia.workers.exchange.socket.SocketSettings;
 import java.io.IOException;
@@ -206,7 +205,7 @@ final class RunCommand {
         }
         int ranks = wish.ranks() > 0 ? Math.min(wish.ranks(), workers) : workers;
         MachineMemory.require(specification.plan(),
-                machine.recompute() ? Recomputation.BLOCK : Recomputation.NONE,
+                machine.recomputation(),
                 wish.fit(ranks, specification.virtualRanks()),
                 SocketSettings.Bounds.DEFAULT.earlyBytes(), machine.memoryBytes());
     }

@@ -2,6 +2,7 @@ package castalia.deploy.status;
 
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.planner.Recomputation;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -62,9 +63,9 @@ public record RunStatus(
      *
      * @param node its name
      * @param memoryBytes memory its workers may use together
-     * @param recompute whether backward passes compute blocks again
+     * @param recomputation what their backward passes compute again
      */
-    public record Machine(String node, long memoryBytes, boolean recompute) {}
+    public record Machine(String node, long memoryBytes, Recomputation recomputation) {}
 
     public RunStatus { // what another process wrote may lack anything
         Objects.requireNonNull(leader);

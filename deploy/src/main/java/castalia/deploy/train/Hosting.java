@@ -39,9 +39,15 @@ public record Hosting(
         return new Hosting(others, threads, recomputation, portable, memoryBytes);
     }
 
-    /** Memory that all ranks of this machine may use. */
+    /** The same computing other things again. */
+    public Hosting computingAgain(Recomputation other) {
+        return new Hosting(ranks, threads, other, portable, memoryBytes);
+    }
+
+    /** Memory that all ranks of this machine may use; of a GPU's nothing is known before it is opened. */
     public long usableBytes() {
-        return Math.min(memoryBytes, MachineMemory.usableBytes());
+        return DeviceChoice.ofProcess().cuda()
+                ? memoryBytes : Math.min(memoryBytes, MachineMemory.usableBytes());
     }
 
     /** Threads of one rank: an equal share, at least one. */

@@ -31,32 +31,23 @@ public final class MachineMemory {
     }
 
     /**
-     * Refuses a layout that has no room on this machine, all of whose ranks would be here.
+     * The fastest way to compute, of those that fit the memory; the smallest, where none fits. Ranks are
+     * taken to hold all state each, so that the answer stands through every change of layout.
      *
+     * @param hosting ranks and memory of this machine
      * @param earlyBytes most bytes of frames a rank keeps; 0 for ranks of one process
-     * @throws CastaliaException naming what would fit
      */
-    public static void require(
-            TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes) {
-        require(plan, recomputation, layout, earlyBytes, usableBytes());
-    }
-
-    /**
-     * The fastest way to compute, of those that fit the memory; the smallest, where none fits.
-     *
-     * @param hosting ranks and memory
-     */
-    public static Hosting fitting(TrainingPlan plan, Hosting hosting) {
-        Recomputation found = Recomputation.NONE;
-        ParallelLayout layout = ParallelLayout.of(hosting.ranks());
+    public static Recomputation fitting(TrainingPlan plan, Hosting hosting, long earlyBytes) {
+        int ranks = earlyBytes > 0 && plan.virtualRanks() > 1 ? 2 : 1; // frames come from others
+        ParallelLayout whole = new ParallelLayout(ranks, 1, 0, 0);
+        long share = Math.max(1, hosting.usableBytes() / hosting.ranks());
+        long usable = share > Long.MAX_VALUE / ranks ? share : ranks * share;
         for (Recomputation each : Recomputation.values()) {
-            found = each;
-            if (planner(plan, each, layout, 0, hosting.usableBytes()).refusal(layout).isEmpty()) {
-                break;
+            if (planner(plan, each, whole, earlyBytes, usable).refusal(whole).isEmpty()) {
+                return each;
             }
         }
-        return new Hosting(hosting.ranks(), hosting.threads(), found, hosting.portable(),
-                hosting.memoryBytes());
+        return Recomputation.BLOCK;
     }
 
     private static LayoutPlanner planner(
@@ -69,9 +60,11 @@ public final class MachineMemory {
     }
 
     /**
-     * As the other, of a machine whose memory is known.
+     * Refuses a layout that has no room on this machine, all of whose ranks would be here.
      *
+     * @param earlyBytes most bytes of frames a rank keeps; 0 for ranks of one process
      * @param usableBytes what all ranks together may use
+     * @throws CastaliaException naming what would fit
      */
     public static void require(
             TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,

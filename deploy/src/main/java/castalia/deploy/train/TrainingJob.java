@@ -9,6 +9,7 @@ import castalia.kernels.Device;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.LayoutRequest;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.RunSpecification;
@@ -111,10 +112,28 @@ public record TrainingJob(
             EngineSettings engine = configuration.engine();
             Hosting wished = new Hosting(w, t, configuration.recomputation(), engine.portable(),
                     engine.memoryBytes());
-            return engine.fits() ? MachineMemory.fitting(configuration.plan(), wished) : wished;
+            if (engine.portable() && DeviceChoice.ofProcess().cuda()) {
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                        "products: portable computes on the CPU; leave it out for --device cuda");
+            }
+            return engine.fits()
+                    ? wished.computingAgain(MachineMemory.fitting(configuration.plan(), wished, 0))
+                    : wished;
         } catch (IllegalArgumentException e) {
             throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
         }
+    }
+
+    /**
+     * What worker processes compute again: what the configuration says, or as little as fits.
+     *
+     * @param workers those of this machine together, which share its memory
+     * @param earlyBytes most bytes of frames that each keeps
+     */
+    public Recomputation recomputation(int workers, long earlyBytes) {
+        return configuration.engine().fits()
+                ? MachineMemory.fitting(configuration.plan(), hosting.on(workers), earlyBytes)
+                : configuration.recomputation();
     }
 
     /** The numeric version of this machine's device. */

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import castalia.deploy.console.RunView;
 import castalia.deploy.status.RunStatus;
 import castalia.deploy.status.StatusFile;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.run.RunNews;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
@@ -18,7 +19,7 @@ class StatusKeeperTest {
         StatusFile file = new StatusFile(folder.resolve("status.json"));
         StatusKeeper keeper = new StatusKeeper(
                 new RunView(new RunView.Facts("run", "folder", 10, 8, 4), () -> 0), file, "page",
-                new RunStatus.Machine("here", 1, false), () -> 0);
+                new RunStatus.Machine("here", 1, Recomputation.NONE), () -> 0);
         keeper.run(new RunNews.Led(2, "elsewhere"));
         assertThat(file.read()).isEmpty();
         keeper.run(new RunNews.Led(3, "here"));

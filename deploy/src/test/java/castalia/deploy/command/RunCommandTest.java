@@ -9,6 +9,7 @@ import castalia.deploy.status.RunStatus;
 import castalia.deploy.status.StatusFile;
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -106,7 +107,7 @@ class RunCommandTest {
         new StatusFile(RunFolder.status(run)).write(new RunStatus(RunFolder.thisProcess(), 1, false, "",
                 RunStatus.RUNNING, "1.1", 1, 3, -1, ParallelLayout.of(2), null, null,
                 List.of("w0@n", "w1@n"), List.of(), null,
-                new RunStatus.Machine("n", memoryBytes, false)));
+                new RunStatus.Machine("n", memoryBytes, Recomputation.NONE)));
     }
 
     @Test

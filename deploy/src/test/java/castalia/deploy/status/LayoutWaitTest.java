@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.layout.ParallelLayout;
+import castalia.protocol.planner.Recomputation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,7 +28,7 @@ class LayoutWaitTest {
             @Nullable ParallelLayout nearest) {
         return new RunStatus(LEADER, 5, false, "", phase, "1.2", 10, 20, 5, layout, wish, nearest,
                 List.of("w0@n"), List.of("w1@n"), new RunStatus.Change(9, 4, 100),
-                new RunStatus.Machine("n", 1 << 30, true));
+                new RunStatus.Machine("n", 1 << 30, Recomputation.BLOCK));
     }
 
     private static LayoutWait of(RunStatus status) {

@@ -13,6 +13,7 @@ import castalia.protocol.schedule.LearningRateSchedule;
 import castalia.protocol.specification.TrainingPlan;
 import java.util.List;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 
 class MachineMemoryTest {
@@ -54,10 +55,22 @@ class MachineMemoryTest {
         TrainingPlan plan = PLAN.toBuilder().sequence(2048).build();
         List<Recomputation> chosen = IntStream.iterate(256, part -> part - 1).limit(256)
                 .mapToObj(part -> MachineMemory.fitting(plan, new Hosting(
-                        1, 1, Recomputation.NONE, false, part * (16L << 20))).recomputation())
+                        1, 1, Recomputation.NONE, false, part * (16L << 20)), 0))
                 .distinct().toList();
         assertThat(chosen).containsExactly(
                 Recomputation.NONE, Recomputation.ATTENTION, Recomputation.BLOCK);
+    }
+
+    @Test
+    void ranksThatShareTheMemoryAndFramesThatComeEarlyLeaveLessToKeep() {
+        TrainingPlan plan = PLAN.toBuilder().sequence(2048).build();
+        long enough = LongStream.iterate(1L << 30, bytes -> bytes + (16L << 20))
+                .filter(bytes -> MachineMemory.fitting(plan, new Hosting(
+                        1, 1, Recomputation.NONE, false, bytes), 0) == Recomputation.NONE)
+                .findFirst().orElseThrow();
+        Hosting alone = new Hosting(1, 1, Recomputation.NONE, false, enough);
+        assertThat(MachineMemory.fitting(plan, alone.on(2), 0)).isEqualTo(Recomputation.BLOCK);
+        assertThat(MachineMemory.fitting(plan, alone, 1L << 30)).isNotEqualTo(Recomputation.NONE);
     }
 
     @Test
