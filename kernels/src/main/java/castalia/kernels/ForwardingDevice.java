@@ -1,15 +1,9 @@
-package castalia.workers.model;
+package castalia.kernels;
 
-import castalia.kernels.Arena;
-import castalia.kernels.Buffer;
-import castalia.kernels.Device;
-import castalia.kernels.Kernels;
-import castalia.kernels.MatmulShape;
-import castalia.kernels.NumericVersion;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 
-/** Does everything as another device, whose owner it is; a test overrides what it looks at. */
+/** Does everything as another device, whose owner it is; a subclass overrides what it looks at. */
 public class ForwardingDevice implements Device {
 
     private final Device device;
@@ -27,6 +21,16 @@ public class ForwardingDevice implements Device {
     @Override
     public Arena arena() {
         return device.arena();
+    }
+
+    @Override
+    public boolean inHostMemory() {
+        return device.inHostMemory();
+    }
+
+    @Override
+    public boolean owns(MemorySegment memory) {
+        return device.owns(memory);
     }
 
     @Override

@@ -1,13 +1,11 @@
 package castalia.deploy.bench;
 
-import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.Device;
+import castalia.kernels.ForwardingDevice;
 import castalia.kernels.Kernels;
 import castalia.kernels.MatmulShape;
-import castalia.kernels.NumericVersion;
 import castalia.workers.model.ModelPlan;
-import java.lang.foreign.MemorySegment;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
@@ -179,40 +177,18 @@ public final class KernelProfile {
         names.merge(shape, name, (known, more) -> known.equals(more) ? known : known + ", " + more);
     }
 
-    private record Measured(Device device, Kernels kernels) implements Device {
-        @Override
-        public Arena arena() {
-            return device.arena();
+    private static final class Measured extends ForwardingDevice {
+
+        private final Kernels kernels;
+
+        Measured(Device device, Kernels kernels) {
+            super(device);
+            this.kernels = kernels;
         }
 
         @Override
-        public void upload(Buffer to, MemorySegment from) {
-            device.upload(to, from);
-        }
-
-        @Override
-        public void download(MemorySegment to, Buffer from) {
-            device.download(to, from);
-        }
-
-        @Override
-        public String description() {
-            return device.description();
-        }
-
-        @Override
-        public NumericVersion numericVersion() {
-            return device.numericVersion();
-        }
-
-        @Override
-        public List<String> productAnswers(MatmulShape shape) {
-            return device.productAnswers(shape);
-        }
-
-        @Override
-        public void close() {
-            device.close();
+        public Kernels kernels() {
+            return kernels;
         }
     }
 }

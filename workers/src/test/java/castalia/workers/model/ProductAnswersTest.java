@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import castalia.kernels.DType;
 import castalia.kernels.Device;
+import castalia.kernels.ForwardingDevice;
 import castalia.kernels.MatmulShape;
 import castalia.kernels.cpu.CpuDevice;
 import castalia.kernels.cpu.CpuSettings;

@@ -1,6 +1,7 @@
 package castalia.workers.model;
 
 import castalia.kernels.Device;
+import castalia.kernels.ForwardingDevice;
 import castalia.kernels.Kernels;
 import castalia.kernels.MatmulShape;
 import java.lang.reflect.InvocationTargetException;

@@ -1,7 +1,7 @@
 package castalia.workers.rank;
 
 import castalia.kernels.Device;
-import castalia.workers.model.ForwardingDevice;
+import castalia.kernels.ForwardingDevice;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /** A device that counts how often it is closed. */

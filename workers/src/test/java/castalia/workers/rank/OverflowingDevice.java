@@ -1,8 +1,8 @@
 package castalia.workers.rank;
 
 import castalia.kernels.Device;
+import castalia.kernels.ForwardingDevice;
 import castalia.kernels.Kernels;
-import castalia.workers.model.ForwardingDevice;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.util.concurrent.atomic.AtomicBoolean;
