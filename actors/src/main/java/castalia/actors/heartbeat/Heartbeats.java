@@ -129,7 +129,7 @@ public final class Heartbeats implements AutoCloseable {
         return LeaderWatch.start(term, leader, pace, onLost);
     }
 
-    /** Connections that were refused: too many, or not of this protocol. */
+    /** Connections ended from here: too many, too late, or not of this protocol. */
     long refused() {
         return refused.sum();
     }

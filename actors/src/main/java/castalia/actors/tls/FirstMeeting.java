@@ -5,6 +5,8 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLSocket;
@@ -40,6 +42,8 @@ public final class FirstMeeting {
         try (Socket plain = new Socket()) {
             plain.connect(new InetSocketAddress(host, port), millis);
             plain.setSoTimeout(millis);
+            // One byte at a time would keep every read in time.
+            CompletableFuture.delayedExecutor(millis, TimeUnit.MILLISECONDS).execute(() -> end(plain));
             SSLContext context = Credential.context(
                     meeting::found, new ShownCertificate(meeting::shown));
             try (SSLSocket socket = (SSLSocket) context.getSocketFactory()
@@ -53,6 +57,14 @@ public final class FirstMeeting {
                 throw meeting.failure;
             }
             throw e;
+        }
+    }
+
+    private static void end(Socket socket) {
+        try {
+            socket.close();
+        } catch (IOException e) {
+            // it is of no use any more
         }
     }
 

@@ -5,6 +5,7 @@ import castalia.actors.tls.Credential;
 import castalia.actors.tls.FirstMeeting;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -35,10 +36,12 @@ final class Introduction {
             try {
                 return FirstMeeting.with(seed.host(), seed.port(), left,
                         certificate -> credential(seed, certificate));
-            } catch (SSLException e) {
-                throw new CastaliaException(ErrorCode.CONFIG_INVALID, seed
-                        + " does not answer as a node of this build does: " + e.getMessage(), e);
             } catch (IOException e) {
+                // Cut off in the handshake is as good as a reset: it ends, or made room.
+                if (e instanceof SSLException && !(e.getCause() instanceof EOFException)) {
+                    throw new CastaliaException(ErrorCode.CONFIG_INVALID, seed
+                            + " does not answer as a node of this build does: " + e.getMessage(), e);
+                }
                 pause(end);
                 if (end - System.nanoTime() <= 0) {
                     throw new CastaliaException(ErrorCode.PEER_LOST, "cannot reach " + seed

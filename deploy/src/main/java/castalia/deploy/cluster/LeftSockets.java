@@ -3,6 +3,7 @@ package castalia.deploy.cluster;
 import castalia.protocol.identity.Incarnation;
 import castalia.workers.exchange.socket.SocketDataPlane;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -51,7 +52,7 @@ final class LeftSockets {
                     remove(new Incarnation(Long.parseUnsignedLong(matcher.group(1), 16)));
                 }
             }
-        } catch (IOException e) {
+        } catch (IOException | UncheckedIOException e) {
             // they are in nobody's way
         }
     }

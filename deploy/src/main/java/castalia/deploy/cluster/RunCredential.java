@@ -135,7 +135,7 @@ final class RunCredential {
         String begin = "-----BEGIN " + name + "-----";
         int from = text.indexOf(begin);
         int to = text.indexOf("-----END " + name + "-----");
-        if (from < 0 || to < from) {
+        if (from < 0 || to < from + begin.length()) {
             throw new IOException("no " + name);
         }
         return Base64.getMimeDecoder().decode(text.substring(from + begin.length(), to));

@@ -209,7 +209,7 @@ public final class Candidacy {
         }
 
         void claim(long than) {
-            if (phase == Phase.FOLLOWING && failures < MOST_FAILURES) {
+            if (phase == Phase.FOLLOWING) {
                 phase = Phase.CLAIMING;
                 effects.add(new CandidacyEffect.Claim(than));
             }
