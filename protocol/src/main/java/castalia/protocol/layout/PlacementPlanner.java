@@ -87,8 +87,11 @@ public final class PlacementPlanner {
             held[learners[c]] += grid.chunk(c).length();
         }
         for (int c : narrow(placement, nodes)) {
+            if (learners[c] != Placement.NONE) {
+                continue;
+            }
             int learner = learner(placement, c, held, nodes);
-            if (learners[c] == Placement.NONE && held[learner] + grid.chunk(c).length() <= most) {
+            if (held[learner] + grid.chunk(c).length() <= most) {
                 learners[c] = learner;
                 held[learner] += grid.chunk(c).length();
             }

@@ -113,6 +113,6 @@ public final class TensorExchange implements SliceExchange {
                 transport.drain(rank);
             }
             outstanding = false;
-            }
+        }
     }
 }

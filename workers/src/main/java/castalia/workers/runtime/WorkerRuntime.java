@@ -72,7 +72,7 @@ public final class WorkerRuntime implements RankRuntime {
     }
 
     /** Messages dropped because a newer fence had been seen. */
-    public long staleMessages() {
+    long staleMessages() {
         synchronized (gate) {
             return staleMessages;
         }
@@ -106,7 +106,7 @@ public final class WorkerRuntime implements RankRuntime {
             Order order = new Order(message, turn);
             if (!orders.offer(order)) {
                 overflowing++; // as if lost on its way
-                if (ends) { // it overtakes what waits: no dismissal is lost, which nobody says again
+                if (ends) { // the oldest makes room: a dismissal is not said again
                     var _ = orders.poll();
                     boolean _ = orders.offer(order);
                 }

@@ -208,12 +208,13 @@ final class Mailbox implements AutoCloseable {
     /**
      * Takes the next piece of a delivery.
      *
-     * @return null if it is not here, somebody else is telling one, or the generation is over
+     * @return null if it is not here, somebody else is telling one, or the delivery or generation is over
      */
     @Nullable Room next(Delivery delivery) {
         lock.lock();
         try {
-            if (delivery.telling() || delivery.done() || over(delivery.last().fence())) {
+            if (deliveries.get(delivery.last()) != delivery // it has ended
+                    || delivery.telling() || delivery.done() || over(delivery.last().fence())) {
                 return null;
             }
             Room room = rooms.get(delivery.next());
