@@ -27,7 +27,8 @@ TUNED = {
 
 
 def run(command, extra):
-    done = subprocess.run(command, env={**os.environ, **extra}, capture_output=True, text=True)
+    done = subprocess.run(command, env={**os.environ, **extra}, capture_output=True, text=True,
+                          timeout=3600)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -48,7 +48,8 @@ run_package() {
   cp "$launch/jvm.args" "$work/castalia/jvm.args" && cp "$launch/packed.sh" "$work/castalia/castalia" &&
     cp "$root/LICENSE" "$root/NOTICE" "$root/THIRD-PARTY.md" "$work/castalia/" || die 16 "cannot write $work"
   chmod +x "$work/castalia/castalia"
-  tar -C "$work" -cf - castalia | xz -6 -T 0 > "$out.new" && mv "$out.new" "$out" || die 16 "cannot write $out"
+  (set -o pipefail; tar -C "$work" -cf - castalia | xz -6 -T 0 > "$out.new") && mv "$out.new" "$out" ||
+    { rm -f "$out.new"; die 16 "cannot write $out"; }
   bytes=$(stat -c %s "$out")
   say "$out: $((bytes / 1048576)).$((bytes % 1048576 * 10 / 1048576)) MiB; unpack it and run castalia/castalia"
 }

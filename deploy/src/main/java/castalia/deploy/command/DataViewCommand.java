@@ -164,12 +164,14 @@ final class DataViewCommand implements Callable<Integer> {
         Optional<NeoxSampler> neox = neox(batches);
         List<Map<String, Object>> shown = new ArrayList<>();
         try (StepRows reader = new StepRows(batches);
+                StepRows data = new StepRows(batches.untransformed());
                 RowWriter writer =
                         outFile == null ? null : new RowWriter(outFile, end - first, width)) {
             int[] tokens = new int[width];
             for (int row = first; row < end; row++) {
                 reader.read(step, row, tokens);
-                Map<String, Object> line = line(reader, batches, samples, tokenizer, neox, row, tokens);
+                Map<String, Object> line = line(
+                        reader, data, batches, samples, tokenizer, neox, row, tokens);
                 if (writer == null) {
                     print(out, line);
                     if (json.wanted()) {
@@ -188,7 +190,7 @@ final class DataViewCommand implements Callable<Integer> {
         return shown;
     }
 
-    private Map<String, Object> line(StepRows reader, BatchSource batches,
+    private Map<String, Object> line(StepRows reader, StepRows data, BatchSource batches,
             Optional<Samples> samples, Optional<Tokenizer> tokenizer, Optional<NeoxSampler> neox,
             int row, int[] tokens) {
         Map<String, Object> line = new LinkedHashMap<>();
@@ -204,9 +206,7 @@ final class DataViewCommand implements Callable<Integer> {
         });
         if (batches instanceof TransformedBatches transformed) {
             int[] asItIs = new int[tokens.length];
-            try (StepRows data = new StepRows(batches.untransformed())) {
-                data.read(step, row, asItIs);
-            }
+            data.read(step, row, asItIs);
             line.put("transforms", transformed.explain(step, asItIs));
         }
         line.put("tokens", tokens.clone());

@@ -101,8 +101,9 @@ public final class NeoxYaml {
         long evalInterval = positive("eval-interval", 1000);
         long evalIterations = positive("eval-iters", 100);
         long logInterval = positive("log-interval", 100);
-        Recomputation recomputation = recomputation();
-        EngineSettings engine = engine();
+        String again = recomputationWord();
+        Recomputation recomputation = recomputation(again);
+        EngineSettings engine = engine(again.equals("auto"));
         List<DataTransform> transforms =
                 new TransformReader(castalia, plans.trainSteps(), top.has("vocab-file")).read();
         PlacementHints placement = placement(plan);
@@ -200,7 +201,7 @@ public final class NeoxYaml {
         return value;
     }
 
-    private EngineSettings engine() {
+    private EngineSettings engine(boolean fits) {
         boolean portable = castalia.word("products", "library", List.of("library", "portable"))
                 .equals("portable");
         long memory = Long.MAX_VALUE;
@@ -212,7 +213,7 @@ public final class NeoxYaml {
                 castalia.error("memory-limit", String.valueOf(e.getMessage()));
             }
         }
-        return new EngineSettings(portable, recomputationWord().equals("auto"), memory);
+        return new EngineSettings(portable, fits, memory);
     }
 
     private String recomputationWord() {
@@ -221,8 +222,7 @@ public final class NeoxYaml {
                 List.of("auto", "none", "attention", "block"));
     }
 
-    private Recomputation recomputation() {
-        String word = recomputationWord();
+    private static Recomputation recomputation(String word) {
         return switch (word) {
             case "block" -> Recomputation.BLOCK;
             case "attention" -> Recomputation.ATTENTION;

@@ -31,7 +31,7 @@ final class YamlTree {
 
     private static final int DEEPEST = 12;
 
-    /** Twice what the largest map of words needs; a value takes a kilobyte while it is read. */
+    /** Two of the largest maps of words and more; a value takes a kilobyte while it is read. */
     private static final int MOST_VALUES = 50_000;
 
     private YamlTree() {}

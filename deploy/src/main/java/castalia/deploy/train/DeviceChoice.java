@@ -142,10 +142,10 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         Stream.of(System.getenv("CUDA_HOME"), "/usr/local/cuda").filter(f -> f != null)
                 .flatMap(f -> Stream.of(f + "/lib64", f + "/targets/x86_64-linux/lib"))
                 .filter(DeviceChoice::hasLibrary).forEach(folders::add);
-        for (String prefix : List.of(System.getProperty("user.home") + "/.local/lib",
-                "/usr/local/lib", "/usr/lib", String.valueOf(System.getenv("VIRTUAL_ENV")) + "/lib")) {
-            pythonFolders(Path.of(prefix), folders);
-        }
+        Stream.of(System.getProperty("user.home") + "/.local", "/usr/local", "/usr",
+                        System.getenv("VIRTUAL_ENV"))
+                .filter(prefix -> prefix != null)
+                .forEach(prefix -> pythonFolders(Path.of(prefix, "lib"), folders));
         return String.join(":", folders);
     }
 

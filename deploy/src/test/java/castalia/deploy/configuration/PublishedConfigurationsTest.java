@@ -2,7 +2,6 @@ package castalia.deploy.configuration;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.junit.jupiter.api.Assumptions.abort;
 
 import castalia.protocol.checkpoint.MilestoneSchedule;
 import castalia.protocol.model.PythiaModels;
@@ -12,6 +11,7 @@ import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.ProblemsException;
 import castalia.protocol.specification.TrainingPlan;
+import castalia.testing.NotRun;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -36,11 +36,8 @@ class PublishedConfigurationsTest {
     private static Map<String, String> files(String folder, String test) {
         Path data = Path.of(System.getProperty("castalia.root", "..")).toAbsolutePath()
                 .resolveSibling("shared").resolve("data").resolve(folder).normalize();
-        if (!Files.isDirectory(data)) {
-            System.out.println("not run: PublishedConfigurationsTest." + test
-                    + ", because ../shared/data is absent");
-            abort("../shared/data is absent");
-        }
+        NotRun.unless(Files.isDirectory(data), "PublishedConfigurationsTest." + test,
+                "../shared/data is absent");
         Map<String, String> texts = new TreeMap<>();
         try (Stream<Path> paths = Files.list(data)) {
             for (Path path : paths.filter(p -> p.toString().endsWith(".yml")).toList()) {

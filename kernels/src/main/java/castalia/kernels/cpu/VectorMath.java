@@ -95,9 +95,9 @@ final class VectorMath {
     }
 
     /**
-     * Leaves at {@code lanes} the largest of all elements that share a lane, where a NaN is never the
-     * largest. The number of elements is a multiple of 16. Four chains hide the latency of a
-     * comparison.
+     * Leaves at {@code lanes} the largest of all elements that share a lane, where a NaN that is not a
+     * lane's first element is never the largest. The number of elements is a multiple of 16. Four
+     * chains hide the latency of a comparison.
      */
     static void largest(long x, int elements, long lanes) {
         FloatVector a = fromMemorySegment(F, ALL, x, ORDER);

@@ -133,12 +133,6 @@ public final class TokenFile implements SequenceSizes, AutoCloseable {
         return header.documentEntries();
     }
 
-    /** The sequence at which document {@code document} starts; the last entry is the end. */
-    public long documentStart(long document) {
-        Objects.checkIndex(document, header.documentEntries());
-        return index.get(TokenDtype.LONG, header.documentAt(document));
-    }
-
     /**
      * Copies {@code count} tokens of a sequence, from its token {@code offset} on, to {@code
      * target} as native int32 from byte {@code targetByte} on. Allocates nothing.

@@ -18,7 +18,7 @@ import java.util.function.Function;
  * does a match of an added token, nor a composition of characters. Within a piece only printable
  * ASCII is cut into words here; pieces with other characters, or with an added token that is not
  * blanks, are the library's as a whole, so no table of Unicode has to agree with its. May be used by
- * several threads; takes at most about 20 MB.
+ * several threads. What is remembered takes about 20 MB for ordinary words, at most about 100 MB.
  */
 final class WordEncoder {
     private static final int SLOTS = 1 << 17;

@@ -73,7 +73,6 @@ class TokenFileTest {
             for (int i = 0; i < sizes.length; i++) {
                 assertThat(file.size(i)).isEqualTo(sizes[i]);
                 assertThat(file.pointer(i)).isEqualTo(2 * tokens);
-                assertThat(file.documentStart(i)).isEqualTo(i);
                 tokens += sizes[i];
             }
             assertThat(file.tokens()).isEqualTo(tokens);
@@ -297,8 +296,6 @@ class TokenFileTest {
             assertThatThrownBy(() -> file.token(0, 24))
                     .isInstanceOf(IndexOutOfBoundsException.class);
             assertThatThrownBy(() -> file.size(N)).isInstanceOf(IndexOutOfBoundsException.class);
-            assertThatThrownBy(() -> file.documentStart(N + 1))
-                    .isInstanceOf(IndexOutOfBoundsException.class);
         }
     }
 }

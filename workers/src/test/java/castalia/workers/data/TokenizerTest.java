@@ -10,7 +10,6 @@ import java.text.Normalizer;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -184,13 +183,7 @@ class TokenizerTest {
 
     @Test
     void theTokenizerOfPythiaGivesItsIdsAndComesBack() {
-        Path file = Path.of(System.getProperty("castalia.root", ".."))
-                .resolve("../shared/data/20B_tokenizer.json");
-        if (!Files.exists(file)) {
-            System.out.println("not run: theTokenizerOfPythiaGivesItsIdsAndComesBack, because"
-                    + " ../shared/data is absent");
-            Assumptions.abort("../shared/data is absent");
-        }
+        Path file = PublishedTokenizer.file("TokenizerTest.theTokenizerOfPythiaGivesItsIdsAndComesBack");
         try (Tokenizer tokenizer = Tokenizer.load(file)) {
             assertThat(tokenizer.vocabularySize()).isEqualTo(50_277);
             assertThat(tokenizer.endOfDocument()).isZero();

@@ -11,7 +11,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -117,13 +116,7 @@ class WordEncoderTest {
 
     @Test
     void theTokenizerOfPythiaLikewise() {
-        Path file = Path.of(System.getProperty("castalia.root", ".."))
-                .resolve("../shared/data/20B_tokenizer.json");
-        if (!Files.exists(file)) {
-            System.out.println("not run: theTokenizerOfPythiaLikewise, because ../shared/data is"
-                    + " absent");
-            Assumptions.abort("../shared/data is absent");
-        }
+        Path file = PublishedTokenizer.file("WordEncoderTest.theTokenizerOfPythiaLikewise");
         same(file, 10_000);
     }
 
