@@ -2,6 +2,8 @@ package castalia.deploy.train;
 
 import castalia.deploy.shell.CastaliaHome;
 import castalia.kernels.Device;
+import castalia.kernels.ForwardingDevice;
+import castalia.kernels.PeerMemory;
 import castalia.kernels.cuda.CudaDevice;
 import castalia.kernels.cuda.CudaSettings;
 import castalia.kernels.cuda.CudaUnavailableException;
@@ -12,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.IntFunction;
 import java.util.stream.Stream;
@@ -36,13 +39,14 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
     /** The driver library, for machines that keep it elsewhere. */
     private static final String DRIVER = "castalia.gpu.driver";
 
+    /** {@code false}: devices of processes do not read each other's memory, whether they could or not. */
+    private static final String PEER_MEMORY = "castalia.gpu.peer-memory";
+
     /** What worker processes are given, too. */
-    private static final List<String> PROPERTIES = List.of(DEVICE, LIBRARY_PATH, DRIVER);
+    private static final List<String> PROPERTIES =
+            List.of(DEVICE, LIBRARY_PATH, DRIVER, PEER_MEMORY);
 
     private static final @Nullable String AT_START = System.getProperty(DEVICE);
-
-    /** Contexts and libraries take some of a GPU's memory. */
-    private static final double USABLE = 0.92;
 
     private static final String CPU = "cpu";
     private static final String CUDA = "cuda";
@@ -94,21 +98,60 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
      * GPUs for ranks by number.
      *
      * @param sharers ranks of this machine
+     * @param mostBytes most memory of a rank, whatever the GPU has
      * @throws CastaliaException if a GPU cannot be used, saying why
      */
-    IntFunction<Device> gpus(int sharers, CastaliaHome home) {
+    IntFunction<Device> gpus(int sharers, long mostBytes, CastaliaHome home) {
         String driver = driver();
         String natives = home.natives().toString();
         List<Gpu> gpus = attempt(() -> Gpu.all(driver, natives));
         String libraries = libraryPath();
+        boolean peers = Boolean.parseBoolean(System.getProperty(PEER_MEMORY, "true"));
         return rank -> {
             int number = ordinal.orElse(rank % gpus.size());
-            int together = ordinal.isPresent() ? sharers
-                    : (sharers + gpus.size() - 1) / gpus.size();
             long memory = number < gpus.size() ? gpus.get(number).memoryBytes() : 1;
-            return attempt(() -> new CudaDevice(new CudaSettings(number, driver, libraries,
-                    natives, Math.max(1, (long) (USABLE * memory) / together))));
+            long limit = Math.min(mostBytes, GpuMemory.limit(memory, together(sharers, gpus)));
+            Device device = attempt(() -> new CudaDevice(
+                    new CudaSettings(number, driver, libraries, natives, limit)));
+            return peers ? device : new Apart(device);
         };
+    }
+
+    /** Ranks on one GPU, of {@code sharers} on this machine. */
+    private int together(int sharers, List<Gpu> gpus) {
+        return ordinal.isPresent() ? sharers : (sharers + gpus.size() - 1) / gpus.size();
+    }
+
+    /**
+     * Memory of GPUs for tensors of all ranks of this machine, in equal parts; nothing is allocated to
+     * find out.
+     *
+     * @throws CastaliaException if there is no such GPU, saying why
+     */
+    long usableBytes(int ranks, CastaliaHome home) {
+        List<Gpu> gpus = all(home);
+        if (ordinal.isPresent() && ordinal.getAsInt() >= gpus.size()) {
+            gpus(1, Long.MAX_VALUE, home).apply(0).close(); // says so
+        }
+        int together = together(ranks, gpus);
+        long least = gpus.stream()
+                .filter(gpu -> ordinal.isEmpty() || gpu.ordinal() == ordinal.getAsInt())
+                .mapToLong(gpu -> GpuMemory.forTensors(gpu.memoryBytes(), together))
+                .min().orElse(0);
+        return ranks * least;
+    }
+
+    /** A device whose memory other processes do not read. */
+    private static final class Apart extends ForwardingDevice {
+
+        Apart(Device device) {
+            super(device);
+        }
+
+        @Override
+        public Optional<PeerMemory> peerMemory() {
+            return Optional.empty();
+        }
     }
 
     /** The GPUs of this machine. */

@@ -7,11 +7,13 @@ import castalia.kernels.Kernels;
 import castalia.kernels.KnownAnswers;
 import castalia.kernels.NumericVersion;
 import castalia.kernels.OutOfDeviceMemoryException;
+import castalia.kernels.PeerMemory;
 import castalia.kernels.check.CheckedKernels;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import org.jspecify.annotations.Nullable;
@@ -41,6 +43,7 @@ public final class CudaDevice implements Device {
     private final java.lang.foreign.Arena host = java.lang.foreign.Arena.ofShared();
     private final NativePointer.Stream stream;
     private final DeviceMemory memory;
+    private final PeerMemory peerMemory;
     private final Staging staging;
     private final Deque<Runnable> opened = new ArrayDeque<>();
     private final String fingerprint;
@@ -91,6 +94,7 @@ public final class CudaDevice implements Device {
             opened.push(() -> Driver.destroy(stream));
             memory = new DeviceMemory(settings.memoryLimitBytes());
             opened.push(memory::close);
+            peerMemory = new CudaPeerMemory(this, memory);
             staging = new Staging(driver, stream, host);
             opened.push(staging::close);
             KernelFunctions functions = new KernelFunctions(images);
@@ -120,6 +124,18 @@ public final class CudaDevice implements Device {
             Driver.setCurrent(context);
             CURRENT.set(context);
         }
+    }
+
+    /** Waits for everything that was started. */
+    void finish() {
+        enter();
+        Driver.synchronize(stream);
+    }
+
+    /** Starts a copy from memory that this device reaches. */
+    void copy(long to, long from, long bytes) {
+        enter();
+        driver.withinDevice(to, from, bytes, stream.address());
     }
 
     DriverLibrary driver() {
@@ -179,6 +195,11 @@ public final class CudaDevice implements Device {
     @Override
     public boolean owns(MemorySegment segment) {
         return segment.isNative() && memory.contains(segment.address());
+    }
+
+    @Override
+    public Optional<PeerMemory> peerMemory() {
+        return Optional.of(peerMemory);
     }
 
     @Override

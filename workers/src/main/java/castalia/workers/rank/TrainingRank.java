@@ -19,7 +19,7 @@ import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.step.VirtualRanks;
 import castalia.workers.data.BatchSource;
-import castalia.workers.exchange.StagedTransport;
+import castalia.workers.exchange.PeerTransport;
 import castalia.workers.exchange.Transport;
 import castalia.workers.model.FlatViews;
 import castalia.workers.model.ModelPlan;
@@ -109,9 +109,10 @@ public final class TrainingRank implements AutoCloseable {
      */
     public void install(
             long generation, Placement placement, Transport direct, BooleanSupplier abandoned) {
-        Transport transport = StagedTransport.of(direct, device);
+        Transport transport = direct;
         try {
             leave();
+            transport = PeerTransport.of(direct, device, generation, grid.size());
             held().forgetGradients();
             if (model.place(placement, transport.rank())) {
                 state.weightsIncomplete();
