@@ -37,6 +37,11 @@ public interface Device extends AutoCloseable {
         return Optional.empty();
     }
 
+    /** How this device sends memory to others by its maker's library, where that is there. */
+    default Optional<DeviceGroups> groups() {
+        return Optional.empty();
+    }
+
     /** Copies host bytes to the start of a buffer. */
     void upload(Buffer to, MemorySegment from);
 

@@ -40,6 +40,11 @@ public class ForwardingDevice implements Device {
     }
 
     @Override
+    public Optional<DeviceGroups> groups() {
+        return device.groups();
+    }
+
+    @Override
     public void upload(Buffer to, MemorySegment from) {
         device.upload(to, from);
     }

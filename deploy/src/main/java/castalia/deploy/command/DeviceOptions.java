@@ -30,6 +30,7 @@ final class DeviceOptions {
     private static final double LOCAL_LINK = 4e9;
 
     @Mixin
+    @SuppressWarnings("UnusedVariable") // picocli calls it
     private ComputeDevice device = new ComputeDevice();
 
     @Option(names = "--devices", paramLabel = "N",

@@ -65,6 +65,11 @@ final class GpuCommand {
                 description = "Tokens of their sequences (default 2048).")
         private int sequence;
 
+        @Option(names = "--batch", paramLabel = "B", defaultValue = "16",
+                description = "Most sequences of their micro-batch, fewer where they do not fit"
+                        + " (default 16).")
+        private int batch;
+
         @Option(names = "--steps", paramLabel = "N", defaultValue = "10",
                 description = "Timed steps of each (default 10).")
         private int steps;
@@ -82,9 +87,9 @@ final class GpuCommand {
 
         @Override
         public Integer call() {
-            if (sequence < 1 || steps < 1 || minutes < 1) {
+            if (sequence < 1 || batch < 1 || steps < 1 || minutes < 1) {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
-                        "--seq, --steps and --minutes must be at least 1");
+                        "--seq, --batch, --steps and --minutes must be at least 1");
             }
             DeviceChoice.choose(device);
             if (!DeviceChoice.ofProcess().cuda()) {
@@ -95,7 +100,7 @@ final class GpuCommand {
             PrintWriter console = spec.commandLine().getOut();
             List<String> lines = new ArrayList<>();
             GpuCheck.Report report = new GpuCheck(new GpuCheck.Settings(
-                    models, sequence, steps, !noRecovery, Duration.ofMinutes(minutes)),
+                    models, sequence, batch, steps, !noRecovery, Duration.ofMinutes(minutes)),
                     CastaliaHome.ofProcess(), line -> {
                         lines.add(line);
                         console.println(line);

@@ -27,9 +27,9 @@ public final class ProgramLogging extends ContextAwareBase implements Configurat
         root.setLevel(Level.WARN);
         root.addAppender(stderr(context, "STDERR", Level.WARN,
                 "castalia: %replace(%level){'WARN', 'warning'}: %msg %kvp%n%ex{3}"));
-        // What Akka finds odd about the cluster the run's own state machine deals with, and says so itself.
+        // What Akka finds odd about the cluster the run's own state machine deals with and tells of.
         context.getLogger("akka").setLevel(Level.ERROR);
-        // Counted as what the transport refused; Akka tells nobody of a warning that its logger is not open to.
+        // Counted as what the transport refused; Akka tells nobody of what its logger is closed to.
         Logger transport = context.getLogger("akka.remote.artery");
         transport.setLevel(Level.WARN);
         transport.setAdditive(false);

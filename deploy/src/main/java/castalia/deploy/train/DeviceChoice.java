@@ -2,6 +2,8 @@ package castalia.deploy.train;
 
 import castalia.deploy.shell.CastaliaHome;
 import castalia.kernels.Device;
+import castalia.kernels.DeviceGroup;
+import castalia.kernels.DeviceGroups;
 import castalia.kernels.ForwardingDevice;
 import castalia.kernels.PeerMemory;
 import castalia.kernels.cuda.CudaDevice;
@@ -16,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.BooleanSupplier;
 import java.util.function.IntFunction;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -42,9 +45,15 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
     /** {@code false}: devices of processes do not read each other's memory, whether they could or not. */
     private static final String PEER_MEMORY = "castalia.gpu.peer-memory";
 
+    /**
+     * Whether NCCL brings weights to the ranks that lack them: {@code auto}, where it is installed and
+     * ranks are on several machines; {@code on}, wherever no two ranks share a GPU; {@code off}.
+     */
+    private static final String NCCL = "castalia.gpu.nccl";
+
     /** What worker processes are given, too. */
     private static final List<String> PROPERTIES =
-            List.of(DEVICE, LIBRARY_PATH, DRIVER, PEER_MEMORY);
+            List.of(DEVICE, LIBRARY_PATH, DRIVER, PEER_MEMORY, NCCL);
 
     private static final @Nullable String AT_START = System.getProperty(DEVICE);
 
@@ -106,14 +115,12 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         String natives = home.natives().toString();
         List<Gpu> gpus = attempt(() -> Gpu.all(driver, natives));
         String libraries = libraryPath();
-        boolean peers = Boolean.parseBoolean(System.getProperty(PEER_MEMORY, "true"));
         return rank -> {
             int number = ordinal.orElse(rank % gpus.size());
             long memory = number < gpus.size() ? gpus.get(number).memoryBytes() : 1;
             long limit = Math.min(mostBytes, GpuMemory.limit(memory, together(sharers, gpus)));
-            Device device = attempt(() -> new CudaDevice(
-                    new CudaSettings(number, driver, libraries, natives, limit)));
-            return peers ? device : new Apart(device);
+            CudaSettings settings = new CudaSettings(number, driver, libraries, natives, limit);
+            return attempt(() -> new Chosen(new CudaDevice(settings), settings));
         };
     }
 
@@ -141,16 +148,62 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         return ranks * least;
     }
 
-    /** A device whose memory other processes do not read. */
-    private static final class Apart extends ForwardingDevice {
+    /** A GPU that exchanges memory with others in the ways that were chosen. */
+    private static final class Chosen extends ForwardingDevice {
 
-        Apart(Device device) {
+        private final boolean peers;
+        private final String nccl;
+
+        Chosen(CudaDevice device, CudaSettings settings) {
             super(device);
+            peers = Boolean.parseBoolean(System.getProperty(PEER_MEMORY, "true"));
+            nccl = System.getProperty(NCCL, "auto");
+            if (!List.of("auto", "on", "off").contains(nccl)) {
+                device.close();
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                        NCCL + "=" + nccl + " must be auto, on or off");
+            }
+            String why = CudaDevice.whyNoGroups(settings);
+            if (nccl.equals("on") && !why.isEmpty()) {
+                device.close();
+                throw new CudaUnavailableException(NCCL + "=on, but " + why);
+            }
         }
 
         @Override
         public Optional<PeerMemory> peerMemory() {
-            return Optional.empty();
+            return peers ? super.peerMemory() : Optional.empty();
+        }
+
+        @Override
+        public Optional<DeviceGroups> groups() {
+            return nccl.equals("off") ? Optional.empty()
+                    : nccl.equals("on") ? super.groups().map(Wanted::new) : super.groups();
+        }
+    }
+
+    /** Groups of devices on one machine, too. */
+    private record Wanted(DeviceGroups groups) implements DeviceGroups {
+
+        @Override
+        public boolean wanted() {
+            return true;
+        }
+
+        @Override
+        public String identity() {
+            return groups.identity();
+        }
+
+        @Override
+        public byte[] invitation() {
+            return groups.invitation();
+        }
+
+        @Override
+        public Optional<DeviceGroup> join(
+                byte[] invitation, int ranks, int rank, BooleanSupplier goOn) {
+            return groups.join(invitation, ranks, rank, goOn);
         }
     }
 
@@ -196,7 +249,7 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         try (var versions = Files.newDirectoryStream(prefix, "python3*")) {
             for (Path version : versions) {
                 for (String packages : List.of("site-packages", "dist-packages")) {
-                    Stream.of("cu13/lib", "cublas/lib")
+                    Stream.of("cu13/lib", "cublas/lib", "nccl/lib")
                             .map(end -> version.resolve(packages).resolve("nvidia").resolve(end))
                             .map(Path::toString).filter(DeviceChoice::hasLibrary)
                             .forEach(folders::add);
@@ -209,6 +262,7 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
 
     private static boolean hasLibrary(String folder) {
         return Files.exists(Path.of(folder, "libcublasLt.so.13"))
-                || Files.exists(Path.of(folder, "libcublasLt.so.12"));
+                || Files.exists(Path.of(folder, "libcublasLt.so.12"))
+                || Files.exists(Path.of(folder, "libnccl.so.2"));
     }
 }

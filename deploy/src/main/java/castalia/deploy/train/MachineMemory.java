@@ -55,6 +55,12 @@ public final class MachineMemory {
         return DeviceChoice.ofProcess().cuda() ? 0 : bytes;
     }
 
+    /** Whether ranks that divide nothing have room, each on an equal share of what may be used. */
+    public static boolean fits(TrainingPlan plan, Hosting hosting) {
+        ParallelLayout layout = ParallelLayout.of(hosting.ranks());
+        return planner(plan, hosting.recomputation(), layout, 0, hosting.usableBytes()).fits(layout);
+    }
+
     private static LayoutPlanner planner(
             TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,
             long usableBytes) {

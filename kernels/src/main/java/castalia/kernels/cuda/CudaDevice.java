@@ -3,6 +3,7 @@ package castalia.kernels.cuda;
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.Device;
+import castalia.kernels.DeviceGroups;
 import castalia.kernels.Kernels;
 import castalia.kernels.KnownAnswers;
 import castalia.kernels.NumericVersion;
@@ -44,6 +45,7 @@ public final class CudaDevice implements Device {
     private final NativePointer.Stream stream;
     private final DeviceMemory memory;
     private final PeerMemory peerMemory;
+    private final String libraryPath;
     private final Staging staging;
     private final Deque<Runnable> opened = new ArrayDeque<>();
     private final String fingerprint;
@@ -85,7 +87,8 @@ public final class CudaDevice implements Device {
         }
         KernelImages images = source.of(settings, capability);
         fingerprint = images.fingerprint();
-        library = CublasLt.open(settings.libraryPath());
+        libraryPath = settings.libraryPath();
+        library = CublasLt.open(libraryPath);
         context = Driver.retain(gpu);
         opened.push(() -> Driver.release(gpu));
         try {
@@ -130,6 +133,12 @@ public final class CudaDevice implements Device {
     void finish() {
         enter();
         Driver.synchronize(stream);
+    }
+
+    /** Whether nothing that was started is left to be done. */
+    boolean idle() {
+        enter();
+        return Driver.idle(stream);
     }
 
     /** Starts a copy from memory that this device reaches. */
@@ -200,6 +209,18 @@ public final class CudaDevice implements Device {
     @Override
     public Optional<PeerMemory> peerMemory() {
         return Optional.of(peerMemory);
+    }
+
+    /** By NCCL, where it is installed. */
+    @Override
+    public Optional<DeviceGroups> groups() {
+        return Nccl.find(libraryPath).library().map(
+                nccl -> new NcclGroups(nccl, this, Driver.identity(gpu)));
+    }
+
+    /** Why {@link #groups} has none, in one line; empty if it has. */
+    public static String whyNoGroups(CudaSettings settings) {
+        return Nccl.find(settings.libraryPath()).why();
     }
 
     @Override

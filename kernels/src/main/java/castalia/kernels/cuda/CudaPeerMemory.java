@@ -4,10 +4,8 @@ import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 
 import castalia.kernels.PeerMemory;
-import java.io.IOException;
+import castalia.kernels.natives.ProcessSpace;
 import java.lang.foreign.MemorySegment;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -33,16 +31,9 @@ final class CudaPeerMemory implements PeerMemory {
         this.memory = memory;
     }
 
-    /** Boot and process namespace: handles name processes. */
     @Override
     public String machine() {
-        try {
-            return Files.readString(Path.of("/proc/sys/kernel/random/boot_id")).strip() + " "
-                    + Files.readSymbolicLink(Path.of("/proc/self/ns/pid")) + " "
-                    + Files.readSymbolicLink(Path.of("/proc/self/ns/ipc"));
-        } catch (IOException | SecurityException e) {
-            return "process " + ProcessHandle.current().pid() + " that cannot read /proc: " + e;
-        }
+        return ProcessSpace.name();
     }
 
     @Override

@@ -23,14 +23,14 @@ final class DriverLibrary {
     /** What is called through JCuda, by the names the library exports. */
     static final List<String> THROUGH_JCUDA = List.of(
             "cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName",
-            "cuDeviceTotalMem_v2", "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain",
-            "cuDevicePrimaryCtxRelease_v2",
-            "cuCtxSetCurrent", "cuMemAlloc_v2", "cuMemFree_v2", "cuIpcGetMemHandle",
+            "cuDeviceTotalMem_v2", "cuDeviceGetUuid", "cuDeviceGetAttribute",
+            "cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease_v2", "cuCtxSetCurrent",
+            "cuMemAlloc_v2", "cuMemFree_v2", "cuIpcGetMemHandle",
             "cuIpcOpenMemHandle_v2", "cuIpcCloseMemHandle",
             "cuMemHostRegister_v2", "cuMemHostUnregister", "cuModuleLoadData", "cuModuleUnload",
             "cuModuleGetFunction", "cuFuncSetAttribute", "cuStreamCreateWithPriority",
-            "cuStreamSynchronize", "cuStreamDestroy_v2", "cuEventCreate", "cuEventRecord",
-            "cuEventSynchronize", "cuEventDestroy_v2");
+            "cuStreamSynchronize", "cuStreamQuery", "cuStreamDestroy_v2", "cuEventCreate",
+            "cuEventRecord", "cuEventSynchronize", "cuEventDestroy_v2");
 
     /** What is called here. */
     static final List<String> DIRECTLY = List.of("cuDriverGetVersion", "cuLaunchKernel",

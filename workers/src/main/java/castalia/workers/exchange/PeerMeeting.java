@@ -129,7 +129,7 @@ final class PeerMeeting implements AutoCloseable {
         return null;
     }
 
-    private static byte[] hash(String text) {
+    static byte[] hash(String text) {
         try {
             return MessageDigest.getInstance("SHA-256")
                     .digest(text.getBytes(StandardCharsets.UTF_8));

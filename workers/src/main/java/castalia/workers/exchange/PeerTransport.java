@@ -328,6 +328,9 @@ public final class PeerTransport implements Transport {
 
     @Override
     public void close() {
+        if (!host.scope().isAlive()) {
+            return;
+        }
         try {
             meeting.leave();
         } finally {
@@ -337,9 +340,7 @@ public final class PeerTransport implements Transport {
                 try {
                     meeting.close();
                 } finally {
-                    if (host.scope().isAlive()) {
-                        host.close();
-                    }
+                    host.close();
                 }
             }
         }
