@@ -63,7 +63,8 @@ run_package() {
   else say "no strip on PATH (binutils): the file will be 2 MiB larger"; fi
   work=$home/tmp/package-$$
   rm -rf "$work" && mkdir -p "$work/castalia" || die 16 "cannot write $work"
-  trap 'rm -rf "$work" "$out.new"' EXIT
+  unfinished=$out.new
+  trap 'rm -rf "$work" "$unfinished"' EXIT
   folder=$work/castalia
   "$jdk_home/bin/jlink" --add-modules "$runtime_modules" --strip-debug --no-header-files --no-man-pages \
     --compress zip-0 --output "$folder/runtime" 2> "$work/jlink" || die 4 "jlink failed: $(tail -n 1 "$work/jlink")"

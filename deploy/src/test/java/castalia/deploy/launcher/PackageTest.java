@@ -57,7 +57,7 @@ class PackageTest {
             Path path = Path.of(entry);
             if (entry.endsWith("target/classes")) {
                 jar(path, jars.resolve(path.getParent().getParent().getFileName() + "-0.1.0.jar"));
-            } else if (entry.endsWith(".jar") && !entry.matches(
+            } else if (entry.endsWith(".jar") && !entry.contains("-test") && !entry.matches(
                     ".*/(org/junit|org/assertj|com/tngtech|org/apache/maven|org/opentest4j|org/apiguardian"
                             + "|net/bytebuddy)/.*")) {
                 Files.createSymbolicLink(jars.resolve(path.getFileName()), path);
