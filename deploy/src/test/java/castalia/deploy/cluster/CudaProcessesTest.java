@@ -108,11 +108,14 @@ class CudaProcessesTest {
         TinyRun tiny = TinyRun.sliced(folder, "bf16", 24, STEPS, 100);
         TinyRun.Answer alone = alone(tiny);
         Files.writeString(faults(), fault + "\n");
+        Files.createFile(opened());
         Witness witness = new Witness((_, _) -> {});
         DeviceChoice.choose("cuda");
         TinyRun.Answer answer =
                 tiny.onWorkers(folder.resolve("cluster"), 2, 1, layout(2, 1, 1), witness);
         assertThat(answer).as("%s", witness).isEqualTo(alone);
+        assertThat(Files.readAllLines(opened())).as("processes read each other's memory")
+                .filteredOn(line -> line.startsWith("opened")).hasSizeGreaterThan(1);
         if (!message.isEmpty()) {
             assertThat(witness.lost()).as("%s", witness).isZero();
             assertThat(witness.count(news -> news instanceof RunNews.Detected(var _, String how)
@@ -120,6 +123,7 @@ class CudaProcessesTest {
         }
     }
 
+    @Tag("full")
     @Test
     void payloadsOfProcessesThatShareAGpuStayThereAndAKilledOneIsReadByNobody() throws IOException {
         TinyRun tiny = TinyRun.sliced(folder, "bf16", 24, STEPS, 100);
@@ -143,6 +147,7 @@ class CudaProcessesTest {
         assertThat(lines).filteredOn(line -> line.startsWith("closed")).hasSizeGreaterThan(1);
     }
 
+    @Tag("full")
     @Test
     void weightsThatAGroupOfDevicesBringsAreTheSameAndAKilledRankEndsIt() throws IOException {
         TinyRun tiny = TinyRun.sliced(folder, "bf16", 24, STEPS, 100);
