@@ -1,6 +1,6 @@
 // A stand-in for NVIDIA's driver library, for tests on machines without a GPU: memory is the host's,
 // kernels are run by the shim. Copies to the host are delivered when the host waits, not before, and
-// copies from registered host memory are read as late as that: code that does not wait is found.
+// copies are read as late as that: code that does not wait is found.
 // Every call is counted by who made it, and errors can be planted.
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -428,10 +428,8 @@ int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void* handle) {
     if (!stream) return INVALID_HANDLE;
     if (!on_device(from, bytes)) return INVALID_VALUE;
     if (is_registered(reinterpret_cast<uintptr_t>(to), bytes)) {
-        stream->finish();
-        auto copy = std::make_shared<std::vector<char>>(bytes);
-        memcpy(copy->data(), reinterpret_cast<void*>(from), bytes);
-        stream->pending.push_back([=] { memcpy(to, copy->data(), copy->size()); });
+        // Read as late as delivered: who changes the memory in another stream without waiting is found.
+        stream->pending.push_back([=] { memcpy(to, reinterpret_cast<void*>(from), bytes); });
         return 0;
     }
     stream->finish();

@@ -37,6 +37,16 @@ public interface Device extends AutoCloseable {
     /** Copies a buffer to host memory of the same size. */
     void download(MemorySegment to, Buffer from);
 
+    /**
+     * What reads this device's memory beside its work; closed before the device.
+     *
+     * @param slots copies that may be under way, or in use, at once
+     * @param slotBytes most bytes of one
+     */
+    default Copier copier(int slots, long slotBytes) {
+        return new HostCopier(slots);
+    }
+
     /** Name for people, such as {@code cpu (2 threads, AVX-512, oneDNN 3.11)}. */
     String description();
 

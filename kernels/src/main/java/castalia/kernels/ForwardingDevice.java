@@ -44,6 +44,11 @@ public class ForwardingDevice implements Device {
     }
 
     @Override
+    public Copier copier(int slots, long slotBytes) {
+        return device.copier(slots, slotBytes);
+    }
+
+    @Override
     public String description() {
         return device.description();
     }

@@ -2,6 +2,7 @@ package castalia.kernels.cuda;
 
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
+import castalia.kernels.Copier;
 import castalia.kernels.Device;
 import castalia.kernels.Kernels;
 import castalia.kernels.KnownAnswers;
@@ -134,9 +135,7 @@ public final class CudaDevice implements Device {
     long take(long bytes) {
         enter();
         long address = memory.allocate(bytes);
-        if (bytes > 0) {
-            driver.fill(address, (byte) 0, bytes, stream.address());
-        }
+        clear(address, bytes);
         return address;
     }
 
@@ -154,6 +153,18 @@ public final class CudaDevice implements Device {
             memory.release(old, oldBytes);
         }
         return memory.allocate(bytes);
+    }
+
+    /** Fills memory with zeros. */
+    void clear(long address, long bytes) {
+        if (bytes > 0) {
+            driver.fill(address, (byte) 0, bytes, stream.address());
+        }
+    }
+
+    /** Copies host memory, which may change when this returns, to the device. */
+    void write(long to, MemorySegment from) {
+        staging.upload(to, from);
     }
 
     /** Copies device memory to the host, once everything before is done. */
@@ -201,6 +212,11 @@ public final class CudaDevice implements Device {
         }
         requireAlive(from);
         staging.download(to, from.segment().address());
+    }
+
+    @Override
+    public Copier copier(int slots, long slotBytes) {
+        return new CudaCopier(this, stream, slots, slotBytes);
     }
 
     private static void requireAlive(Buffer buffer) {

@@ -226,6 +226,11 @@ final class Driver {
         Results.require(JCudaDriver.cuEventRecord(event, stream), "cuEventRecord");
     }
 
+    /** Lets a stream's further work wait for what an event stands for. */
+    static void waitFor(CUevent event, NativePointer.Stream stream) {
+        Results.require(JCudaDriver.cuStreamWaitEvent(stream, event, 0), "cuStreamWaitEvent");
+    }
+
     static void await(CUevent event) {
         Results.require(JCudaDriver.cuEventSynchronize(event), "cuEventSynchronize");
     }

@@ -28,7 +28,7 @@ final class DriverLibrary {
             "cuCtxSetCurrent", "cuMemAlloc_v2", "cuMemFree_v2",
             "cuMemHostRegister_v2", "cuMemHostUnregister", "cuModuleLoadData", "cuModuleUnload",
             "cuModuleGetFunction", "cuFuncSetAttribute", "cuStreamCreateWithPriority",
-            "cuStreamSynchronize", "cuStreamDestroy_v2", "cuEventCreate", "cuEventRecord",
+            "cuStreamSynchronize", "cuStreamWaitEvent", "cuStreamDestroy_v2", "cuEventCreate", "cuEventRecord",
             "cuEventSynchronize", "cuEventDestroy_v2");
 
     /** What is called here. */

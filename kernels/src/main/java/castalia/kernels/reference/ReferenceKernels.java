@@ -135,9 +135,9 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
-    public double softmaxJoin(Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target,
-            int rows) {
-        return CrossEntropy.softmaxJoin(factor, max, sum, target, rows);
+    public void softmaxJoin(Buffer loss, Buffer[] factor, Buffer[] max, Buffer[] sum,
+            Buffer target, int rows) {
+        CrossEntropy.softmaxJoin(loss, factor, max, sum, target, rows);
     }
 
     @Override
@@ -163,14 +163,24 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
-    public double sumOfSquares(Buffer x, long count) {
-        return optimizer.sumOfSquares(x, count);
+    public void sumsOfSquares(double[] sums, Buffer[] x) {
+        Optimizer.requireAlike("sums", sums.length, x.length);
+        for (int i = 0; i < x.length; i++) {
+            sums[i] = optimizer.sumOfSquares(x[i], x[i].elements());
+        }
     }
 
     @Override
-    public void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient,
-            AdamW scalars, long position, long count, DigestSum digest) {
-        Optimizer.adamW(weight, first, second, compute, gradient, scalars, position, count, digest);
+    public void adamW(Buffer[] weight, Buffer[] first, Buffer[] second, Buffer[] compute,
+            Buffer[] gradient, AdamW[] scalars, long[] position, DigestSum[] digest) {
+        for (int others : new int[] {first.length, second.length, compute.length, gradient.length,
+            scalars.length, position.length, digest.length}) {
+            Optimizer.requireAlike("chunks", others, weight.length);
+        }
+        for (int i = 0; i < weight.length; i++) {
+            Optimizer.adamW(weight[i], first[i], second[i], compute[i], gradient[i], scalars[i],
+                    position[i], weight[i].elements(), digest[i]);
+        }
     }
 
     @Override

@@ -5,13 +5,16 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
+import castalia.kernels.Copier;
 import castalia.kernels.DType;
 import castalia.kernels.OutOfDeviceMemoryException;
 import castalia.testing.CudaStandIn;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -127,7 +130,49 @@ class CudaDeviceTest {
             float[] read = new float[1000];
             device.download(MemorySegment.ofArray(read), x);
             assertThat(read).containsOnly(4f);
-            assertThat(device.kernels().sumOfSquares(x, 1000)).isEqualTo(16_000);
+            assertThat(squares(device, x)).isEqualTo(16_000);
+            try (Copier copier = device.copier(1, 4000)) {
+                copier.start(0, x);
+                assertThat(copier.await(0).get(ValueLayout.JAVA_FLOAT, 3996)).isEqualTo(4f);
+            }
+        }
+    }
+
+    private static double squares(CudaDevice device, Buffer x) {
+        double[] sums = new double[1];
+        device.kernels().sumsOfSquares(sums, new Buffer[] {x});
+        return sums[0];
+    }
+
+    /** What is copied is what the work before left; the work after it goes on, and is not waited for. */
+    @Test
+    void aCopierReadsBesideTheWork() throws InterruptedException {
+        try (CudaDevice device = new CudaDevice(settings(0)); Arena arena = device.arena()) {
+            Buffer x = arena.allocate(DType.F32, 3000);
+            Buffer y = arena.allocate(DType.F32, 1000);
+            Buffer other = arena.allocate(DType.F32, 1000);
+            float[] values = new float[3000];
+            Arrays.setAll(values, i -> i);
+            device.upload(x, MemorySegment.ofArray(values)); // still in the stream
+            device.kernels().fill(y, 7, 1000);
+            try (Copier copier = device.copier(2, 12_000)) {
+                device.kernels().add(other, y, 1000);
+                float[] found = new float[3001];
+                Thread reader = new Thread(() -> {
+                    copier.start(0, x);
+                    copier.start(1, y);
+                    found[0] = copier.await(1).get(ValueLayout.JAVA_FLOAT, 3996);
+                    MemorySegment.copy(copier.await(0), ValueLayout.JAVA_FLOAT, 0, found, 1, 3000);
+                    copier.start(1, x);
+                });
+                reader.start();
+                reader.join();
+                assertThat(found[0]).isEqualTo(7f);
+                assertThat(Arrays.copyOfRange(found, 1, 3001)).isEqualTo(values);
+                assertThatThrownBy(() -> copier.start(0, new Buffer(DType.F32, 4000,
+                        MemorySegment.ofAddress(x.segment().address()).reinterpret(16_000))))
+                        .isInstanceOf(IllegalArgumentException.class);
+            }
         }
     }
 
@@ -140,7 +185,7 @@ class CudaDeviceTest {
                 CudaStandIn.fail("cuLaunchKernel", 1, code, true);
                 device.kernels().fill(x, 1, 10);
                 lost(code, () -> device.kernels().fill(x, 1, 10));
-                lost(code, () -> device.kernels().sumOfSquares(x, 10));
+                lost(code, () -> squares(device, x));
                 lost(code, () -> device.download(MemorySegment.ofArray(new float[10]), x));
             }
             device.close(); // quietly: there is nothing left to give back
@@ -164,7 +209,7 @@ class CudaDeviceTest {
         CudaDevice device = new CudaDevice(settings(0));
         try (Arena arena = device.arena()) {
             Buffer x = arena.allocate(DType.F32, 10);
-            CudaStandIn.fail("cuEventSynchronize", 1, ECC, true);
+            CudaStandIn.fail("cuEventSynchronize", 0, ECC, true);
             lost(ECC, () -> device.download(MemorySegment.ofArray(new float[10]), x));
         }
         device.close();

@@ -36,7 +36,7 @@ final class ActivationMemory {
 
     /** All of it, at a position of the replica. */
     long bytes(int position) {
-        return blocks() + stream() + scratch(position) + head() + rotaryTable();
+        return blocks() + stream() + scratch(position) + head() + losses() + rotaryTable();
     }
 
     /** What blocks keep for their backward passes; what they compute again is there once. */
@@ -84,6 +84,12 @@ final class ActivationMemory {
         long statistics = F32 * swept
                 * (ranks * (2L * parts * count + 1) + parts * slices + (ranks > 1 ? 1 : 0));
         return logits + partial + statistics;
+    }
+
+    /** The loss of every sweep of a step. */
+    private long losses() {
+        long sweeps = (rows + TrainingPlan.HEAD_ROWS - 1) / TrainingPlan.HEAD_ROWS;
+        return Double.BYTES * sweeps * work.plan().microBatches();
     }
 
     private long rotaryTable() {

@@ -5,6 +5,7 @@ import castalia.kernels.MatmulShape;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.planner.Recomputation;
+import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import java.util.ArrayList;
 import java.util.List;
@@ -34,6 +35,15 @@ public record ModelPlan(
             throw new IllegalArgumentException(
                     "a micro-batch of " + (long) batch * sequence + " tokens is too large");
         }
+    }
+
+    /** The compute type of a precision. */
+    public static DType computeType(Precision precision) {
+        return switch (precision) {
+            case FP32 -> DType.F32;
+            case BF16 -> DType.BF16;
+            case FP16 -> DType.F16;
+        };
     }
 
     public ModelShape shape() {

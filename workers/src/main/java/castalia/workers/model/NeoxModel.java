@@ -175,11 +175,11 @@ public final class NeoxModel implements AutoCloseable {
      * @param targets the token after each, likewise
      * @param scale what the gradient of each token's loss is multiplied with
      * @param accumulate false for the first micro-batch: gradients are written, not added
-     * @return the sum of the tokens' losses
+     * @param losses where the sums of the tokens' losses go: see {@link Losses#of}
      */
-    public double lossAndGradient(
+    public void lossAndGradient(
             FlatViews gradients, MemorySegment inputs, MemorySegment targets, float scale,
-            boolean accumulate) {
+            boolean accumulate, Buffer[] losses) {
         if (!backward) {
             throw new IllegalStateException("this model was made for forward passes only");
         }
@@ -187,8 +187,8 @@ public final class NeoxModel implements AutoCloseable {
         forward(inputs, targets, true);
         long middle = System.nanoTime();
         int top = plan.shape().layers();
-        double loss = head.lossAndGradient(
-                dNormed, dNormedRows, gradients, normedRows, labelRows, scale, accumulate);
+        head.lossAndGradient(losses, dNormed, dNormedRows, gradients, normedRows, labelRows, scale,
+                accumulate);
         kernels.layerNormBackward(dx, finalNorm(gradients, Role.FINAL_LN_WEIGHT),
                 finalNorm(gradients, Role.FINAL_LN_BIAS), null, dNormed.whole(), x[top].whole(),
                 mean, rstd,
@@ -212,15 +212,17 @@ public final class NeoxModel implements AutoCloseable {
         layerDone.accept(0);
         forwardNanos += middle - start;
         backwardNanos += System.nanoTime() - middle;
-        return loss;
     }
 
-    /** Sums the losses over the tokens of a micro-batch; no gradients. */
-    public double loss(MemorySegment inputs, MemorySegment targets) {
+    /**
+     * Sums the losses over the tokens of a micro-batch; no gradients.
+     *
+     * @param losses as for {@link #lossAndGradient}
+     */
+    public void loss(MemorySegment inputs, MemorySegment targets, Buffer[] losses) {
         forward(inputs, targets, false);
-        double loss = head.loss(normedRows, labelRows);
+        head.loss(losses, normedRows, labelRows);
         join.settle();
-        return loss;
     }
 
     /**
