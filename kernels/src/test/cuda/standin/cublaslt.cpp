@@ -6,7 +6,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <vector>
+
+int standin_run(void* stream, std::function<int()> work);  // of the stand-in for the driver
 
 namespace {
 
@@ -109,11 +112,41 @@ bool supported(const Description& what, const Layout& a, const Layout& b, const 
             && (what.epilogue == EPILOGUE_DEFAULT || what.epilogue == EPILOGUE_BIAS);
 }
 
+// The product itself, of copies of everything that describes it.
+void multiply(const Description& what, const void* a, const Layout& of_a, const void* b, const Layout& of_b,
+        float beta, const void* c, const Layout& of_c, void* d, const Layout& of_d, void* workspace) {
+    memset(workspace, 0x5a, WORKSPACE);
+    int64_t m = of_d.rows;
+    int64_t n = of_d.columns;
+    int64_t k = what.transpose_a ? of_a.rows : of_a.columns;
+    std::vector<float> left(size_t(m) * k);  // (k, m): m moves fastest
+    for (int64_t l = 0; l < k; l++) {
+        for (int64_t i = 0; i < m; i++) {
+            left[l * m + i] = read(of_a.type, a,
+                    what.transpose_a ? i * of_a.leading + l : l * of_a.leading + i);
+        }
+    }
+    std::vector<float> sums(m);
+    for (int64_t j = 0; j < n; j++) {
+        std::fill(sums.begin(), sums.end(), 0.0f);
+        for (int64_t l = 0; l < k; l++) {
+            float right = read(of_b.type, b,
+                    what.transpose_b ? l * of_b.leading + j : j * of_b.leading + l);
+            const float* row = &left[l * m];
+            for (int64_t i = 0; i < m; i++) sums[i] = std::fma(row[i], right, sums[i]);
+        }
+        for (int64_t i = 0; i < m; i++) {
+            float value = sums[i];
+            if (beta != 0) value += beta * read(of_c.type, c, j * of_c.leading + i);
+            if (what.epilogue == EPILOGUE_BIAS) value += read(of_d.type, what.bias, i);
+            write(of_d.type, d, j * of_d.leading + i, value);
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" {
-
-void standin_finish(void* stream);  // of the stand-in for the driver
 
 size_t cublasLtGetVersion() { return 130000; }
 
@@ -212,35 +245,11 @@ int cublasLtMatmul(void* handle, Description* what, const float* alpha, const vo
             || !aligned(d, algorithm->data[4])) {
         return NOT_SUPPORTED;
     }
-    standin_finish(stream);
-    memset(workspace, 0x5a, WORKSPACE);
-    int64_t m = of_d->rows;
-    int64_t n = of_d->columns;
-    int64_t k = what->transpose_a ? of_a->rows : of_a->columns;
-    std::vector<float> left(size_t(m) * k);  // (k, m): m moves fastest
-    for (int64_t l = 0; l < k; l++) {
-        for (int64_t i = 0; i < m; i++) {
-            left[l * m + i] = read(of_a->type, a,
-                    what->transpose_a ? i * of_a->leading + l : l * of_a->leading + i);
-        }
-    }
-    std::vector<float> sums(m);
-    for (int64_t j = 0; j < n; j++) {
-        std::fill(sums.begin(), sums.end(), 0.0f);
-        for (int64_t l = 0; l < k; l++) {
-            float right = read(of_b->type, b,
-                    what->transpose_b ? l * of_b->leading + j : j * of_b->leading + l);
-            const float* row = &left[l * m];
-            for (int64_t i = 0; i < m; i++) sums[i] = std::fma(row[i], right, sums[i]);
-        }
-        for (int64_t i = 0; i < m; i++) {
-            float value = sums[i];
-            if (*beta != 0) value += *beta * read(of_c->type, c, j * of_c->leading + i);
-            if (what->epilogue == EPILOGUE_BIAS) value += read(of_d->type, what->bias, i);
-            write(of_d->type, d, j * of_d->leading + i, value);
-        }
-    }
-    return SUCCESS;
+    return standin_run(stream, [=, what = *what, of_a = *of_a, of_b = *of_b, of_c = *of_c, of_d = *of_d,
+            beta = *beta] {
+        multiply(what, a, of_a, b, of_b, beta, c, of_c, d, of_d, workspace);
+        return SUCCESS;
+    });
 }
 
 }  // extern "C"

@@ -47,6 +47,26 @@ public interface Device extends AutoCloseable {
         return new HostCopier(slots);
     }
 
+    /** Which work is worth {@link #repeated}. */
+    default Repetition repetition() {
+        return Repetition.OFF;
+    }
+
+    /** Work to be done many times; closed before the device. */
+    default Repeated repeated(Runnable work) {
+        return new Repeated() {
+            @Override
+            public void run() {
+                work.run();
+            }
+
+            @Override
+            public void close() {
+                // Nothing is kept.
+            }
+        };
+    }
+
     /** Name for people, such as {@code cpu (2 threads, AVX-512, oneDNN 3.11)}. */
     String description();
 

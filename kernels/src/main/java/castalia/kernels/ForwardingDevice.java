@@ -49,6 +49,16 @@ public class ForwardingDevice implements Device {
     }
 
     @Override
+    public Repetition repetition() {
+        return device.repetition();
+    }
+
+    @Override
+    public Repeated repeated(Runnable work) {
+        return device.repeated(work);
+    }
+
+    @Override
     public String description() {
         return device.description();
     }

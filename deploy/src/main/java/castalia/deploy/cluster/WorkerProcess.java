@@ -124,9 +124,10 @@ public final class WorkerProcess {
 
     private void requireSameAnswers(TrainingJob training, RankSettings ranks, RunFolder folder) {
         var plan = ranks.plan();
-        ModelPlan model = new ModelPlan(ranks.grid().layout(), plan.microBatch(), plan.sequence(),
-                ModelPlan.computeType(plan.precision()), ranks.recomputation());
         try (Device device = device(training)) {
+            ModelPlan model = new ModelPlan(ranks.grid().layout(), plan.microBatch(),
+                    plan.sequence(), ModelPlan.computeType(plan.precision()),
+                    ranks.recomputation(), ModelPlan.headOf(device));
             RunAnswers.require(folder, ProductAnswers.of(device, model));
         }
     }

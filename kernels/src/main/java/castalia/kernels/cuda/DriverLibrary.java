@@ -29,7 +29,9 @@ final class DriverLibrary {
             "cuMemHostRegister_v2", "cuMemHostUnregister", "cuModuleLoadData", "cuModuleUnload",
             "cuModuleGetFunction", "cuFuncSetAttribute", "cuStreamCreateWithPriority",
             "cuStreamSynchronize", "cuStreamWaitEvent", "cuStreamDestroy_v2", "cuEventCreate", "cuEventRecord",
-            "cuEventSynchronize", "cuEventDestroy_v2");
+            "cuEventSynchronize", "cuEventDestroy_v2", "cuStreamBeginCapture_v2",
+            "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuGraphLaunch",
+            "cuGraphDestroy", "cuGraphExecDestroy");
 
     /** What is called here. */
     static final List<String> DIRECTLY = List.of("cuDriverGetVersion", "cuLaunchKernel",

@@ -7,7 +7,9 @@ import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.Copier;
 import castalia.kernels.DType;
+import castalia.kernels.MatmulShape;
 import castalia.kernels.OutOfDeviceMemoryException;
+import castalia.kernels.Repeated;
 import castalia.testing.CudaStandIn;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -18,6 +20,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import jcuda.driver.CUevent;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -135,6 +138,13 @@ class CudaDeviceTest {
                 copier.start(0, x);
                 assertThat(copier.await(0).get(ValueLayout.JAVA_FLOAT, 3996)).isEqualTo(4f);
             }
+            try (Repeated doubled = device.repeated(() -> device.kernels().add(x, x, 1000))) {
+                for (int i = 0; i < 4; i++) {
+                    doubled.run();
+                }
+            }
+            device.download(MemorySegment.ofArray(read), x);
+            assertThat(read).containsOnly(64f);
         }
     }
 
@@ -174,6 +184,100 @@ class CudaDeviceTest {
                         .isInstanceOf(IllegalArgumentException.class);
             }
         }
+    }
+
+    /** Copies, fills, kernels and products are recorded, with the numbers they had then. */
+    @Test
+    void workThatIsRepeatedIsRecordedAndDoneAsAWhole() {
+        MatmulShape square = MatmulShape.forward(8, 8, 8, DType.F32, DType.F32, true);
+        try (CudaDevice device = new CudaDevice(settings(0)); Arena arena = device.arena()) {
+            Buffer x = arena.allocate(DType.F32, 64);
+            Buffer y = arena.allocate(DType.F32, 64);
+            Buffer bias = arena.allocate(DType.F32, 8);
+            device.kernels().prepare(List.of(square));
+            device.kernels().fill(bias, 1, 8);
+            int[] calls = {0};
+            float[] read = new float[64];
+            try (Repeated work = device.repeated(() -> {
+                calls[0]++;
+                device.kernels().zero(y, 64);
+                device.kernels().matmul(square, y, x, x, bias);
+                device.kernels().biasGradient(bias, y, 8, 8, false);
+            })) {
+                for (int round = 0; round < 5; round++) {
+                    device.kernels().fill(x, 0.125f, 64);
+                    device.kernels().fill(bias, round, 8);
+                    long launches = CudaStandIn.calls("cuLaunchKernel", false);
+                    work.run();
+                    assertThat(CudaStandIn.calls("cuLaunchKernel", false) > launches)
+                            .isEqualTo(round < 2);
+                    device.download(MemorySegment.ofArray(read), y);
+                    assertThat(read).as("round %s", round).containsOnly(0.125f + round);
+                    device.download(
+                            MemorySegment.ofArray(read).asSlice(0, 32), bias);
+                    assertThat(read[7]).isEqualTo(1 + 8f * round);
+                }
+                assertThat(calls[0]).isEqualTo(2);
+                // Working memory moves: what was recorded with the old is not done any more.
+                device.kernels().biasGradient(arena.allocate(DType.F32, 3000),
+                        arena.allocate(DType.F32, 3_000_000), 1000, 3000, false);
+                for (int round = 0; round < 3; round++) {
+                    work.run();
+                }
+                assertThat(calls[0]).isEqualTo(4);
+            }
+        }
+    }
+
+    @Test
+    void whatCannotBeRecordedIsRefusedAndTheDeviceGoesOn() {
+        try (CudaDevice device = new CudaDevice(settings(0)); Arena arena = device.arena()) {
+            Buffer x = arena.allocate(DType.F32, 1000);
+            device.kernels().fill(x, 2, 1000);
+            List<Runnable> impossible = List.of(
+                    () -> squares(device, x),
+                    () -> device.download(MemorySegment.ofArray(new float[1000]), x),
+                    () -> device.arena().allocate(DType.F32, 30L << 20),
+                    () -> device.copier(1, 1).close());
+            for (Runnable work : impossible) {
+                try (Repeated repeated = device.repeated(work)) {
+                    repeated.run();
+                    assertThatThrownBy(repeated::run).isInstanceOf(IllegalStateException.class)
+                            .hasMessageContaining("cannot be part of repeated work");
+                }
+                assertThat(squares(device, x)).isEqualTo(4000);
+            }
+        }
+    }
+
+    /** The driver refuses it besides. */
+    @Test
+    void whatIsNotPossibleWhileAStreamRecordsIsNamed() {
+        try (CudaDevice device = new CudaDevice(settings(0))) {
+            device.enter();
+            NativePointer.Stream stream = Driver.stream();
+            Driver.beginCapture(stream);
+            refused(900, () -> Driver.synchronize(stream));
+            refused(901, () -> Driver.endCapture(stream));
+            Driver.beginCapture(stream);
+            CUevent event = Driver.event();
+            Driver.record(event, stream);
+            refused(907, () -> Driver.await(event));
+            refused(901, () -> Driver.endCapture(stream));
+            Driver.beginCapture(stream);
+            assertThat(Driver.allocate(new NativePointer.Memory(), 1000)).isEqualTo(900);
+            Driver.abandonCapture(stream);
+            Driver.synchronize(stream);
+            Driver.destroy(event);
+            Driver.destroy(stream);
+        }
+    }
+
+    private static void refused(int code, Runnable call) {
+        assertThatThrownBy(call::run).isInstanceOfSatisfying(CudaException.class, e -> {
+            assertThat(e.code()).isEqualTo(code);
+            assertThat(e.lost()).isFalse();
+        });
     }
 
     @Test

@@ -75,7 +75,7 @@ final class ActivationMemory {
 
     /** The sweep over rows that computes logits, loss and their gradients. */
     private long head() {
-        long swept = Math.min(TrainingPlan.HEAD_ROWS, rows);
+        long swept = Math.min(work.head().rows(), rows);
         long parts = work.headParts();
         long wide = swept * shape.vocabulary() / slices;
         long logits = F32 * count * wide + (type == F32 ? 0 : type * wide / parts);
@@ -88,8 +88,7 @@ final class ActivationMemory {
 
     /** The loss of every sweep of a step. */
     private long losses() {
-        long sweeps = (rows + TrainingPlan.HEAD_ROWS - 1) / TrainingPlan.HEAD_ROWS;
-        return Double.BYTES * sweeps * work.plan().microBatches();
+        return (long) Double.BYTES * work.head().sweeps(work.rows()) * work.plan().microBatches();
     }
 
     private long rotaryTable() {

@@ -58,7 +58,7 @@ final class Head {
             Buffer[] factor, Buffer target) {}
 
     /**
-     * Allocates working memory for {@link ModelPlan#HEAD_ROWS} rows.
+     * Allocates working memory for the rows of a sweep.
      *
      * @param dInput where input gradients of all rows are summed if ranks share the slices
      * @param backward whether gradients will be asked for
@@ -73,7 +73,7 @@ final class Head {
         this.layer = plan.shape().layers() + 1;
         this.parts = plan.headParts();
         this.width = plan.headWidth();
-        int most = Math.min(ModelPlan.HEAD_ROWS, plan.rows());
+        int most = Math.min(plan.head().rows(), plan.rows());
         long wide = (long) most * plan.sliceVocabulary();
         long narrow = (long) most * plan.hidden();
         Buffer[] logits = join.perSlice(_ -> arena.allocate(DType.F32, wide));
@@ -96,7 +96,7 @@ final class Head {
         int[] rows = plan.sweeps();
         this.sweeps = new Sweep[rows.length];
         for (int i = 0; i < rows.length; i++) {
-            sweeps[i] = sweep(memory, (long) i * ModelPlan.HEAD_ROWS, rows[i], backward);
+            sweeps[i] = sweep(memory, (long) i * plan.head().rows(), rows[i], backward);
         }
     }
 

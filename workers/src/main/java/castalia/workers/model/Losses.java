@@ -38,8 +38,13 @@ public final class Losses implements AutoCloseable {
     }
 
     /** What a pass writes: a sum (1) F64 for each of the head's sweeps over rows. */
-    public Buffer[] of(int pass) {
+    Buffer[] of(int pass) {
         return passes[pass];
+    }
+
+    /** All sums of a pass. */
+    Buffer whole(int pass) {
+        return all.slice((long) pass * sweeps, sweeps);
     }
 
     /** Waits for the passes so far and reads their sums. */

@@ -1,12 +1,13 @@
 package castalia.workers.model;
 
 import castalia.kernels.DType;
+import castalia.kernels.Device;
 import castalia.kernels.MatmulShape;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.planner.Recomputation;
+import castalia.protocol.specification.HeadSweep;
 import castalia.protocol.specification.Precision;
-import castalia.protocol.specification.TrainingPlan;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -18,12 +19,21 @@ import java.util.List;
  * @param sequence tokens S of a sequence
  * @param compute compute type
  * @param recomputation what is kept for the backward pass
+ * @param head how the head sweeps the rows
  */
-public record ModelPlan(
-        FlatLayout layout, int batch, int sequence, DType compute, Recomputation recomputation) {
+public record ModelPlan(FlatLayout layout, int batch, int sequence, DType compute,
+        Recomputation recomputation, HeadSweep head) {
 
-    /** Rows of the head that are swept at once. */
-    public static final int HEAD_ROWS = TrainingPlan.HEAD_ROWS;
+    /** As a CPU computes it. */
+    public ModelPlan(FlatLayout layout, int batch, int sequence, DType compute,
+            Recomputation recomputation) {
+        this(layout, batch, sequence, compute, recomputation, HeadSweep.OF_CPU);
+    }
+
+    /** How the head sweeps rows on a device. */
+    public static HeadSweep headOf(Device device) {
+        return device.inHostMemory() ? HeadSweep.OF_CPU : HeadSweep.OF_GPU;
+    }
 
     public ModelPlan {
         if (batch < 1 || sequence < 1 || sequence > layout.shape().maxPositions()) {
@@ -146,7 +156,7 @@ public record ModelPlan(
 
     /** Parts of equal width in which the vocabulary of a slice is swept: a power of two. */
     public int headParts() {
-        return TrainingPlan.headParts(sliceVocabulary());
+        return head.parts(sliceVocabulary());
     }
 
     /** Vocabulary rows of a part. */
@@ -169,12 +179,12 @@ public record ModelPlan(
         return MatmulShape.weightGradient(rows, headWidth(), hidden(), compute, DType.F32, false);
     }
 
-    /** Rows of the head's sweeps: {@link #HEAD_ROWS} each, the last one what is left. */
+    /** Rows of the head's sweeps: as many each, the last one what is left. */
     public int[] sweeps() {
-        int count = (rows() + HEAD_ROWS - 1) / HEAD_ROWS;
+        int count = head.sweeps(rows());
         int[] sweeps = new int[count];
         for (int i = 0; i < count; i++) {
-            sweeps[i] = Math.min(HEAD_ROWS, rows() - i * HEAD_ROWS);
+            sweeps[i] = Math.min(head.rows(), rows() - i * head.rows());
         }
         return sweeps;
     }

@@ -66,8 +66,8 @@ final class BatchWork {
             source.fill(step, virtualRank, m, inputs, labels);
             dataNanos += System.nanoTime() - start;
             computing.onLayerDone(m == last ? layerDone : _ -> {});
-            computing.lossAndGradient(
-                    into, inputs, labels, scale, m > 0, model.losses().of(pass(virtualRank, m)));
+            computing.lossAndGradient(into, inputs, labels, scale, m > 0, model.losses(),
+                    pass(virtualRank, m));
             sequences += plan.microBatch();
         }
     }
@@ -101,7 +101,7 @@ final class BatchWork {
                 requireCurrent.run();
                 model.followed(false);
                 source.fill(batch, v, m, inputs, labels);
-                model.model().loss(inputs, labels, model.losses().of(pass(v, m)));
+                model.model().loss(inputs, labels, model.losses(), pass(v, m));
             }
         }
         if (block.count() > 0) {

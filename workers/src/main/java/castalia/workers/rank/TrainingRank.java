@@ -76,7 +76,8 @@ public final class TrainingRank implements AutoCloseable {
             this.kernels = device.kernels();
             DType type = ModelPlan.computeType(plan.precision());
             this.model = new RankModel(new ModelPlan(grid.layout(), plan.microBatch(),
-                    plan.sequence(), type, settings.recomputation()), grid, device,
+                    plan.sequence(), type, settings.recomputation(),
+                    ModelPlan.headOf(device)), grid, device,
                     plan.microBatches());
             opened.push(model::close);
             HeldChunks held = new HeldChunks(grid, kernels, device::arena);

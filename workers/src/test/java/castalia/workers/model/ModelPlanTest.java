@@ -14,6 +14,7 @@ import castalia.protocol.model.Parameter.Role;
 import castalia.protocol.model.Parameter;
 import castalia.protocol.model.PythiaModels;
 import castalia.protocol.planner.Recomputation;
+import castalia.protocol.specification.HeadSweep;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -94,9 +95,9 @@ class ModelPlanTest {
         int[] sweeps = plan.sweeps();
         assertThat(Arrays.stream(sweeps).sum()).isEqualTo(rows);
         for (int i = 0; i < sweeps.length - 1; i++) {
-            assertThat(sweeps[i]).isEqualTo(ModelPlan.HEAD_ROWS);
+            assertThat(sweeps[i]).isEqualTo(HeadSweep.OF_CPU.rows());
         }
-        assertThat(sweeps[sweeps.length - 1]).isBetween(1, ModelPlan.HEAD_ROWS);
+        assertThat(sweeps[sweeps.length - 1]).isBetween(1, HeadSweep.OF_CPU.rows());
     }
 
     @Test

@@ -35,12 +35,12 @@ final class Replica implements AutoCloseable {
 
         double lossAndGradient(TinyModel whole, boolean accumulate) {
             model.lossAndGradient(gradients, whole.inputs(), whole.labels(),
-                    1f / whole.plan().rows(), accumulate, losses.of(0));
+                    1f / whole.plan().rows(), accumulate, losses, 0);
             return sum();
         }
 
         double loss(TinyModel whole) {
-            model.loss(whole.inputs(), whole.labels(), losses.of(0));
+            model.loss(whole.inputs(), whole.labels(), losses, 0);
             return sum();
         }
 

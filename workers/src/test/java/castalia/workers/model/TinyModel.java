@@ -147,7 +147,7 @@ public final class TinyModel implements AutoCloseable {
     /** Mean loss of the micro-batch; gradients of the mean loss are written or added. */
     double lossAndGradient(boolean accumulate) {
         model.lossAndGradient(
-                gradients, inputs, labels, 1f / plan.rows(), accumulate, losses.of(0));
+                gradients, inputs, labels, 1f / plan.rows(), accumulate, losses, 0);
         return sum() / plan.rows();
     }
 
@@ -158,7 +158,7 @@ public final class TinyModel implements AutoCloseable {
 
     /** Sum of the losses of the micro-batch. */
     double lossSum() {
-        model.loss(inputs, labels, losses.of(0));
+        model.loss(inputs, labels, losses, 0);
         return sum();
     }
 
