@@ -10,6 +10,7 @@ import castalia.kernels.Device;
 import castalia.kernels.MatmulShape;
 import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.TrainingPlan;
+import castalia.workers.model.ModelPlan;
 import java.util.List;
 
 /** How fast a device of this machine multiplies matrices: an upper estimate of what training reaches. */

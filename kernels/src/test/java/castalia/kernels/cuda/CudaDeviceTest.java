@@ -162,7 +162,9 @@ class CudaDeviceTest {
             Buffer y = arena.allocate(DType.F32, 1000);
             Buffer other = arena.allocate(DType.F32, 1000);
             float[] values = new float[3000];
-            Arrays.setAll(values, i -> i);
+            for (int i = 0; i < values.length; i++) {
+                values[i] = i;
+            }
             device.upload(x, MemorySegment.ofArray(values)); // still in the stream
             device.kernels().fill(y, 7, 1000);
             try (Copier copier = device.copier(2, 12_000)) {
