@@ -197,7 +197,7 @@ public final class NeoxModel implements AutoCloseable {
         }
         upload(inputs, targets);
         Repetitions repeated = repetitions;
-        if (repeated != null && layers == LayerWeights.PRESENT) {
+        if (repeated != null && layers.equals(LayerWeights.PRESENT)) {
             long start = System.nanoTime();
             repeated.run(gradients, scale, accumulate, losses, pass);
             for (int layer = blocks.length + 1; layer >= 0; layer--) {
