@@ -39,6 +39,8 @@ struct Layout {
     uint64_t rows;
     uint64_t columns;
     int64_t leading;
+    int count = 1;  // matrices
+    int64_t offset = 0;
 };
 
 struct Preference {
@@ -96,12 +98,17 @@ void write(int type, void* at, int64_t i, float value) {
 
 bool aligned(const void* address, uint64_t bytes) { return reinterpret_cast<uintptr_t>(address) % bytes == 0; }
 
+// Whether all matrices are aligned if the first is.
+bool apart(const Layout& of, uint64_t bytes) {
+    return of.count == 1 || of.offset * (of.type == F32 ? 4 : 2) % bytes == 0;
+}
+
 bool fits(const Description& what, const Layout& a, const Layout& b, const Layout& d) {
     uint64_t m = what.transpose_a ? a.columns : a.rows;
     uint64_t k = what.transpose_a ? a.rows : a.columns;
     uint64_t n = what.transpose_b ? b.rows : b.columns;
     uint64_t other = what.transpose_b ? b.columns : b.rows;
-    return k == other && d.rows == m && d.columns == n && a.leading >= int64_t(a.rows)
+    return a.count == d.count && b.count == d.count && k == other && d.rows == m && d.columns == n && a.leading >= int64_t(a.rows)
             && b.leading >= int64_t(b.rows) && d.leading >= int64_t(d.rows);
 }
 
@@ -110,6 +117,10 @@ bool supported(const Description& what, const Layout& a, const Layout& b, const 
     return what.compute == COMPUTE_F32 && what.scale == F32 && a.type == b.type
             && (d.type == a.type || d.type == F32)
             && (what.epilogue == EPILOGUE_DEFAULT || what.epilogue == EPILOGUE_BIAS);
+}
+
+const void* matrix(const void* first, const Layout& of, int i) {
+    return static_cast<const char*>(first) + i * of.offset * (of.type == F32 ? 4 : 2);
 }
 
 // The product itself, of copies of everything that describes it.
@@ -181,11 +192,17 @@ int cublasLtMatmulDescDestroy(Description* description) {
 }
 
 int cublasLtMatrixLayoutCreate(Layout** layout, int type, uint64_t rows, uint64_t columns, int64_t leading) {
-    *layout = new Layout{type, rows, columns, leading};
+    *layout = new Layout{type, rows, columns, leading, 1, 0};
     return SUCCESS;
 }
 
-int cublasLtMatrixLayoutSetAttribute(Layout*, int, const void*, size_t) { return NOT_SUPPORTED; }
+int cublasLtMatrixLayoutSetAttribute(Layout* layout, int attribute, const void* value, size_t bytes) {
+    switch (attribute) {
+        case 5: return bytes == 4 ? (memcpy(&layout->count, value, 4), SUCCESS) : INVALID_VALUE;
+        case 6: return bytes == 8 ? (memcpy(&layout->offset, value, 8), SUCCESS) : INVALID_VALUE;
+        default: return NOT_SUPPORTED;
+    }
+}
 
 int cublasLtMatrixLayoutDestroy(Layout* layout) {
     delete layout;
@@ -242,12 +259,16 @@ int cublasLtMatmul(void* handle, Description* what, const float* alpha, const vo
     if (!supported(*what, *of_a, *of_b, *of_d)) return NOT_SUPPORTED;
     if (!workspace || !aligned(workspace, 256) || workspace_bytes < WORKSPACE) return INVALID_VALUE;
     if (!aligned(a, algorithm->data[1]) || !aligned(b, algorithm->data[2]) || !aligned(c, algorithm->data[3])
-            || !aligned(d, algorithm->data[4])) {
+            || !aligned(d, algorithm->data[4]) || !apart(*of_a, algorithm->data[1])
+            || !apart(*of_b, algorithm->data[2]) || !apart(*of_d, algorithm->data[4])) {
         return NOT_SUPPORTED;
     }
     return standin_run(stream, [=, what = *what, of_a = *of_a, of_b = *of_b, of_c = *of_c, of_d = *of_d,
             beta = *beta] {
-        multiply(what, a, of_a, b, of_b, beta, c, of_c, d, of_d, workspace);
+        for (int i = 0; i < of_d.count; i++) {
+            multiply(what, matrix(a, of_a, i), of_a, matrix(b, of_b, i), of_b, beta, matrix(c, of_c, i), of_c,
+                    const_cast<void*>(matrix(d, of_d, i)), of_d, workspace);
+        }
         return SUCCESS;
     });
 }

@@ -77,6 +77,17 @@ interface ProductContract extends KernelSubject {
         }
     }
 
+    /** Weight gradients of small models: sums that a back end may compute in groups. */
+    @Test
+    default void longSumsOfSmallResultsAreRight() {
+        for (DType input : computeTypes()) {
+            for (boolean accumulate : new boolean[] {false, true}) {
+                product(MatmulShape.weightGradient(4098, 17, 33, input, DType.F32, accumulate));
+                product(MatmulShape.weightGradient(8192, 24, 40, input, DType.F32, accumulate));
+            }
+        }
+    }
+
     @Test
     default void productsOfLargeAndTinyNumbersAreRight() {
         for (DType input : computeTypes()) {

@@ -34,6 +34,8 @@ final class CublasLt {
     private static final int REAL_F32 = 0;
     private static final int REAL_F16 = 2;
     private static final int REAL_BF16 = 14;
+    private static final int BATCH_COUNT = 5;
+    private static final int BATCH_OFFSET = 6;
     private static final int WORKSPACE_BYTES = 1;
     private static final int REDUCTION_SCHEMES = 3;
     private static final int FIRST_ALIGNMENT = 5;
@@ -180,6 +182,25 @@ final class CublasLt {
 
     long layout(int type, long rows, long columns, long leading) {
         return create("cublasLtMatrixLayoutCreate", type, rows, columns, leading);
+    }
+
+    /** Makes a layout that of several matrices, so many elements apart. */
+    void batch(long layout, int count, long elements) {
+        try (Arena arena = Arena.ofConfined()) {
+            setLayout(layout, BATCH_COUNT, arena.allocateFrom(JAVA_INT, count));
+            setLayout(layout, BATCH_OFFSET, arena.allocateFrom(JAVA_LONG, elements));
+        }
+    }
+
+    private void setLayout(long layout, int attribute, MemorySegment value) {
+        try {
+            int status = (int) Foreign.status(library, "cublasLtMatrixLayoutSetAttribute",
+                    JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG).invokeExact(layout, attribute,
+                    value.address(), value.byteSize());
+            require(status, "cublasLtMatrixLayoutSetAttribute");
+        } catch (Throwable e) {
+            throw Foreign.failed("cublasLtMatrixLayoutSetAttribute", e);
+        }
     }
 
     void destroyLayout(long layout) {

@@ -7,6 +7,7 @@ import castalia.kernels.DigestSum;
 import castalia.kernels.Kernels;
 import castalia.kernels.MatmulShape;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Locale;
@@ -30,6 +31,7 @@ final class CudaKernels implements Kernels {
     private final Launcher launcher;
     private final Norms norms;
     private final Attention attention;
+    private final Working working;
     private final CrossEntropy crossEntropy;
     private final Optimizer optimizer;
 
@@ -51,7 +53,7 @@ final class CudaKernels implements Kernels {
         this.device = device;
         this.products = products;
         launcher = new Launcher(device.driver(), device.stream(), host);
-        Working working = new Working(device);
+        working = new Working(device);
         norms = new Norms(functions, launcher, working);
         attention = new Attention(functions, launcher, working);
         crossEntropy = new CrossEntropy(functions, launcher);
@@ -83,12 +85,34 @@ final class CudaKernels implements Kernels {
     public void matmul(
             MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
         device.enter();
+        int groups = Products.groups(shape);
+        if (groups > 1) {
+            multiply(shape, groups, out, a, b);
+            return;
+        }
         products.multiply(shape, out, a, b, bias);
         if (shape.bias() && !Products.addsBias(shape)) {
             launcher.of(addBias.of(shape.input())).buffer(out).buffer(bias).i32(shape.m())
                     .i32(shape.n()).i32(shape.strideOut());
             launcher.launch(Math.min(shape.m(), Grids.MOST_Y),
                     Grids.blocks(shape.n(), Grids.THREADS, Grids.MOST_Y), 1, Grids.THREADS, 0);
+        }
+    }
+
+    /** Groups of terms are summed apart, then by the tree; the sum is added in one addition. */
+    private void multiply(MatmulShape shape, int groups, Buffer out, Buffer a, Buffer b) {
+        long count = (long) shape.m() * shape.n();
+        long bytes = count * Float.BYTES;
+        MemorySegment partials =
+                MemorySegment.ofAddress(working.of(groups * bytes)).reinterpret(groups * bytes);
+        products.multiply(shape, groups, partials.address(), a, b);
+        Buffer[] parts = new Buffer[groups];
+        for (int i = 0; i < groups; i++) {
+            parts[i] = new Buffer(DType.F32, count, partials.asSlice(i * bytes, bytes));
+        }
+        sumPartials(shape.accumulate() ? parts[0] : out, parts, count);
+        if (shape.accumulate()) {
+            add(out, parts[0], count);
         }
     }
 

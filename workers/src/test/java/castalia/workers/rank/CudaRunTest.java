@@ -34,10 +34,16 @@ class CudaRunTest {
 
     private static StateDigest digest(TrainingPlan plan, ParallelLayout layout,
             IntFunction<Device> devices, Recomputation recomputation, List<StepReport> reports) {
+        return digest(plan, layout, devices, recomputation, reports, STEPS);
+    }
+
+    private static StateDigest digest(TrainingPlan plan, ParallelLayout layout,
+            IntFunction<Device> devices, Recomputation recomputation, List<StepReport> reports,
+            int steps) {
         try (RankGroup group = new RankGroup(RankSettings.of(plan, recomputation), layout,
                 devices, TinyRun.DEADLINE)) {
             StateTransfer.initialise(group, Initialisation.Drawn.published());
-            for (int s = 0; s < STEPS; s++) {
+            for (int s = 0; s < steps; s++) {
                 reports.add(group.step(TinyRun.sources(plan, layout.ranks())).getFirst());
             }
             return group.digest();
@@ -79,7 +85,7 @@ class CudaRunTest {
             long launches = CudaStandIn.calls("cuGraphLaunch", true);
             digests.add(digest(plan, ParallelLayout.of(replicas),
                     rank -> TinyRun.cuda(NAME, rank, graphs), Recomputation.NONE,
-                    new ArrayList<>()));
+                    new ArrayList<>(), 3 * STEPS)); // gradients lie in several buffers in turn
             assertThat(CudaStandIn.calls("cuGraphLaunch", true) > launches)
                     .isEqualTo(graphs != Repetition.OFF);
         }

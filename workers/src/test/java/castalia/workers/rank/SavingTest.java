@@ -5,11 +5,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import castalia.kernels.Device;
 import castalia.protocol.layout.ChunkGrid;
+import castalia.protocol.layout.Placement;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.planner.Recomputation;
 import castalia.workers.data.BatchSource;
+import castalia.workers.exchange.LocalTransport;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.ValueLayout;
@@ -91,27 +93,28 @@ class SavingTest {
 
     @Test
     void leavingTheGenerationEndsIt() {
-        try (RankGroup group = group(false)) {
+        RankSettings settings = RankSettings.of(PLAN, Recomputation.NONE);
+        try (TrainingRank rank = new TrainingRank(settings, TinyRun.devices(1).apply(0))) {
+            rank.install(1, Placement.of(settings.grid(), PLAN.virtualRanks(), 1),
+                    LocalTransport.connect(1, TinyRun.DEADLINE)[0]);
+            StateTransfer.initialise(
+                    rank, StateTransfer.drawn(settings, Initialisation.Drawn.published()));
             CountDownLatch begun = new CountDownLatch(1);
             Map<Integer, List<float[]>> stored = new ConcurrentHashMap<>();
-            group.onAll(rank -> {
-                Thread leaving = Thread.currentThread();
-                StateTransfer.beginSaving(rank, group.settings().grid(),
-                        (chunk, digest, weights, first, second) -> {
-                            begun.countDown();
-                            while (leaving.getState() != Thread.State.WAITING) {
-                                Thread.onSpinWait(); // until it waits for this chunk
-                            }
-                            into(stored).add(chunk, digest, weights, first, second);
-                        });
-                await(begun);
-                rank.leave();
-                int taken = stored.size();
-                StateTransfer.finishSaving(rank);
-                assertThat(taken).isEqualTo(1);
-                assertThat(stored).hasSize(1);
-                return rank;
-            });
+            Thread leaving = Thread.currentThread();
+            StateTransfer.beginSaving(rank, settings.grid(),
+                    (chunk, digest, weights, first, second) -> {
+                        begun.countDown();
+                        while (leaving.getState() != Thread.State.WAITING) {
+                            Thread.onSpinWait(); // until it waits for this chunk
+                        }
+                        into(stored).add(chunk, digest, weights, first, second);
+                    });
+            await(begun);
+            rank.leave();
+            assertThat(stored).hasSize(1);
+            StateTransfer.finishSaving(rank); // there is nothing to finish
+            assertThat(stored).hasSize(1);
         }
     }
 
