@@ -47,6 +47,11 @@ public interface Device extends AutoCloseable {
         return new HostCopier(slots);
     }
 
+    /** Most partial sums that {@link Kernels#sumPartials} and its like take at once. */
+    default int mostPartials() {
+        return Integer.MAX_VALUE;
+    }
+
     /** Which work is worth {@link #repeated}. */
     default Repetition repetition() {
         return Repetition.OFF;

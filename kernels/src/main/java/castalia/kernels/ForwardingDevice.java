@@ -49,6 +49,11 @@ public class ForwardingDevice implements Device {
     }
 
     @Override
+    public int mostPartials() {
+        return device.mostPartials();
+    }
+
+    @Override
     public Repetition repetition() {
         return device.repetition();
     }

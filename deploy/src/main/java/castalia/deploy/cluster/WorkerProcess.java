@@ -128,6 +128,7 @@ public final class WorkerProcess {
             ModelPlan model = new ModelPlan(ranks.grid().layout(), plan.microBatch(),
                     plan.sequence(), ModelPlan.computeType(plan.precision()),
                     ranks.recomputation(), ModelPlan.headOf(device));
+            model.requireOn(device);
             RunAnswers.require(folder, ProductAnswers.of(device, model));
         }
     }

@@ -248,6 +248,11 @@ public final class CudaDevice implements Device {
     }
 
     @Override
+    public int mostPartials() {
+        return CudaKernels.MOST_PARTIALS;
+    }
+
+    @Override
     public Repetition repetition() {
         return repetition;
     }

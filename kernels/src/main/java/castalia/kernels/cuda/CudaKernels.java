@@ -23,7 +23,7 @@ final class CudaKernels implements Kernels {
     private static final List<DType> TYPES = List.of(DType.F32, DType.BF16, DType.F16);
     private static final int ROW_THREADS = 128;
     private static final int MOST_ROWS = 1 << 20;
-    private static final int MOST_PARTIALS = 16;
+    static final int MOST_PARTIALS = 16;
     private static final int COLUMNS_PER_BLOCK = 1024;
 
     private final CudaDevice device;

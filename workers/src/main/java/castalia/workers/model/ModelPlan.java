@@ -3,6 +3,8 @@ package castalia.workers.model;
 import castalia.kernels.DType;
 import castalia.kernels.Device;
 import castalia.kernels.MatmulShape;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.planner.Recomputation;
@@ -28,6 +30,20 @@ public record ModelPlan(FlatLayout layout, int batch, int sequence, DType comput
     public ModelPlan(FlatLayout layout, int batch, int sequence, DType compute,
             Recomputation recomputation) {
         this(layout, batch, sequence, compute, recomputation, HeadSweep.OF_CPU);
+    }
+
+    /**
+     * Refuses a device that cannot compute it.
+     *
+     * @throws CastaliaException saying why
+     */
+    public void requireOn(Device device) {
+        if (slices() > device.mostPartials()) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID, "a run of " + slices()
+                    + " tensor slices cannot be computed by " + device.description()
+                    + ", which takes up to " + device.mostPartials()
+                    + "; set castalia: tensor-slices lower");
+        }
     }
 
     /** How the head sweeps rows on a device. */

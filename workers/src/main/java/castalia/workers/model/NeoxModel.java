@@ -68,6 +68,7 @@ public final class NeoxModel implements AutoCloseable {
             throw new IllegalArgumentException("weights of type " + weights.type()
                     + " for a model that computes in " + plan.compute());
         }
+        plan.requireOn(device);
         this.plan = plan;
         this.device = device;
         this.kernels = device.kernels();

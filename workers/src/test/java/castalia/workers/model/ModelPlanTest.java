@@ -4,6 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import castalia.kernels.DType;
+import castalia.workers.rank.TinyRun;
+import castalia.protocol.CastaliaException;
+import castalia.kernels.ForwardingDevice;
 import castalia.kernels.Device;
 import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.layout.FlatLayout;
@@ -120,5 +123,25 @@ class ModelPlanTest {
     void partialsAreFp32OnlyWhereThereAreSeveral() {
         assertThat(plan(true, 1, 1, 5, DType.BF16).partialType()).isEqualTo(DType.BF16);
         assertThat(plan(true, 2, 1, 5, DType.BF16).partialType()).isEqualTo(DType.F32);
+    }
+
+    @Test
+    void moreSlicesThanADeviceSumsAtOnceAreRefusedInOneLine() {
+        ModelShape shape =
+                new ModelShape(1, 32, 32, 32, 32, 4, 0, 10000, 1e-5, true, Gelu.ERF, 1);
+        Device device = new ForwardingDevice(TinyRun.devices(1).apply(0)) {
+            @Override
+            public int mostPartials() {
+                return 16;
+            }
+        };
+        try (device) {
+            new ModelPlan(FlatLayout.of(shape, 16), 1, 4, DType.F32, Recomputation.NONE)
+                    .requireOn(device);
+            ModelPlan plan =
+                    new ModelPlan(FlatLayout.of(shape, 32), 1, 4, DType.F32, Recomputation.NONE);
+            assertThatThrownBy(() -> plan.requireOn(device)).isInstanceOf(CastaliaException.class)
+                    .hasMessageContaining("32 tensor slices").hasMessageContaining("up to 16");
+        }
     }
 }
