@@ -22,6 +22,7 @@ constexpr int BF16 = 14;
 constexpr int COMPUTE_F32 = 68;
 constexpr int EPILOGUE_DEFAULT = 1;
 constexpr int EPILOGUE_BIAS = 4;
+constexpr int EPILOGUE_DGELU = 192;
 constexpr size_t WORKSPACE = 4096;
 constexpr uint64_t ALGORITHM = 0xca57a11a;
 
@@ -32,6 +33,8 @@ struct Description {
     int transpose_b = 0;
     int epilogue = EPILOGUE_DEFAULT;
     const void* bias = nullptr;
+    const void* auxiliary = nullptr;
+    int64_t stride = 0;
 };
 
 struct Layout {
@@ -116,7 +119,16 @@ bool fits(const Description& what, const Layout& a, const Layout& b, const Layou
 bool supported(const Description& what, const Layout& a, const Layout& b, const Layout& d) {
     return what.compute == COMPUTE_F32 && what.scale == F32 && a.type == b.type
             && (d.type == a.type || d.type == F32)
-            && (what.epilogue == EPILOGUE_DEFAULT || what.epilogue == EPILOGUE_BIAS);
+            && (what.epilogue == EPILOGUE_DEFAULT || what.epilogue == EPILOGUE_BIAS
+                    || (what.epilogue == EPILOGUE_DGELU && d.type != F32 && what.auxiliary
+                            && what.stride >= int64_t(d.rows)));
+}
+
+// Of GELU's form with tanh.
+float slope(float x) {
+    double u = 0.7978845608028654 * (x + 0.044715 * x * double(x) * x);
+    double t = std::tanh(u);
+    return float(0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 3 * 0.044715 * x * double(x)));
 }
 
 const void* matrix(const void* first, const Layout& of, int i) {
@@ -149,6 +161,9 @@ void multiply(const Description& what, const void* a, const Layout& of_a, const 
         for (int64_t i = 0; i < m; i++) {
             float value = sums[i];
             if (beta != 0) value += beta * read(of_c.type, c, j * of_c.leading + i);
+            if (what.epilogue == EPILOGUE_DGELU) {
+                value *= slope(read(of_d.type, what.auxiliary, j * what.stride + i));
+            }
             if (what.epilogue == EPILOGUE_BIAS) value += read(of_d.type, what.bias, i);
             write(of_d.type, d, j * of_d.leading + i, value);
         }
@@ -182,6 +197,8 @@ int cublasLtMatmulDescSetAttribute(Description* description, int attribute, cons
         case 4: return bytes == 4 ? (memcpy(&description->transpose_b, value, 4), SUCCESS) : INVALID_VALUE;
         case 7: return bytes == 4 ? (memcpy(&description->epilogue, value, 4), SUCCESS) : INVALID_VALUE;
         case 8: return bytes == 8 ? (memcpy(&description->bias, value, 8), SUCCESS) : INVALID_VALUE;
+        case 11: return bytes == 8 ? (memcpy(&description->auxiliary, value, 8), SUCCESS) : INVALID_VALUE;
+        case 12: return bytes == 8 ? (memcpy(&description->stride, value, 8), SUCCESS) : INVALID_VALUE;
         default: return INVALID_VALUE;
     }
 }

@@ -116,6 +116,17 @@ public interface Kernels {
     void geluBackward(Buffer dx, Buffer dOut, Buffer x, boolean tanh, long count);
 
     /**
+     * {@code dx = (dOut * weight) * gelu'(x)}, where {@code shape} is the product's, has a result
+     * without gaps and neither bias nor accumulation, and {@code x (M, N)} has the result's type: the
+     * gradient before a GELU and the product behind it. The product may be rounded by itself.
+     */
+    default void matmulGeluBackward(
+            MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
+        matmul(shape, dx, dOut, weight, null);
+        geluBackward(dx, dx, x, tanh, (long) shape.m() * shape.n());
+    }
+
+    /**
      * {@code dBias (C)}: column sums of {@code dOut (R, C)} by groups of {@link #ROW_GROUP} rows.
      */
     void biasGradient(Buffer dBias, Buffer dOut, int rows, int columns, boolean accumulate);
@@ -175,9 +186,10 @@ public interface Kernels {
 
     /**
      * One AdamW update of each chunk i, side by side: of {@code weight[i]}, {@code first[i]} and
-     * {@code second[i]} moment in place (all F32) from {@code gradient[i]} F32, as a whole. Adds the digest of the new values into {@code digest[i]} and writes the
-     * weights rounded to the type of {@code compute[i]}, which all chunks share. {@code position[i]}
-     * is the flat offset of the first element, a multiple of 16.
+     * {@code second[i]} moment in place (all F32) from {@code gradient[i]} F32, as a whole. Adds
+     * the digest of the new values into {@code digest[i]} and writes the weights rounded to the type
+     * of {@code compute[i]}, which all chunks share. {@code position[i]} is the flat offset of the
+     * first element, a multiple of 16.
      */
     void adamW(Buffer[] weight, Buffer[] first, Buffer[] second, Buffer[] compute,
             Buffer[] gradient, AdamW[] scalars, long[] position, DigestSum[] digest);

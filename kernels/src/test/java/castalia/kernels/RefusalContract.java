@@ -57,6 +57,10 @@ interface RefusalContract extends KernelSubject {
                 (k, b) -> k.matmul(forward, b[0], b[1], b[2], b[3]), n, R * V, C * V, C));
         list.add(new Operation("matmul weight gradient",
                 (k, b) -> k.matmul(backward, b[0], b[1], b[2], null), C * V, R * C, R * V));
+        MatmulShape input = MatmulShape.inputGradient(R, V, C, DType.F32, DType.F32);
+        list.add(new Operation("matmulGeluBackward",
+                (k, b) -> k.matmulGeluBackward(input, b[0], b[1], b[2], b[3], true),
+                n, R * V, V * C, n));
         list.add(new Operation("embedding",
                 (k, b) -> k.embedding(b[0], b[1], b[2], 0, R, C, V), n, -R, V * C));
         list.add(new Operation("selectRows",

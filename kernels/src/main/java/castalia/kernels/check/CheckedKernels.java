@@ -34,6 +34,19 @@ public final class CheckedKernels implements Kernels {
         kernels.matmul(shape, out, a, b, bias);
     }
 
+    @Override
+    public void matmulGeluBackward(
+            MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
+        String name = "matmulGeluBackward";
+        if (shape.bias() || shape.accumulate() || shape.strideOut() != shape.n()) {
+            throw new IllegalArgumentException(name + ": of a product " + shape.inWords());
+        }
+        Check.product(shape, dx, dOut, weight, null);
+        Check.typed(name, "x", x, shape.output(), (long) shape.m() * shape.n());
+        Check.apart(name, "dx", dx, "x", x);
+        kernels.matmulGeluBackward(shape, dx, dOut, weight, x, tanh);
+    }
+
     private static long matrix(String operation, int rows, int columns) {
         Check.positive(operation, "rows", rows);
         Check.positive(operation, "columns", columns);

@@ -28,8 +28,12 @@ final class CublasLt {
     static final int EPILOGUE = 7;
     static final int BIAS_POINTER = 8;
     static final int WITH_BIAS = 4;
+    static final int AUXILIARY_POINTER = 11;
+    static final int AUXILIARY_STRIDE = 12;
+    static final int WITH_GELU_SLOPE = 64 | 128;
 
     private static final List<String> NAMES = List.of("libcublasLt.so.13", "libcublasLt.so.12");
+    private static final int NOT_SUPPORTED = 15;
     private static final int COMPUTE_F32 = 68;
     private static final int REAL_F32 = 0;
     private static final int REAL_F16 = 2;
@@ -222,8 +226,9 @@ final class CublasLt {
      * alignment.
      *
      * @param algorithm where it is written: 64 bytes
+     * @return false if there is none
      */
-    void choose(long handle, Objects objects, int alignmentBytes, long workspaceBytes,
+    boolean choose(long handle, Objects objects, int alignmentBytes, long workspaceBytes,
             MemorySegment algorithm) {
         long preference = create("cublasLtMatmulPreferenceCreate");
         try (Arena arena = Arena.ofConfined()) {
@@ -240,12 +245,16 @@ final class CublasLt {
                     JAVA_LONG, JAVA_LONG).invokeExact(handle, objects.description, objects.a,
                     objects.b, objects.out, objects.out, preference, 1, result.address(),
                     found.address());
+            if (status == NOT_SUPPORTED) {
+                return false;
+            }
             require(status, "cublasLtMatmulAlgoGetHeuristic");
             if (found.get(JAVA_INT, 0) < 1 || result.get(JAVA_INT, STATE_OFFSET) != 0) {
-                throw new CudaException("cublasLt has no algorithm that splits no sum", 0, false);
+                return false;
             }
             MemorySegment.copy(result, 0, algorithm, 0, ALGORITHM_BYTES);
             check(handle, objects, algorithm, workspaceBytes);
+            return true;
         } catch (Throwable e) {
             throw Foreign.failed("cublasLtMatmulAlgoGetHeuristic", e);
         } finally {

@@ -99,6 +99,16 @@ final class CudaKernels implements Kernels {
         }
     }
 
+    @Override
+    public void matmulGeluBackward(
+            MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
+        device.enter();
+        if (!tanh || !products.multiplyGeluBackward(shape, dx, dOut, weight, x)) {
+            matmul(shape, dx, dOut, weight, null);
+            geluBackward(dx, dx, x, tanh, (long) shape.m() * shape.n());
+        }
+    }
+
     /** Groups of terms are summed apart, then by the tree; the sum is added in one addition. */
     private void multiply(MatmulShape shape, int groups, Buffer out, Buffer a, Buffer b) {
         long count = (long) shape.m() * shape.n();
@@ -245,8 +255,8 @@ final class CudaKernels implements Kernels {
     @Override
     public void sumPartials(Buffer out, Buffer[] partials, long count) {
         device.enter();
-        launcher.of(sumPartials.of(out.type())).buffer(out).buffers(partials, MOST_PARTIALS).i32(partials.length)
-                .i64(count).launch(Grids.pieces(count), Grids.THREADS);
+        launcher.of(sumPartials.of(out.type())).buffer(out).buffers(partials, MOST_PARTIALS)
+                .i32(partials.length).i64(count).launch(Grids.pieces(count), Grids.THREADS);
     }
 
     @Override

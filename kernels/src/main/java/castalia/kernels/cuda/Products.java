@@ -18,9 +18,10 @@ import org.jspecify.annotations.Nullable;
  * have a choice of their own, so a result is a function of the shape wherever arenas and flat
  * layouts align as they do.
  *
- * <p>Of the library's epilogues the bias alone is used. Its GELU is the form with tanh, and takes the
- * sum before it is rounded; a block that is recomputed has only the rounded one, and must find the same
- * bits. It is no form for erf.
+ * <p>Of the library's epilogues those for the bias and for the slope of a GELU are used. Its GELU is the
+ * form with tanh: for erf there is none. Its forward form takes the sum before it is rounded, where a
+ * block whose activations are computed again has only the rounded one and must find the same bits; so
+ * GELU itself stays an operation of its own. The slope takes what was rounded.
  *
  * <p>A row-major matrix is the column-major one of its transpose: {@code out^T = b^T a^T}.
  */
@@ -43,8 +44,13 @@ final class Products implements AutoCloseable {
     /** What is kept for a shape and an alignment. */
     private record Prepared(CublasLt.Objects objects, MemorySegment algorithm) {}
 
-    /** A product, or as many of one shape. */
-    private record Key(MatmulShape shape, int groups) {}
+    /** A product, or as many of one shape, or one that is multiplied with the slope of a GELU. */
+    private record Key(MatmulShape shape, int groups, boolean slope) {
+
+        Key(MatmulShape shape, int groups) {
+            this(shape, groups, false);
+        }
+    }
 
     private final CublasLt library;
     private final long handle;
@@ -107,6 +113,31 @@ final class Products implements AutoCloseable {
                 workspaceBytes, stream);
     }
 
+    /**
+     * Writes {@code (a * b) * gelu'(x)} with tanh, rounded once.
+     *
+     * @return false if the library cannot: nothing was started
+     */
+    boolean multiplyGeluBackward(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer x) {
+        if (shape.output() == DType.F32) {
+            return false;
+        }
+        long left = b.segment().address();
+        long right = a.segment().address();
+        long result = out.segment().address();
+        long all = left | right | result | x.segment().address();
+        Prepared of = get(new Key(shape, 1, true),
+                (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all)));
+        if (of.algorithm.byteSize() == 0) {
+            return false;
+        }
+        address.set(JAVA_LONG, 0, x.segment().address());
+        library.set(of.objects.description(), CublasLt.AUXILIARY_POINTER, address, Long.BYTES);
+        library.multiply(handle, of.objects, of.algorithm, left, right, result, false, workspace,
+                workspaceBytes, stream);
+        return true;
+    }
+
     /** Bytes between groups of stored rows. */
     private static long offset(int stride, MatmulShape group) {
         return (long) group.k() * stride * group.input().bytes();
@@ -159,6 +190,13 @@ final class Products implements AutoCloseable {
         if (addsBias(s)) {
             flag(description, CublasLt.EPILOGUE, CublasLt.WITH_BIAS);
         }
+        if (key.slope) {
+            flag(description, CublasLt.EPILOGUE, CublasLt.WITH_GELU_SLOPE);
+            address.set(JAVA_LONG, 0, s.n());
+            library.set(description, CublasLt.AUXILIARY_STRIDE, address, Long.BYTES);
+            address.set(JAVA_LONG, 0, workspace); // aligned as any other: set anew for each product
+            library.set(description, CublasLt.AUXILIARY_POINTER, address, Long.BYTES);
+        }
         DType in = s.input();
         int type = CublasLt.type(in);
         CublasLt.Objects objects = new CublasLt.Objects(description,
@@ -175,8 +213,14 @@ final class Products implements AutoCloseable {
             library.batch(objects.out(), key.groups, (long) s.m() * s.n());
         }
         MemorySegment algorithm = arena.allocate(ALGORITHM_BYTES, Long.BYTES);
-        library.choose(handle, objects, alignment, workspaceBytes, algorithm);
-        return new Prepared(objects, algorithm);
+        if (library.choose(handle, objects, alignment, workspaceBytes, algorithm)) {
+            return new Prepared(objects, algorithm);
+        }
+        if (key.slope) {
+            return new Prepared(objects, MemorySegment.NULL); // done in two operations
+        }
+        throw new CudaException("cublasLt has no algorithm that splits no sum for a product "
+                + s.inWords(), 0, false);
     }
 
     private void flag(long description, int attribute, int value) {

@@ -229,8 +229,8 @@ final class NeoxBlock {
             int s = join.slice(i);
             product(downWeight.of(accumulate), gradients.slice(Role.DOWN_WEIGHT, layer, s), dOut,
                     a.gelu()[i]);
-            product(downInput, dUp, dOut, weight(Role.DOWN_WEIGHT, s));
-            kernels.geluBackward(dUp, dUp, a.up()[i], tanh(), sliceElements());
+            kernels.matmulGeluBackward(
+                    downInput, dUp, dOut, weight(Role.DOWN_WEIGHT, s), a.up()[i], tanh());
             kernels.biasGradient(gradients.slice(Role.UP_BIAS, layer, s), dUp, plan.rows(),
                     plan.sliceIntermediate(), accumulate);
             product(upWeight.of(accumulate), gradients.slice(Role.UP_WEIGHT, layer, s), dUp,
