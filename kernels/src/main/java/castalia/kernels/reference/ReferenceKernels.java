@@ -35,6 +35,13 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
+    public void matmulGeluBackward(
+            MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
+        Elements.numbers("x", x, (long) shape.m() * shape.n());
+        Kernels.super.matmulGeluBackward(shape, dx, dOut, weight, x, tanh);
+    }
+
+    @Override
     public void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows,
             int columns, int vocabulary) {
         Products.embedding(out, tokens, weight, first, rows, columns, vocabulary);
