@@ -9,6 +9,7 @@ import castalia.kernels.cuda.CudaUnavailableException;
 import castalia.kernels.cuda.Gpu;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.specification.HeadSweep;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -136,6 +137,11 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
 
     private static String driver() {
         return System.getProperty(DRIVER, CudaSettings.DRIVER);
+    }
+
+    /** How such a device sweeps the head's rows. */
+    HeadSweep head() {
+        return cuda ? HeadSweep.OF_GPU : HeadSweep.OF_CPU;
     }
 
     private static Repetition graphs() {
