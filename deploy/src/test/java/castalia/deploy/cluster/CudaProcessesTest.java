@@ -82,7 +82,7 @@ class CudaProcessesTest {
     @Tag("full")
     @ParameterizedTest
     @CsvSource({
-        "cuEventSynchronize 60 702 1, time limit",
+        "cuEventSynchronize 150 702 1, time limit",
         "cuStreamSynchronize 0 999 1, ''",
         "cuMemAlloc_v2 1 2 0, ''",
     })
