@@ -6,12 +6,14 @@ import castalia.kernels.DeviceGroup;
 import castalia.kernels.DeviceGroups;
 import castalia.kernels.ForwardingDevice;
 import castalia.kernels.PeerMemory;
+import castalia.kernels.Repetition;
 import castalia.kernels.cuda.CudaDevice;
 import castalia.kernels.cuda.CudaSettings;
 import castalia.kernels.cuda.CudaUnavailableException;
 import castalia.kernels.cuda.Gpu;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.specification.HeadSweep;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -51,9 +53,12 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
      */
     private static final String NCCL = "castalia.gpu.nccl";
 
+    /** Whether passes are recorded as CUDA graphs: auto (of small models), on or off. */
+    private static final String GRAPHS = "castalia.gpu.graphs";
+
     /** What worker processes are given, too. */
     private static final List<String> PROPERTIES =
-            List.of(DEVICE, LIBRARY_PATH, DRIVER, PEER_MEMORY, NCCL);
+            List.of(DEVICE, LIBRARY_PATH, DRIVER, PEER_MEMORY, NCCL, GRAPHS);
 
     private static final @Nullable String AT_START = System.getProperty(DEVICE);
 
@@ -115,11 +120,13 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         String natives = home.natives().toString();
         List<Gpu> gpus = attempt(() -> Gpu.all(driver, natives));
         String libraries = libraryPath();
+        Repetition graphs = graphs();
         return rank -> {
             int number = ordinal.orElse(rank % gpus.size());
             long memory = number < gpus.size() ? gpus.get(number).memoryBytes() : 1;
             long limit = Math.min(mostBytes, GpuMemory.limit(memory, together(sharers, gpus)));
-            CudaSettings settings = new CudaSettings(number, driver, libraries, natives, limit);
+            CudaSettings settings =
+                    new CudaSettings(number, driver, libraries, natives, limit, graphs);
             return attempt(() -> new Chosen(new CudaDevice(settings), settings));
         };
     }
@@ -226,6 +233,22 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
 
     private static String driver() {
         return System.getProperty(DRIVER, CudaSettings.DRIVER);
+    }
+
+    /** How such a device sweeps the head's rows. */
+    public HeadSweep head() {
+        return cuda ? HeadSweep.OF_GPU : HeadSweep.OF_CPU;
+    }
+
+    private static Repetition graphs() {
+        String named = System.getProperty(GRAPHS, "auto");
+        return switch (named) {
+            case "auto" -> Repetition.AUTO;
+            case "on" -> Repetition.ON;
+            case "off" -> Repetition.OFF;
+            default -> throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                    GRAPHS + " is " + named + "; auto, on and off are possible");
+        };
     }
 
     /** What was named, else where toolkits and Python packages put their libraries. */

@@ -29,8 +29,11 @@ final class DriverLibrary {
             "cuIpcOpenMemHandle_v2", "cuIpcCloseMemHandle",
             "cuMemHostRegister_v2", "cuMemHostUnregister", "cuModuleLoadData", "cuModuleUnload",
             "cuModuleGetFunction", "cuFuncSetAttribute", "cuStreamCreateWithPriority",
-            "cuStreamSynchronize", "cuStreamQuery", "cuStreamDestroy_v2", "cuEventCreate",
-            "cuEventRecord", "cuEventSynchronize", "cuEventDestroy_v2");
+            "cuStreamSynchronize", "cuStreamQuery", "cuStreamWaitEvent", "cuStreamDestroy_v2",
+            "cuEventCreate", "cuEventRecord", "cuEventSynchronize", "cuEventDestroy_v2",
+            "cuStreamBeginCapture_v2",
+            "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuGraphLaunch",
+            "cuGraphDestroy", "cuGraphExecDestroy");
 
     /** What is called here. */
     static final List<String> DIRECTLY = List.of("cuDriverGetVersion", "cuLaunchKernel",
