@@ -34,7 +34,9 @@ final class GpuCommand {
             description = {
                 "Check a GPU: training beside the CPU's, the same bits twice and on two ranks,",
                 "recovery of processes that share it, and speed of Pythia models.",
-                "Writes gpu-check.json and gpu-check.txt. Exit code 1 if something fails."
+                "Writes gpu-check.json and gpu-check.txt. Exit code 1 if something fails.",
+                "To end within 8 minutes much is short: three steps of a small model for parity and bits,",
+                "the quick demo, ten timed steps of a model; what there is no time for is listed as not run."
             },
             footer = {
                 "",
