@@ -17,8 +17,8 @@ public interface DeviceGroups {
         return false;
     }
 
-    /** What the first rank gives all others, that they meet. */
-    byte[] invitation();
+    /** What the first rank gives all others, that they meet; nothing if the library cannot say. */
+    Optional<byte[]> invitation();
 
     /**
      * Meets the other ranks, which are to call this at the same time.
@@ -27,4 +27,7 @@ public interface DeviceGroups {
      * @return nothing if it was ended or failed
      */
     Optional<DeviceGroup> join(byte[] invitation, int ranks, int rank, BooleanSupplier goOn);
+
+    /** Joining failed though nobody left: the device has no groups from now on. */
+    void giveUp();
 }

@@ -203,7 +203,7 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         }
 
         @Override
-        public byte[] invitation() {
+        public Optional<byte[]> invitation() {
             return groups.invitation();
         }
 
@@ -211,6 +211,11 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         public Optional<DeviceGroup> join(
                 byte[] invitation, int ranks, int rank, BooleanSupplier goOn) {
             return groups.join(invitation, ranks, rank, goOn);
+        }
+
+        @Override
+        public void giveUp() {
+            groups.giveUp();
         }
     }
 

@@ -57,6 +57,7 @@ public final class CudaDevice implements Device {
     private @Nullable NumericVersion version;
     private long workingMoves;
     private boolean recording;
+    private boolean withoutGroups;
     private boolean closed;
 
     /**
@@ -252,8 +253,13 @@ public final class CudaDevice implements Device {
     /** By NCCL, where it is installed. */
     @Override
     public Optional<DeviceGroups> groups() {
-        return Nccl.find(libraryPath).library().map(
+        return withoutGroups ? Optional.empty() : Nccl.find(libraryPath).library().map(
                 nccl -> new NcclGroups(nccl, this, Driver.identity(gpu)));
+    }
+
+    /** From now on. */
+    void withoutGroups() {
+        withoutGroups = true;
     }
 
     /** Why {@link #groups} has none, in one line; empty if it has. */

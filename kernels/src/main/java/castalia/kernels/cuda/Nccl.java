@@ -117,11 +117,11 @@ final class Nccl {
         }
     }
 
-    byte[] invitation() {
+    Optional<byte[]> invitation() {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment id = arena.allocate(INVITATION);
-            require((int) invitation.invokeExact(id), "ncclGetUniqueId");
-            return id.toArray(JAVA_BYTE);
+            return (int) invitation.invokeExact(id) == SUCCESS
+                    ? Optional.of(id.toArray(JAVA_BYTE)) : Optional.empty();
         } catch (Throwable e) {
             throw Foreign.failed("ncclGetUniqueId", e);
         }

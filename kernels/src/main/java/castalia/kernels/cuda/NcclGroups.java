@@ -30,7 +30,7 @@ final class NcclGroups implements DeviceGroups {
     }
 
     @Override
-    public byte[] invitation() {
+    public Optional<byte[]> invitation() {
         device.enter();
         return nccl.invitation();
     }
@@ -49,6 +49,11 @@ final class NcclGroups implements DeviceGroups {
         }
         group.close();
         return Optional.empty();
+    }
+
+    @Override
+    public void giveUp() {
+        device.withoutGroups();
     }
 
     private final class Group implements DeviceGroup {

@@ -9,6 +9,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -23,7 +24,7 @@ import java.util.function.BooleanSupplier;
  */
 public final class GroupMeeting {
 
-    private static final long JOIN_NANOS = TimeUnit.SECONDS.toNanos(60);
+    private static final long JOIN_NANOS = TimeUnit.SECONDS.toNanos(30);
     private static final int HASH_BYTES = 32;
     private static final long MACHINE_AT = 1;
     private static final long DEVICE_AT = MACHINE_AT + HASH_BYTES;
@@ -79,12 +80,20 @@ public final class GroupMeeting {
         }
         MemorySegment invitation = host.allocate(DeviceGroups.INVITATION_BYTES);
         if (direct.rank() == 0) {
-            invitation.copyFrom(MemorySegment.ofArray(groups.invitation()));
+            groups.invitation().ifPresent(
+                    bytes -> invitation.copyFrom(MemorySegment.ofArray(bytes)));
+        }
+        byte[] first = all(3, invitation).getFirst().toArray(BYTE);
+        if (Arrays.equals(first, new byte[DeviceGroups.INVITATION_BYTES])) {
+            groups.giveUp();
+            return Optional.empty();
         }
         long end = System.nanoTime() + JOIN_NANOS;
-        Optional<DeviceGroup> group = groups.join(all(3, invitation).getFirst().toArray(BYTE),
-                direct.ranks(), direct.rank(),
+        Optional<DeviceGroup> group = groups.join(first, direct.ranks(), direct.rank(),
                 () -> !abandoned.getAsBoolean() && System.nanoTime() - end < 0);
+        if (group.isEmpty() && !abandoned.getAsBoolean()) {
+            groups.giveUp(); // or every generation would wait as long again
+        }
         try {
             MemorySegment joined = host.allocate(1);
             joined.set(BYTE, 0, group.isPresent() ? CAN : CANNOT);
