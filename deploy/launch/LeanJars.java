@@ -4,7 +4,13 @@ import java.lang.classfile.ClassElement;
 import java.lang.classfile.ClassBuilder;
 import java.lang.classfile.ClassFile;
 import java.lang.classfile.ClassHierarchyResolver;
+import java.lang.classfile.FieldModel;
+import java.lang.classfile.FieldTransform;
+import java.lang.classfile.MethodModel;
+import java.lang.classfile.MethodTransform;
 import java.lang.classfile.attribute.RuntimeVisibleAnnotationsAttribute;
+import java.lang.classfile.attribute.SignatureAttribute;
+import java.lang.classfile.attribute.SourceFileAttribute;
 import java.lang.classfile.attribute.UnknownAttribute;
 import java.net.URL;
 import java.net.URLClassLoader;
@@ -22,7 +28,8 @@ import java.util.zip.ZipOutputStream;
 /**
  * Copies a folder of jars to a smaller one for {@code ./castalia package}: without compression, since
  * what packs the whole does that better; without other machines' natives, symbols of natives, names of
- * local variables, what Scala's compiler alone reads, and files that nothing of ours looks at. Run as
+ * local variables, what compilers alone read of Scala's and Akka's classes, and files that nothing of ours
+ * looks at. Run as
  * {@code java LeanJars.java FROM TO [STRIP]}, where STRIP is the tool that removes symbols.
  */
 final class LeanJars {
@@ -45,13 +52,21 @@ final class LeanJars {
 
     private static final Pattern NATIVE = Pattern.compile(".*\\.so(\\.\\d+)*");
 
+    /** Half of all classes: nobody asks them at run time for line numbers and generic types. */
+    private static final Pattern LARGE = Pattern.compile("(akka-|scala-).*");
+
     private final ClassFile classes;
+    private final ClassFile large;
     private final List<String> strip;
 
     private LeanJars(URLClassLoader all, List<String> strip) {
         this.strip = strip;
-        classes = ClassFile.of(ClassFile.DebugElementsOption.DROP_DEBUG,
-                ClassFile.LineNumbersOption.PASS_LINE_NUMBERS,
+        classes = classes(all, ClassFile.LineNumbersOption.PASS_LINE_NUMBERS);
+        large = classes(all, ClassFile.LineNumbersOption.DROP_LINE_NUMBERS);
+    }
+
+    private static ClassFile classes(URLClassLoader all, ClassFile.LineNumbersOption lines) {
+        return ClassFile.of(ClassFile.DebugElementsOption.DROP_DEBUG, lines,
                 ClassFile.ConstantPoolSharingOption.NEW_POOL,
                 ClassFile.ClassHierarchyResolverOption.of(ClassHierarchyResolver.ofResourceParsing(all)
                         .orElse(ClassHierarchyResolver.ofResourceParsing(ClassLoader.getPlatformClassLoader()))));
@@ -90,17 +105,18 @@ final class LeanJars {
                     ZipEntry copy = new ZipEntry(path);
                     copy.setTime(0);
                     out.putNextEntry(copy);
-                    out.write(lean(path, bytes));
+                    out.write(lean(LARGE.matcher(name).matches(), path, bytes));
                     out.closeEntry();
                 }
             }
         }
     }
 
-    private byte[] lean(String path, byte[] bytes) throws IOException {
+    private byte[] lean(boolean most, String path, byte[] bytes) throws IOException {
         if (path.endsWith(".class") && !path.endsWith("module-info.class")) {
             try {
-                return classes.transformClass(classes.parse(bytes), LeanJars::pass);
+                return most ? large.transformClass(large.parse(bytes), LeanJars::passLess)
+                        : classes.transformClass(classes.parse(bytes), LeanJars::pass);
             } catch (IllegalArgumentException e) {
                 return bytes; // it extends what is not there, and is not used
             }
@@ -121,6 +137,17 @@ final class LeanJars {
             }
             case UnknownAttribute other when other.attributeName().stringValue().startsWith("Scala") -> { }
             default -> to.with(element);
+        }
+    }
+
+    private static void passLess(ClassBuilder to, ClassElement element) {
+        switch (element) {
+            case SignatureAttribute _, SourceFileAttribute _ -> { }
+            case MethodModel method ->
+                    to.transformMethod(method, MethodTransform.dropping(SignatureAttribute.class::isInstance));
+            case FieldModel field ->
+                    to.transformField(field, FieldTransform.dropping(SignatureAttribute.class::isInstance));
+            default -> pass(to, element);
         }
     }
 

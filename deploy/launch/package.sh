@@ -41,7 +41,7 @@ pack() {
 
 run_package() {
   local out='' bytes strip=() folder
-  package_native=preset=9e,dict=96MiB,lc=4,pb=0 package_other=preset=9e,dict=96MiB
+  package_native=preset=9e,dict=96MiB,lc=4,pb=0 package_other=$package_native
   while [ $# -gt 0 ]; do
     case $1 in
       -h | --help) package_help; return 0 ;;
