@@ -157,11 +157,11 @@ class PackageTest {
                 temporary.resolve("cluster"), "--local", "2");
         Process node = null;
         try {
-            node = start(joined, "node", "--join", address(leader, out), "--workers", "1");
+            node = start(joined, "node", "--join", address(leader, out), "--name", "second");
             assertThat(leader.waitFor(240, TimeUnit.SECONDS)).as(() -> read(out)).isTrue();
             assertThat(leader.exitValue()).as(read(out)).isZero();
             assertThat(node.waitFor(60, TimeUnit.SECONDS)).as(() -> read(joined)).isTrue();
-            assertThat(read(out)).contains("joined      w0@node1");
+            assertThat(read(out)).contains("joined      w0@second");
         } finally {
             leader.destroy();
             if (node != null) {
