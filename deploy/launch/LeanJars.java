@@ -28,7 +28,7 @@ import java.util.zip.ZipOutputStream;
 /**
  * Copies a folder of jars to a smaller one for {@code ./castalia package}: without compression, since
  * what packs the whole does that better; without other machines' natives, symbols of natives, names of
- * local variables, what compilers alone read of Scala's and Akka's classes, and files that nothing of ours
+ * local variables, what compilers alone read of the largest libraries, and files that nothing of ours
  * looks at. Run as
  * {@code java LeanJars.java FROM TO [STRIP]}, where STRIP is the tool that removes symbols.
  */
@@ -52,8 +52,8 @@ final class LeanJars {
 
     private static final Pattern NATIVE = Pattern.compile(".*\\.so(\\.\\d+)*");
 
-    /** Half of all classes: nobody asks them at run time for line numbers and generic types. */
-    private static final Pattern LARGE = Pattern.compile("(akka-|scala-).*");
+    /** Most of all classes: nobody asks at run time for line numbers and their methods' generic types. */
+    private static final Pattern LARGE = Pattern.compile("(akka|scala|protobuf)-.*");
 
     private final ClassFile classes;
     private final ClassFile large;
@@ -140,9 +140,10 @@ final class LeanJars {
         }
     }
 
+    /** Akka does ask for the generic types that its classes themselves extend. */
     private static void passLess(ClassBuilder to, ClassElement element) {
         switch (element) {
-            case SignatureAttribute _, SourceFileAttribute _ -> { }
+            case SourceFileAttribute _ -> { }
             case MethodModel method ->
                     to.transformMethod(method, MethodTransform.dropping(SignatureAttribute.class::isInstance));
             case FieldModel field ->

@@ -68,6 +68,9 @@ run_package() {
   folder=$work/castalia
   "$jdk_home/bin/jlink" --add-modules "$runtime_modules" --strip-debug --no-header-files --no-man-pages \
     --compress zip-0 --output "$folder/runtime" 2> "$work/jlink" || die 4 "jlink failed: $(tail -n 1 "$work/jlink")"
+  # Of no use here: mathematical functions for vectors (the kernels have their own), a file system for tools, names
+  # for an archive of classes.
+  rm -f "$folder"/runtime/lib/{libjsvml.so,jrt-fs.jar,classlist}
   [ ${#strip[@]} -eq 0 ] || "${strip[@]}" "$folder"/runtime/lib/*.so "$folder"/runtime/lib/server/*.so ||
     die 4 "strip failed on the runtime's libraries"
   "$jdk_home/bin/java" "-Djava.io.tmpdir=$home/tmp" "$launch/LeanJars.java" "$dist/lib" "$folder/lib" \
