@@ -28,9 +28,9 @@ import java.util.zip.ZipOutputStream;
 /**
  * Copies a folder of jars to a smaller one for {@code ./castalia package}: without compression, since
  * what packs the whole does that better; without other machines' natives, symbols of natives, names of
- * local variables, what compilers alone read of the largest libraries, and files that nothing of ours
- * looks at. Run as
- * {@code java LeanJars.java FROM TO [STRIP]}, where STRIP is the tool that removes symbols.
+ * local variables, libraries' line numbers, what compilers alone read of the largest libraries, and
+ * files that nothing of ours looks at. Run as {@code java LeanJars.java FROM TO [STRIP]}, where STRIP is
+ * the tool that removes symbols.
  */
 final class LeanJars {
 
@@ -45,24 +45,28 @@ final class LeanJars {
             new Left("dnnl-", ".*/include/.*|.*/share/.*|(?!.*/lib(dnnl\\.so\\.3|gomp\\.so\\.1)$).*\\.so.*"),
             new Left("jcuda-natives-", "lib/lib(?!JCudaDriver-).*"),
             // Of DJL one class with native methods is used, whose library is loaded by us.
-            new Left("tokenizers-", "native/lib/(?!linux-x86_64/cpu/).*|nlp/.*"
+            new Left("tokenizers-", "native/lib/(?!linux-x86_64/cpu/|tokenizers\\.properties).*|nlp/.*"
                     + "|ai/djl/(?!huggingface/tokenizers/jni/).*"),
             new Left("api-", "ai/djl/.*"),
             new Left("zstd-jni-", "(?!linux/amd64/).*libzstd-jni.*"));
 
     private static final Pattern NATIVE = Pattern.compile(".*\\.so(\\.\\d+)*");
 
-    /** Most of all classes: nobody asks at run time for line numbers and their methods' generic types. */
+    /** Most of all classes: nobody asks at run time for the generic types of their methods. */
     private static final Pattern LARGE = Pattern.compile("(akka|scala|protobuf)-.*");
 
-    private final ClassFile classes;
-    private final ClassFile large;
+    /** Whose line numbers are kept. */
+    private static final Pattern OWN =
+            Pattern.compile("(protocol|kernels|checkpoints|workers|actors|deploy)-.*");
+
+    private final ClassFile own;
+    private final ClassFile others;
     private final List<String> strip;
 
     private LeanJars(URLClassLoader all, List<String> strip) {
         this.strip = strip;
-        classes = classes(all, ClassFile.LineNumbersOption.PASS_LINE_NUMBERS);
-        large = classes(all, ClassFile.LineNumbersOption.DROP_LINE_NUMBERS);
+        own = classes(all, ClassFile.LineNumbersOption.PASS_LINE_NUMBERS);
+        others = classes(all, ClassFile.LineNumbersOption.DROP_LINE_NUMBERS);
     }
 
     private static ClassFile classes(URLClassLoader all, ClassFile.LineNumbersOption lines) {
@@ -105,18 +109,19 @@ final class LeanJars {
                     ZipEntry copy = new ZipEntry(path);
                     copy.setTime(0);
                     out.putNextEntry(copy);
-                    out.write(lean(LARGE.matcher(name).matches(), path, bytes));
+                    out.write(lean(name, path, bytes));
                     out.closeEntry();
                 }
             }
         }
     }
 
-    private byte[] lean(boolean most, String path, byte[] bytes) throws IOException {
+    private byte[] lean(String jar, String path, byte[] bytes) throws IOException {
         if (path.endsWith(".class") && !path.endsWith("module-info.class")) {
             try {
-                return most ? large.transformClass(large.parse(bytes), LeanJars::passLess)
-                        : classes.transformClass(classes.parse(bytes), LeanJars::pass);
+                ClassFile classes = OWN.matcher(jar).matches() ? own : others;
+                return classes.transformClass(classes.parse(bytes),
+                        LARGE.matcher(jar).matches() ? LeanJars::passLess : LeanJars::pass);
             } catch (IllegalArgumentException e) {
                 return bytes; // it extends what is not there, and is not used
             }
