@@ -8,7 +8,9 @@ import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.planner.Devices;
 import castalia.protocol.planner.LayoutPlanner;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.planner.Workload;
+import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.exchange.socket.SocketSettings;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -24,6 +26,8 @@ final class DeviceOptions {
 
     /** Between processes of one machine. */
     private static final double LOCAL_LINK = 4e9;
+
+    private static final long EARLY_BYTES = SocketSettings.Bounds.DEFAULT.earlyBytes();
 
     @Option(names = "--devices", paramLabel = "N",
             description = "How many devices (default: the processors of this machine).")
@@ -66,9 +70,19 @@ final class DeviceOptions {
         return count;
     }
 
+    /** Bytes of one device, or of all of them together where they share this machine's. */
+    private long bytes() {
+        return memory == null ? MachineMemory.usableBytes() : Quantity.bytes("--device-memory", memory);
+    }
+
+    /** As little as the configuration's {@code auto} computes again on such a device. */
+    Recomputation fitting(TrainingPlan plan) {
+        return MachineMemory.fitting(plan, memory == null ? bytes() / count() : bytes(), EARLY_BYTES);
+    }
+
     Chosen choose(Workload work, CastaliaHome home) {
         boolean here = memory == null;
-        long bytes = memory == null ? MachineMemory.usableBytes() : Quantity.bytes("--device-memory", memory);
+        long bytes = bytes();
         double rate = flops != null ? Quantity.flops("--flops", flops)
                 : here ? DeviceSpeed.flops(work.plan(), count, home) : OTHER_FLOPS;
         double inside = nodeLink != null ? Quantity.bytesPerSecond("--node-link", nodeLink)
@@ -79,8 +93,8 @@ final class DeviceOptions {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                     "--devices-per-node " + together + " must be at least 1");
         }
-        Devices devices = new Devices(count, together, bytes, here,
-                SocketSettings.Bounds.DEFAULT.earlyBytes(), rate, inside, between);
+        Devices devices =
+                new Devices(count, together, bytes, here, EARLY_BYTES, rate, inside, between);
         return new Chosen(devices, String.format(Locale.ROOT,
                 "%d %s %s, %d a node; %.4g TFLOP/s%s, %.4g GB/s in a node%s, %.4g GB/s between%s",
                 count, here ? "ranks that share" : "devices of", LayoutPlanner.text(bytes), together,

@@ -82,7 +82,7 @@ final class LayoutsCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
-        Workload work = workload.workload(devices.count());
+        Workload work = workload.workload(devices);
         DeviceOptions.Chosen chosen = devices.choose(work, home);
         out.println(workload.description(work));
         out.println(chosen.description());

@@ -64,9 +64,9 @@ final class WorkloadOptions {
     /**
      * What was asked for.
      *
-     * @param devices devices there are, for the choice of V
+     * @param devices devices there are, for the choice of V and of what fits their memory
      */
-    Workload workload(int devices) {
+    Workload workload(DeviceOptions devices) {
         if ((model == null) == (config == null)) {
             throw new CastaliaException(
                     ErrorCode.CONFIG_INVALID, "give either --model or --config");
@@ -75,11 +75,12 @@ final class WorkloadOptions {
             Problems problems = new Problems();
             TrainingConfiguration read =
                     NeoxYaml.read(config, TokenizerSize.unknown(), problems);
-            return Workload.of(read.plan(), read.recomputation());
+            return Workload.of(read.plan(), read.engine().fits()
+                    ? devices.fitting(read.plan()) : read.recomputation());
         }
         PythiaModels.Preset preset = BenchCommand.preset(String.valueOf(model));
         try {
-            return Workload.of(plan(preset, devices),
+            return Workload.of(plan(preset, devices.count()),
                     keep ? Recomputation.NONE : Recomputation.BLOCK);
         } catch (IllegalArgumentException e) {
             throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
