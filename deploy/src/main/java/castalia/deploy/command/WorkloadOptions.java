@@ -3,6 +3,8 @@ package castalia.deploy.command;
 import castalia.deploy.configuration.NeoxYaml;
 import castalia.deploy.configuration.TokenizerSize;
 import castalia.deploy.configuration.TrainingConfiguration;
+import castalia.deploy.shell.CastaliaHome;
+import castalia.deploy.train.DeviceChoice;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.model.PythiaModels;
@@ -66,7 +68,7 @@ final class WorkloadOptions {
      *
      * @param devices devices there are, for the choice of V and of what fits their memory
      */
-    Workload workload(DeviceOptions devices) {
+    Workload workload(DeviceOptions devices, CastaliaHome home) {
         if ((model == null) == (config == null)) {
             throw new CastaliaException(
                     ErrorCode.CONFIG_INVALID, "give either --model or --config");
@@ -76,12 +78,14 @@ final class WorkloadOptions {
             TrainingConfiguration read =
                     NeoxYaml.read(config, TokenizerSize.unknown(), problems);
             return Workload.of(read.plan(), read.engine().fits()
-                    ? devices.fitting(read.plan()) : read.recomputation());
+                    ? devices.fitting(read.plan(), home) : read.recomputation(),
+                    DeviceChoice.ofProcess().head());
         }
         PythiaModels.Preset preset = BenchCommand.preset(String.valueOf(model));
         try {
-            return Workload.of(plan(preset, devices.count()),
-                    keep ? Recomputation.NONE : Recomputation.BLOCK);
+            return Workload.of(plan(preset, devices.count(home)),
+                    keep ? Recomputation.NONE : Recomputation.BLOCK,
+                    DeviceChoice.ofProcess().head());
         } catch (IllegalArgumentException e) {
             throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
         }
