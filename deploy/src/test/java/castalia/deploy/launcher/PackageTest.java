@@ -60,11 +60,11 @@ class PackageTest {
             } else if (entry.endsWith(".jar") && !entry.contains("-test") && !entry.matches(
                     ".*/(org/junit|org/assertj|com/tngtech|org/apache/maven|org/opentest4j|org/apiguardian"
                             + "|net/bytebuddy)/.*")) {
-                Files.createSymbolicLink(jars.resolve(path.getFileName()), path);
+                Files.copy(path, jars.resolve(path.getFileName()));
             }
         }
         workplace.maven("3.9.9", "mkdir -p deploy/target/lib",
-                "cp -L '" + jars + "'/*.jar deploy/target/lib/");
+                "cp '" + jars + "'/*.jar deploy/target/lib/");
         archive = folder.resolve("castalia.tar.xz");
         workplace.with("PATH", workplace.tools() + ":/usr/bin:/bin")
                 .with("CASTALIA_JAVA_HOME", System.getProperty("java.home"));
@@ -137,7 +137,7 @@ class PackageTest {
         assertThat(version.code()).as("%s", version).isZero();
         assertThat(version.text()).contains("onednn");
         Ended doctor = run("doctor");
-        assertThat(doctor.text()).contains("oneDNN").doesNotContain("Exception");
+        assertThat(doctor.text()).contains("native libraries").doesNotContain("Exception");
         Ended build = run("package");
         assertThat(build.code()).isEqualTo(2);
         assertThat(build.text()).contains("'package' is for a source tree");
