@@ -87,7 +87,7 @@ final class GenerationLinks implements AutoCloseable {
                             generation, placement, transport, parts.held(), parts.weights(),
                             parts.kernels()))
                     : new WeightPath.Gathered(generation, parts.weights(),
-                            new WeightGather(grid, placement, transport));
+                            new WeightGather(grid, placement, transport), transport);
             this.votes = new VoteExchange(transport, placement, grid.size());
         } catch (RuntimeException | Error e) {
             scratch.close();

@@ -41,7 +41,7 @@ final class RankStep {
         work.requireShape(source);
         ScalarState scalars = state.scalars();
         long step = scalars.step();
-        if (state.weightsVersion() != step) {
+        if (state.weightsVersion() != step && !links.weights().brings(step)) {
             throw new IllegalStateException("compute weights of version " + state.weightsVersion()
                     + " for step " + step);
         }
@@ -59,6 +59,7 @@ final class RankStep {
     /** Exchanges votes about the gradients. */
     Verdict vote(GenerationLinks links) {
         long start = System.nanoTime();
+        links.weights().settle(); // a rank that computed nothing has not taken them yet
         ScalarState scalars = state.scalars();
         HeldChunks held = state.held();
         List<HeldChunk> chunks = new ArrayList<>(links.heldChunks.length);
@@ -92,7 +93,7 @@ final class RankStep {
                 state.weightsIncomplete();
                 links.weights().expect(step + 1);
                 double rate = state.apply(links.heldChunks, apply);
-                exchangeWeights(links);
+                links.weights().exchange(step + 1, state::weightsComplete);
                 yield report(before, apply, apply.norm(), rate, links, System.nanoTime() - start);
             }
             case Verdict.Skip skip -> {
@@ -129,17 +130,15 @@ final class RankStep {
         }
     }
 
-    /** Rounds held weights, and then as {@link #exchangeWeights}. */
+    /** Rounds held weights and brings every rank those of the scalar state's version. */
     void gather(GenerationLinks links) {
-        links.weights().withdraw();
+        WeightPath weights = links.weights();
+        weights.settle();
+        weights.withdraw();
         state.cast(links.heldChunks);
-        exchangeWeights(links);
-    }
-
-    /** Brings every rank the compute weights of the scalar state's version, or lets it fetch them. */
-    private void exchangeWeights(GenerationLinks links) {
-        links.weights().exchange(state.scalars().step());
-        state.weightsComplete();
+        weights.expect(state.scalars().step());
+        weights.exchange(state.scalars().step(), state::weightsComplete);
+        weights.settle();
         links.transport().drain();
     }
 

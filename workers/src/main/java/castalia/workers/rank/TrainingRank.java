@@ -39,7 +39,8 @@ import org.jspecify.annotations.Nullable;
  * <p>A step: for each hosted virtual rank forward and backward of its micro-batches, folding
  * complete subtrees of the canonical tree; the reducer finishes the sums at each chunk's owner and
  * forwards them to the buddy; all ranks vote and derive the same verdict; owners and buddies apply
- * it; new weights are gathered. Used by one thread; its device belongs to it.
+ * it; new weights are gathered, while the next step begins. Used by one thread; its device belongs
+ * to it.
  *
  * <p>The slot outlives generations: device, model, held chunks and their versions stay, and {@link
  * #install} gives it a new place. A step may end at any exchange with an exception of the
@@ -197,13 +198,26 @@ public final class TrainingRank implements AutoCloseable {
         return state.held();
     }
 
-    /** The weights that it computes with, in the compute type. */
+    /** The weights that it computes with, in the compute type, all of them; not while a step runs. */
     public FlatViews compute() {
+        settle();
         return model.weights().views();
+    }
+
+    /**
+     * Waits for compute weights that are on their way: a step leaves them to be brought while the next
+     * begins. To be called before this rank exchanges anything that belongs to no step.
+     */
+    public void settle() {
+        GenerationLinks now = links;
+        if (now != null) {
+            now.weights().settle();
+        }
     }
 
     /** Inverts a bit of a weight in the compute type, for fault injection; false if there is none. */
     public boolean flip(long element, int bit) {
+        settle();
         Optional<Buffer> weights = model.weights().flippable();
         weights.ifPresent(w -> bytes().flip(w, element, bit));
         return weights.isPresent();
@@ -251,7 +265,7 @@ public final class TrainingRank implements AutoCloseable {
         return work.sequences();
     }
 
-    /** Version of the complete compute weights in memory, or {@link #INCOMPLETE}. */
+    /** Version of the complete compute weights, those on their way not among them, or {@link #INCOMPLETE}. */
     public long weightsVersion() {
         return state.weightsVersion();
     }

@@ -18,7 +18,6 @@ final class Delivery {
     private final Pieces pieces;
     private int told;
     private boolean telling;
-    private long movedAt = System.nanoTime();
     private long readerNanos;
     private @Nullable Throwable failure;
 
@@ -55,11 +54,6 @@ final class Delivery {
         return told == count || failure != null;
     }
 
-    /** When a piece was told last. */
-    long movedAt() {
-        return movedAt;
-    }
-
     /** Time for which readers were telling pieces. */
     long readerNanos() {
         return readerNanos;
@@ -74,7 +68,6 @@ final class Delivery {
         told++;
         failure = why;
         readerNanos += nanos;
-        movedAt = System.nanoTime();
     }
 
     /** Tells what is here, on a reader's thread; what that throws is kept for the rank. */
@@ -99,10 +92,12 @@ final class Delivery {
      */
     boolean receive(Mailbox mailbox) {
         for (Mailbox.Room piece = mailbox.next(this); piece != null; piece = mailbox.next(this)) {
-            Throwable why = new IllegalStateException("not told");
+            Throwable why = null;
             try {
                 tell(piece.segment());
-                why = null;
+            } catch (RuntimeException | Error e) {
+                why = e;
+                throw e;
             } finally {
                 mailbox.told(this, piece, why, 0);
             }

@@ -1,6 +1,7 @@
 package castalia.workers.exchange.socket;
 
 import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Incarnation;
 import castalia.workers.exchange.socket.FramePool.Lease;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
@@ -30,6 +31,9 @@ final class Mailbox implements AutoCloseable {
 
     private final Map<PieceKey, Delivery> deliveries = new HashMap<>();
     private final Map<PieceKey, Room> rooms = new HashMap<>();
+    /** When a piece of a process last arrived. */
+    private final Map<Incarnation, Long> moved = new HashMap<>();
+
     private final FramePool pool;
     private volatile Fence raised = Fence.NONE;
     private volatile boolean closed;
@@ -128,6 +132,7 @@ final class Mailbox implements AutoCloseable {
         Delivery delivery;
         lock.lock();
         try {
+            moved.put(room.key.from(), System.nanoTime());
             room.ready = true;
             if (room.dropped) {
                 discard(room);
@@ -257,26 +262,34 @@ final class Mailbox implements AutoCloseable {
         }
     }
 
+    /** When a piece of a process last arrived, or {@code begun} if that is later. */
+    long movedAt(Incarnation from, long begun) {
+        lock.lock();
+        try {
+            long last = moved.getOrDefault(from, begun);
+            return last - begun > 0 ? last : begun;
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /**
-     * Waits for a delivery.
+     * Waits for a delivery, for a time at most.
      *
-     * @param nanos longest time without a piece
      * @return whether the wait is over: it is done, can go on, or its generation is over
      */
     boolean await(Delivery delivery, long nanos) throws InterruptedException {
-        long begun = System.nanoTime();
+        long left = nanos;
         lock.lockInterruptibly();
         try {
             while (true) {
                 if (delivery.done() || over(delivery.last().fence()) || isReady(delivery)) {
                     return true;
                 }
-                long now = System.nanoTime();
-                long left = nanos - Math.min(now - begun, now - delivery.movedAt());
                 if (left <= 0) {
                     return false;
                 }
-                arrival.awaitNanos(left);
+                left = arrival.awaitNanos(left);
             }
         } finally {
             lock.unlock();
@@ -342,6 +355,7 @@ final class Mailbox implements AutoCloseable {
         lock.lock();
         try {
             raised = fence;
+            moved.clear();
             for (Room room : rooms.values().toArray(Room[]::new)) {
                 if (fence.newerThan(room.key.fence())) {
                     drop(room);

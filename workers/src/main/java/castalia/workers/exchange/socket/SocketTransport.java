@@ -17,6 +17,7 @@ import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -213,6 +214,7 @@ final class SocketTransport implements Transport {
         long begun = System.nanoTime();
         FrameTag tag = delivery.last().tag();
         waitFor(from, () -> tag.kind() + " of chunk " + tag.chunk() + ", step " + tag.step(),
+                () -> mailbox.movedAt(members.get(from).incarnation(), begun),
                 nanos -> mailbox.await(delivery, nanos));
         waitedNanos += System.nanoTime() - begun;
     }
@@ -228,7 +230,10 @@ final class SocketTransport implements Transport {
     public void drain(int to) {
         long begun = System.nanoTime();
         requireLive();
-        waitFor(to, () -> "receipt of frames", nanos -> receipts.await(to, nanos));
+        Outbound connection = to == rank ? null : peer(to);
+        waitFor(to, () -> "receipt of frames",
+                () -> connection == null ? begun : connection.movedAt(begun),
+                nanos -> receipts.await(to, nanos));
         waitedNanos += System.nanoTime() - begun;
     }
 
@@ -265,14 +270,23 @@ final class SocketTransport implements Transport {
         boolean await(long nanos) throws InterruptedException;
     }
 
-    void waitFor(int peer, Supplier<String> what, Waiting waiting) {
-        long end = System.nanoTime() + deadlineNanos;
-        long suspectAt = System.nanoTime() + patience.get().toNanos();
+    /**
+     * Waits. What counts is silence: a long payload may take longer than the deadline in all.
+     *
+     * @param movedAt when anything last came from the peer, or went to it; the beginning of the wait or
+     *     later
+     */
+    void waitFor(int peer, Supplier<String> what, LongSupplier movedAt, Waiting waiting) {
+        long heard = movedAt.getAsLong(); // when the peer moved, or was suspected
         while (true) {
+            long moved = movedAt.getAsLong();
+            heard = moved - heard > 0 ? moved : heard;
             long now = System.nanoTime();
+            long patient = patience.get().toNanos();
             boolean done;
             try {
-                done = waiting.await(Math.max(0, Math.min(end - now, suspectAt - now)));
+                done = waiting.await(Math.max(0, Math.min(
+                        moved + deadlineNanos - now, heard + patient - now)));
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
                 throw lost(peer, "interrupted while waiting for " + what.get(), e);
@@ -282,12 +296,15 @@ final class SocketTransport implements Transport {
                 return;
             }
             now = System.nanoTime();
-            if (end - now <= 0) {
+            if (movedAt.getAsLong() != moved) {
+                continue;
+            }
+            if (now - moved >= deadlineNanos) {
                 throw lost(peer, what.get() + " did not come in time", null);
             }
-            if (suspectAt - now <= 0) {
+            if (now - heard >= patient) {
                 suspicions.suspect(members.get(peer), false, what.get());
-                suspectAt = System.nanoTime() + patience.get().toNanos();
+                heard = System.nanoTime();
             }
         }
     }
