@@ -30,8 +30,19 @@ public final class WeightGather {
                     : IntStream.range(0, placement.ranks())
                             .filter(to -> lacks(to, chunk)).toArray();
         }
-        this.received = grid.byLayer(
-                IntStream.range(0, grid.size()).filter(c -> lacks(rank, c)).toArray());
+        int[] lacking = IntStream.range(0, grid.size()).filter(c -> lacks(rank, c)).toArray();
+        int[][] ofOthers = grid.byLayer(
+                Arrays.stream(lacking).filter(c -> !isNear(rank, c)).toArray());
+        this.received = new int[1 + ofOthers.length][];
+        received[0] = Arrays.stream(lacking).filter(c -> isNear(rank, c)).toArray();
+        System.arraycopy(ofOthers, 0, received, 1, ofOthers.length);
+    }
+
+    /** Whether a chunk's owner computes the same passes. */
+    private boolean isNear(int rank, int chunk) {
+        int owner = placement.owner(chunk);
+        return placement.computes(rank) && placement.computes(owner)
+                && placement.replica(owner) == placement.replica(rank);
     }
 
     private boolean lacks(int rank, int chunk) {
@@ -43,8 +54,8 @@ public final class WeightGather {
      * with the older ones any more.
      */
     public void expect(long generation, long step, IntFunction<Buffer> compute) {
-        for (int[] ofLayer : received) {
-            for (int chunk : ofLayer) {
+        for (int[] group : received) {
+            for (int chunk : group) {
                 transport.expect(placement.owner(chunk), tag(generation, step, chunk),
                         compute.apply(chunk).segment());
             }
@@ -53,12 +64,20 @@ public final class WeightGather {
 
     /** Whether this rank lacks anything. */
     public boolean lacks() {
-        return Arrays.stream(received).anyMatch(ofLayer -> ofLayer.length > 0);
+        return Arrays.stream(received).anyMatch(group -> group.length > 0);
     }
 
-    /** Layers of the model, embedding and head among them. */
-    public int layers() {
+    /**
+     * Groups in which a rank receives what it lacks: first what ranks of its own replica send, since an
+     * exchange in a pass waits until they took all that was sent before; then layer by layer.
+     */
+    public int groups() {
         return received.length;
+    }
+
+    /** The group with which all that a layer needs is there. */
+    public int group(int layer) {
+        return 1 + layer;
     }
 
     /**
@@ -69,8 +88,8 @@ public final class WeightGather {
      */
     public void gather(long generation, long step, IntFunction<Buffer> compute) {
         send(generation, step, compute);
-        for (int layer = 0; layer < received.length; layer++) {
-            receive(generation, step, layer, compute);
+        for (int group = 0; group < received.length; group++) {
+            receive(generation, step, group, compute);
         }
     }
 
@@ -84,12 +103,13 @@ public final class WeightGather {
     }
 
     /**
-     * A part of the second half: receives what is lacking of a layer. They were all expected, so each
-     * has its place as soon as it comes; the last is waited for first, and then the others are there.
+     * A part of the second half: receives what is lacking of a group; groups are to be received in
+     * order. They were all expected, so each chunk has its place as soon as it comes; the last is waited
+     * for first, and then the others are there.
      */
-    public void receive(long generation, long step, int layer, IntFunction<Buffer> compute) {
-        for (int i = received[layer].length - 1; i >= 0; i--) {
-            int chunk = received[layer][i];
+    public void receive(long generation, long step, int group, IntFunction<Buffer> compute) {
+        for (int i = received[group].length - 1; i >= 0; i--) {
+            int chunk = received[group][i];
             transport.receive(placement.owner(chunk), tag(generation, step, chunk),
                     compute.apply(chunk).segment());
         }

@@ -61,9 +61,9 @@ sealed interface WeightPath {
         /**
          * Weights on their way.
          *
-         * @param layer the first that is not here yet
+         * @param group the first of {@link WeightGather#groups} that is not here yet
          */
-        private record Coming(long version, int layer, Runnable whenComplete) {}
+        private record Coming(long version, int group, Runnable whenComplete) {}
 
         Gathered(long generation, ComputeWeights weights, WeightGather gather,
                 Transport transport) {
@@ -96,7 +96,7 @@ sealed interface WeightPath {
 
         @Override
         public void settle() {
-            need(gather.layers() - 1);
+            receive(gather.groups() - 1);
         }
 
         @Override
@@ -104,12 +104,16 @@ sealed interface WeightPath {
 
         @Override
         public void need(int layer) {
-            for (Coming now = coming; now != null && now.layer <= layer; now = coming) {
-                gather.receive(generation, now.version, now.layer, weights::of);
-                boolean last = now.layer == gather.layers() - 1;
-                coming = last ? null
-                        : new Coming(now.version, now.layer + 1, now.whenComplete);
-                if (last) {
+            receive(gather.group(layer));
+        }
+
+        private void receive(int last) {
+            for (Coming now = coming; now != null && now.group <= last; now = coming) {
+                gather.receive(generation, now.version, now.group, weights::of);
+                boolean all = now.group == gather.groups() - 1;
+                coming = all ? null
+                        : new Coming(now.version, now.group + 1, now.whenComplete);
+                if (all) {
                     now.whenComplete.run();
                 }
             }
