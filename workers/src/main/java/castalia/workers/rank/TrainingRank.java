@@ -204,10 +204,7 @@ public final class TrainingRank implements AutoCloseable {
         return model.weights().views();
     }
 
-    /**
-     * Waits for compute weights that are on their way: a step leaves them to be brought while the next
-     * begins. To be called before this rank exchanges anything that belongs to no step.
-     */
+    /** Waits for compute weights on their way; to be called before an exchange that is no step's. */
     public void settle() {
         GenerationLinks now = links;
         if (now != null) {
@@ -275,10 +272,7 @@ public final class TrainingRank implements AutoCloseable {
      * digests and gathers the compute weights.
      */
     public void loaded(ScalarState scalars) {
-        state.begin(scalars);
-        for (int chunk : links().heldChunks) {
-            held().loaded(chunk, scalars.step());
-        }
+        state.loaded(scalars, links().heldChunks);
         gather();
     }
 
@@ -289,14 +283,7 @@ public final class TrainingRank implements AutoCloseable {
      * @throws IllegalStateException if one is missing or of another version
      */
     public void resume(ScalarState scalars) {
-        for (int chunk : links().heldChunks) {
-            if (held().version(chunk) != scalars.step()) {
-                throw new IllegalStateException("chunk " + chunk + " is at version "
-                        + held().version(chunk) + " where the generation starts at "
-                        + scalars.step() + " (-1: it is not here)");
-            }
-        }
-        state.begin(scalars);
+        state.resume(scalars, links().heldChunks);
         if (placement().slices(rank()).count() == 0) {
             state.weightsComplete(); // it computes with none
         }

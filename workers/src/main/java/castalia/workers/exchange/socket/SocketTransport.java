@@ -192,18 +192,27 @@ final class SocketTransport implements Transport {
         receive(last(from, tag, Role.MEMBER), from, room, true, pieces);
     }
 
+    @Override
+    public void begin(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
+        requireLive();
+        expected.begin(new Delivery(last(from, tag, Role.MEMBER), room, pieces));
+    }
+
     private void receive(
             PieceKey last, int from, MemorySegment room, boolean lastResort, Pieces pieces) {
         requireLive();
-        Delivery delivery = new Delivery(last, room, pieces);
+        Delivery delivery = expected.begun(last);
+        if (delivery == null) {
+            delivery = new Delivery(last, room, pieces);
+            expected.begin(delivery);
+        }
         try {
             expected.add(last, room, lastResort);
-            mailbox.begin(delivery);
             while (!delivery.receive(mailbox)) {
                 await(delivery, from);
             }
         } finally {
-            mailbox.end(delivery);
+            expected.end(delivery);
             expected.remove(last);
             waitedNanos -= delivery.readerNanos();
         }
