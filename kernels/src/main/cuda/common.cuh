@@ -35,10 +35,10 @@ struct f16 {
   unsigned short bits;
 };
 
-// Up to 16 buffers by value: slices of a sum.
-template <typename T>
+// Several buffers by value: slices of a sum.
+template <typename T, int N = 16>
 struct Buffers {
-  T* at[16];
+  T* at[N];
 };
 
 // --- Exact widening, and rounding to nearest even (numerics.md section 6) -------------------------

@@ -71,38 +71,52 @@ KERNEL_BOUNDS(ROW_THREADS, 2, castalia_softmax_partial_f32, (float* logits, floa
   }
 }
 
-// castalia_softmax_join_f32(double* loss, {float*}[16] factor, {float*}[16] max, {float*}[16] sum,
-// int slices, const float* target, int rows): factor[s] = exp(max_s - max) / sum; *loss is the sum
-// over rows, ascending, of log(sum) + max - target. Grid 1, block 256.
-KERNEL(castalia_softmax_join_f32, (double* loss, BY_VALUE(Buffers<float>) factor,
-    BY_VALUE(Buffers<const float>) maxima, BY_VALUE(Buffers<const float>) sums, int slices,
-    const float* target, int rows)) {
+// castalia_softmax_join_f32(double* loss, {float*}[128] factor, {float*}[128] max,
+// {float*}[128] sum, int parts, const float* target, int rows): factor[s] = exp(max_s - max) / sum;
+// *loss is the sum over rows, ascending, of log(sum) + max - target. Grid 1, block 256.
+#define PARTS 128
+#define LEVELS 7
+typedef Buffers<float, PARTS> Written;
+typedef Buffers<const float, PARTS> Read;
+
+KERNEL(castalia_softmax_join_f32, (double* loss, BY_VALUE(Written) factor,
+    BY_VALUE(Read) maxima,
+    BY_VALUE(Read) sums, int parts, const float* target, int rows)) {
   __shared__ double losses[256];
   double total = 0.0;
   for (int from = 0; from < rows; from += 256) {
     int r = from + threadIdx.x;
     if (r < rows) {
       float largest = NEGATIVE_INFINITY;
-      for (int s = 0; s < slices; s++) {
+      for (int s = 0; s < parts; s++) {
         largest = fmaxf(largest, maxima.at[s][r]);
       }
-      float terms[16];
+      // The canonical tree: complete subtrees wait until their neighbour is there.
+      float ladder[LEVELS];
+      float sum = 0.0f;
+      for (int k = 1; k <= parts; k++) {
+        sum = expf(maxima.at[k - 1][r] - largest) * sums.at[k - 1][r];
 #pragma unroll
-      for (int s = 0; s < 16; s++) {
-        terms[s] = s < slices ? expf(maxima.at[s][r] - largest) * sums.at[s][r] : 0.0f;
-      }
-      // The canonical tree: cut at the largest power of two below the number of slices.
-#pragma unroll
-      for (int width = 1; width < 16; width *= 2) {
-#pragma unroll
-        for (int s = 0; s + width < 16; s += 2 * width) {
-          terms[s] = s + width < slices ? terms[s] + terms[s + width] : terms[s];
+        for (int level = 0; level < LEVELS; level++) {
+          bool merges = (k & ((2 << level) - 1)) == 0;
+          bool waits = (k & ((1 << level) - 1)) == 0 && !merges;
+          sum = merges ? ladder[level] + sum : sum;
+          ladder[level] = waits ? sum : ladder[level];
         }
       }
-      for (int s = 0; s < slices; s++) {
-        factor.at[s][r] = expf(maxima.at[s][r] - largest) / terms[0];
+      // What is left over, the smallest first. All 128 leave nothing: they are in sum already.
+      bool any = parts == PARTS;
+#pragma unroll
+      for (int level = 0; level < LEVELS; level++) {
+        if (parts >> level & 1) {
+          sum = any ? ladder[level] + sum : ladder[level];
+          any = true;
+        }
       }
-      losses[threadIdx.x] = log((double)terms[0]) + (double)largest - (double)target[r];
+      for (int s = 0; s < parts; s++) {
+        factor.at[s][r] = expf(maxima.at[s][r] - largest) / sum;
+      }
+      losses[threadIdx.x] = log((double)sum) + (double)largest - (double)target[r];
     }
     __syncthreads();
     if (threadIdx.x == 0) {

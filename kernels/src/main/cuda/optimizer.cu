@@ -41,21 +41,39 @@ __device__ __forceinline__ void addDigest(u64* result, u64 a, u64 b) {
   }
 }
 
-// castalia_adamw_T(float* weight, float* first, float* second, T* compute, const float* gradient,
-// float gradientFactor, float learningRate, float beta1, float beta2, float epsilon,
-// float weightDecay, float inverseCorrection1, float inverseCorrection2, i64 position, i64 count,
-// u64 result[2]): updates in place, writes the weights rounded to T (compute may be weight where T
-// is float), adds the digest of the new values to result. position is a multiple of 16. Grid
-// min(pieces(count), 2048), block 256.
+// A row of the table of chunks: what castalia.kernels.cuda.Optimizer writes.
 struct Scalars {
-  float factor, rate, beta1, rest1, beta2, rest2, epsilon, decay, correction1, correction2;
+  float factor, rate, beta1, beta2, epsilon, decay, correction1, correction2;
 };
 
+struct Update {
+  float* weight;
+  float* first;
+  float* second;
+  void* compute;
+  const float* gradient;
+  i64 position, count;
+  Scalars scalars;
+};
+
+// castalia_adamw_T(u64 results[chunks][2], const Update* updates): updates each chunk in place,
+// writes the weights rounded to T (compute may be weight where T is float), adds the digest of the
+// new values to the chunk's result. position is a multiple of 16. Grid (any, chunks), block 256.
 template <typename T>
-__device__ __forceinline__ void adamW(float* weight, float* first, float* second, T* compute,
-                                      const float* gradient, const Scalars& s, i64 position,
-                                      i64 count, u64* result) {
+__device__ __forceinline__ void adamW(const Update& update, u64* result) {
+  float* weight = update.weight;
+  float* first = update.first;
+  float* second = update.second;
+  T* compute = (T*)update.compute;
+  const float* gradient = update.gradient;
+  i64 count = update.count;
+  Scalars s = update.scalars;
+  if (first4() - 4 * (i64)threadIdx.x >= count) {
+    return;  // the whole block: a short chunk
+  }
+  float rest1 = 1.0f - s.beta1, rest2 = 1.0f - s.beta2;
   bool vector = wide(weight) && wide(first) && wide(second) && wide(compute) && wide(gradient);
+  bool rounds = (const void*)compute != (const void*)weight;
   u64 a = 0, b = 0;
 #pragma unroll 2
   for (i64 at = first4(); at < count; at += step4()) {
@@ -67,8 +85,8 @@ __device__ __forceinline__ void adamW(float* weight, float* first, float* second
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       float scaled = g[i] * s.factor;
-      m[i] = fmaf(s.beta1, m[i], s.rest1 * scaled);
-      v[i] = fmaf(s.beta2, v[i], (s.rest2 * scaled) * scaled);
+      m[i] = fmaf(s.beta1, m[i], rest1 * scaled);
+      v[i] = fmaf(s.beta2, v[i], (rest2 * scaled) * scaled);
       float u = (m[i] * s.correction1) / (sqrtf(v[i] * s.correction2) + s.epsilon);
       u = fmaf(s.decay, w[i], u);
       w[i] = fmaf(-s.rate, u, w[i]);
@@ -79,26 +97,21 @@ __device__ __forceinline__ void adamW(float* weight, float* first, float* second
     store<4>(first, m, at, count, vector);
     store<4>(second, v, at, count, vector);
     store<4>(weight, w, at, count, vector);
-    if ((const void*)compute != (const void*)weight) {
+    if (rounds) {
       store<4>(compute, w, at, count, vector);
     }
 #pragma unroll
     for (int i = 0; i < 4; i += 2) {
-      digestPair(a, b, (u64)(position + at + i), word(w[i], w[i + 1]), word(m[i], m[i + 1]),
-          word(v[i], v[i + 1]));
+      digestPair(a, b, (u64)(update.position + at + i), word(w[i], w[i + 1]),
+          word(m[i], m[i + 1]), word(v[i], v[i + 1]));
     }
   }
   addDigest(result, a, b);
 }
 
-#define ADAMW(name, T)                                                                            \
-  KERNEL_BOUNDS(256, 2, castalia_adamw_##name, (float* weight, float* first, float* second,       \
-      T* compute, const float* gradient, float gradientFactor, float learningRate, float beta1,   \
-      float beta2, float epsilon, float weightDecay, float inverseCorrection1,                    \
-      float inverseCorrection2, i64 position, i64 count, u64* result)) {                          \
-    Scalars scalars{gradientFactor, learningRate, beta1, 1.0f - beta1, beta2, 1.0f - beta2,       \
-        epsilon, weightDecay, inverseCorrection1, inverseCorrection2};                            \
-    adamW(weight, first, second, compute, gradient, scalars, position, count, result);            \
+#define ADAMW(name, T)                                                                           \
+  KERNEL_BOUNDS(256, 2, castalia_adamw_##name, (u64* results, const Update* updates)) {          \
+    adamW<T>(updates[blockIdx.y], results + 2 * blockIdx.y);                                     \
   }
 FOR_EACH_TYPE(ADAMW)
 
@@ -170,9 +183,14 @@ __device__ __forceinline__ void sumOfSquares(double* result, const float* x, i64
   }
 }
 
-// castalia_sum_of_squares_f32(double* result, const float* x, i64 count). Grid 1, block 256.
-KERNEL(castalia_sum_of_squares_f32, (double* result, const float* x, i64 count)) {
-  sumOfSquares(result, x, count);
+struct Range {
+  const float* x;
+  i64 count;
+};
+
+// castalia_sums_of_squares_f32(double* results, const Range* ranges). Grid ranges, block 256.
+KERNEL(castalia_sums_of_squares_f32, (double* results, const Range* ranges)) {
+  sumOfSquares(results + blockIdx.x, ranges[blockIdx.x].x, ranges[blockIdx.x].count);
 }
 
 // --- Initial values ------------------------------------------------------------------------------

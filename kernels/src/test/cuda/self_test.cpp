@@ -542,12 +542,25 @@ void digestOf(u64* sums, u64 position, i64 count, Array<float>& w, Array<float>&
   }
 }
 
+// A chunk as the update's kernel is told of it.
+struct Update {
+  void *weight, *first, *second, *compute;
+  const void* gradient;
+  i64 position, count;
+  float scalars[8];
+};
+
+struct Range {
+  const float* x;
+  i64 count;
+};
+
 template <typename T>
 u64 optimizer(i64 count) {
   std::string suffix = std::string("_") + typeName<T>();
   Array<float> w(count), m(count), v(count), g(count);
   Array<T> compute(count);
-  Array<double> squares(1);
+  Array<double> squares(2);
   w.fill();
   m.fill(1e-2);
   g.fill(1e-2);
@@ -557,12 +570,18 @@ u64 optimizer(i64 count) {
   }
   std::vector<float> w0(w.data(), w.data() + count), m0(m.data(), m.data() + count),
       v0(v.data(), v.data() + count);
-  u64 sums[2] = {5, 7}, expected[2] = {5, 7};
-  u64* result = sums;
+  u64 sums[4] = {1, 2, 5, 7}, expected[2] = {5, 7};
+  u64* result = sums + 2;
   i64 position = 48;
-  launch("castalia_adamw" + suffix, {std::min<i64>(pieces(count), 2048)}, 256, 0, w.data(), m.data(),
-      v.data(), compute.data(), (const float*)g.data(), 0.37f, 6e-4f, 0.9f, 0.95f, 1e-8f, 0.1f, 1.25f,
-      1.7f, position, count, result);
+  // Beside a chunk of nothing.
+  Update updates[2] = {{}, {w.data(), m.data(), v.data(), compute.data(), g.data(), position, count,
+      {0.37f, 6e-4f, 0.9f, 0.95f, 1e-8f, 0.1f, 1.25f, 1.7f}}};
+  u64* results = sums;
+  const Update* table = updates;
+  launch("castalia_adamw" + suffix, {std::max<i64>(1, count / 2000), 2}, 256, 0, results, table);
+  if (sums[0] != 1 || sums[1] != 2) {
+    die("the digest of nothing is %llu, %llu", sums[0], sums[1]);
+  }
   for (i64 i = 0; i < count; i++) {
     float scaled = g[i] * 0.37f;
     float first = fmaf(0.9f, m0[i], (1.0f - 0.9f) * scaled);
@@ -578,7 +597,7 @@ u64 optimizer(i64 count) {
   launch("castalia_digest_f32", {std::min<i64>(pieces(count), 2048)}, 256, 0, (const float*)w.data(),
       (const float*)m.data(), (const float*)v.data(), position, count, result);
   digestOf(expected, position, count, w, m, v);
-  if (sums[0] != expected[0] || sums[1] != expected[1]) {
+  if (result[0] != expected[0] || result[1] != expected[1]) {
     die("digest of %lld", count);
   }
   double lanes[16] = {};
@@ -586,9 +605,11 @@ u64 optimizer(i64 count) {
     lanes[i % 16] += (double)w[i] * w[i];
   }
   double total = treeOf(std::vector<double>(lanes, lanes + 16), 0, 16);
-  launch("castalia_sum_of_squares_f32", {1}, 256, 0, squares.data(), (const float*)w.data(), count);
-  if (squares[0] != total) {
-    die("sum of squares is %.17g, not %.17g", squares[0], total);
+  Range ranges[2] = {{w.data(), count}, {m.data(), 0}};
+  const Range* all = ranges;
+  launch("castalia_sums_of_squares_f32", {2}, 256, 0, squares.data(), all);
+  if (squares[0] != total || squares[1] != 0) {
+    die("sums of squares are %.17g, %.17g, not %.17g, 0", squares[0], squares[1], total);
   }
   u64 h = hash(hash(hash(hash(hash(0, w), m), v), compute), squares);
   return hash(h, sums, sizeof sums);
@@ -827,8 +848,8 @@ u64 crossEntropy(int rows, int width, int slices, double deviation) {
   Array<int> labels(rows);
   Array<double> loss(1);
   std::vector<std::vector<double>> before(slices);
-  Buffers<float> factor{};
-  Buffers<const float> most{}, total{};
+  Buffers<float, 128> factor{};
+  Buffers<const float, 128> most{}, total{};
   float scale = 1024.0f / 77;
   for (int r = 0; r < rows; r++) {
     labels[r] = (int)(uniform() * width * slices);

@@ -6,7 +6,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <vector>
+
+int standin_run(void* stream, std::function<int()> work);  // of the stand-in for the driver
 
 namespace {
 
@@ -19,6 +22,7 @@ constexpr int BF16 = 14;
 constexpr int COMPUTE_F32 = 68;
 constexpr int EPILOGUE_DEFAULT = 1;
 constexpr int EPILOGUE_BIAS = 4;
+constexpr int EPILOGUE_DGELU = 192;
 constexpr size_t WORKSPACE = 4096;
 constexpr uint64_t ALGORITHM = 0xca57a11a;
 
@@ -29,6 +33,8 @@ struct Description {
     int transpose_b = 0;
     int epilogue = EPILOGUE_DEFAULT;
     const void* bias = nullptr;
+    const void* auxiliary = nullptr;
+    int64_t stride = 0;
 };
 
 struct Layout {
@@ -36,6 +42,8 @@ struct Layout {
     uint64_t rows;
     uint64_t columns;
     int64_t leading;
+    int count = 1;  // matrices
+    int64_t offset = 0;
 };
 
 struct Preference {
@@ -93,12 +101,17 @@ void write(int type, void* at, int64_t i, float value) {
 
 bool aligned(const void* address, uint64_t bytes) { return reinterpret_cast<uintptr_t>(address) % bytes == 0; }
 
+// Whether all matrices are aligned if the first is.
+bool apart(const Layout& of, uint64_t bytes) {
+    return of.count == 1 || of.offset * (of.type == F32 ? 4 : 2) % bytes == 0;
+}
+
 bool fits(const Description& what, const Layout& a, const Layout& b, const Layout& d) {
     uint64_t m = what.transpose_a ? a.columns : a.rows;
     uint64_t k = what.transpose_a ? a.rows : a.columns;
     uint64_t n = what.transpose_b ? b.rows : b.columns;
     uint64_t other = what.transpose_b ? b.columns : b.rows;
-    return k == other && d.rows == m && d.columns == n && a.leading >= int64_t(a.rows)
+    return a.count == d.count && b.count == d.count && k == other && d.rows == m && d.columns == n && a.leading >= int64_t(a.rows)
             && b.leading >= int64_t(b.rows) && d.leading >= int64_t(d.rows);
 }
 
@@ -106,14 +119,60 @@ bool fits(const Description& what, const Layout& a, const Layout& b, const Layou
 bool supported(const Description& what, const Layout& a, const Layout& b, const Layout& d) {
     return what.compute == COMPUTE_F32 && what.scale == F32 && a.type == b.type
             && (d.type == a.type || d.type == F32)
-            && (what.epilogue == EPILOGUE_DEFAULT || what.epilogue == EPILOGUE_BIAS);
+            && (what.epilogue == EPILOGUE_DEFAULT || what.epilogue == EPILOGUE_BIAS
+                    || (what.epilogue == EPILOGUE_DGELU && d.type != F32 && what.auxiliary
+                            && what.stride >= int64_t(d.rows)));
+}
+
+// Of GELU's form with tanh.
+float slope(float x) {
+    double u = 0.7978845608028654 * (x + 0.044715 * x * double(x) * x);
+    double t = std::tanh(u);
+    return float(0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 3 * 0.044715 * x * double(x)));
+}
+
+const void* matrix(const void* first, const Layout& of, int i) {
+    return static_cast<const char*>(first) + i * of.offset * (of.type == F32 ? 4 : 2);
+}
+
+// The product itself, of copies of everything that describes it.
+void multiply(const Description& what, const void* a, const Layout& of_a, const void* b, const Layout& of_b,
+        float beta, const void* c, const Layout& of_c, void* d, const Layout& of_d, void* workspace) {
+    memset(workspace, 0x5a, WORKSPACE);
+    int64_t m = of_d.rows;
+    int64_t n = of_d.columns;
+    int64_t k = what.transpose_a ? of_a.rows : of_a.columns;
+    std::vector<float> left(size_t(m) * k);  // (k, m): m moves fastest
+    for (int64_t l = 0; l < k; l++) {
+        for (int64_t i = 0; i < m; i++) {
+            left[l * m + i] = read(of_a.type, a,
+                    what.transpose_a ? i * of_a.leading + l : l * of_a.leading + i);
+        }
+    }
+    std::vector<float> sums(m);
+    for (int64_t j = 0; j < n; j++) {
+        std::fill(sums.begin(), sums.end(), 0.0f);
+        for (int64_t l = 0; l < k; l++) {
+            float right = read(of_b.type, b,
+                    what.transpose_b ? l * of_b.leading + j : j * of_b.leading + l);
+            const float* row = &left[l * m];
+            for (int64_t i = 0; i < m; i++) sums[i] = std::fma(row[i], right, sums[i]);
+        }
+        for (int64_t i = 0; i < m; i++) {
+            float value = sums[i];
+            if (beta != 0) value += beta * read(of_c.type, c, j * of_c.leading + i);
+            if (what.epilogue == EPILOGUE_DGELU) {
+                value *= slope(read(of_d.type, what.auxiliary, j * what.stride + i));
+            }
+            if (what.epilogue == EPILOGUE_BIAS) value += read(of_d.type, what.bias, i);
+            write(of_d.type, d, j * of_d.leading + i, value);
+        }
+    }
 }
 
 }  // namespace
 
 extern "C" {
-
-void standin_finish(void* stream);  // of the stand-in for the driver
 
 size_t cublasLtGetVersion() { return 130000; }
 
@@ -138,6 +197,8 @@ int cublasLtMatmulDescSetAttribute(Description* description, int attribute, cons
         case 4: return bytes == 4 ? (memcpy(&description->transpose_b, value, 4), SUCCESS) : INVALID_VALUE;
         case 7: return bytes == 4 ? (memcpy(&description->epilogue, value, 4), SUCCESS) : INVALID_VALUE;
         case 8: return bytes == 8 ? (memcpy(&description->bias, value, 8), SUCCESS) : INVALID_VALUE;
+        case 11: return bytes == 8 ? (memcpy(&description->auxiliary, value, 8), SUCCESS) : INVALID_VALUE;
+        case 12: return bytes == 8 ? (memcpy(&description->stride, value, 8), SUCCESS) : INVALID_VALUE;
         default: return INVALID_VALUE;
     }
 }
@@ -148,11 +209,17 @@ int cublasLtMatmulDescDestroy(Description* description) {
 }
 
 int cublasLtMatrixLayoutCreate(Layout** layout, int type, uint64_t rows, uint64_t columns, int64_t leading) {
-    *layout = new Layout{type, rows, columns, leading};
+    *layout = new Layout{type, rows, columns, leading, 1, 0};
     return SUCCESS;
 }
 
-int cublasLtMatrixLayoutSetAttribute(Layout*, int, const void*, size_t) { return NOT_SUPPORTED; }
+int cublasLtMatrixLayoutSetAttribute(Layout* layout, int attribute, const void* value, size_t bytes) {
+    switch (attribute) {
+        case 5: return bytes == 4 ? (memcpy(&layout->count, value, 4), SUCCESS) : INVALID_VALUE;
+        case 6: return bytes == 8 ? (memcpy(&layout->offset, value, 8), SUCCESS) : INVALID_VALUE;
+        default: return NOT_SUPPORTED;
+    }
+}
 
 int cublasLtMatrixLayoutDestroy(Layout* layout) {
     delete layout;
@@ -209,38 +276,18 @@ int cublasLtMatmul(void* handle, Description* what, const float* alpha, const vo
     if (!supported(*what, *of_a, *of_b, *of_d)) return NOT_SUPPORTED;
     if (!workspace || !aligned(workspace, 256) || workspace_bytes < WORKSPACE) return INVALID_VALUE;
     if (!aligned(a, algorithm->data[1]) || !aligned(b, algorithm->data[2]) || !aligned(c, algorithm->data[3])
-            || !aligned(d, algorithm->data[4])) {
+            || !aligned(d, algorithm->data[4]) || !apart(*of_a, algorithm->data[1])
+            || !apart(*of_b, algorithm->data[2]) || !apart(*of_d, algorithm->data[4])) {
         return NOT_SUPPORTED;
     }
-    standin_finish(stream);
-    memset(workspace, 0x5a, WORKSPACE);
-    int64_t m = of_d->rows;
-    int64_t n = of_d->columns;
-    int64_t k = what->transpose_a ? of_a->rows : of_a->columns;
-    std::vector<float> left(size_t(m) * k);  // (k, m): m moves fastest
-    for (int64_t l = 0; l < k; l++) {
-        for (int64_t i = 0; i < m; i++) {
-            left[l * m + i] = read(of_a->type, a,
-                    what->transpose_a ? i * of_a->leading + l : l * of_a->leading + i);
+    return standin_run(stream, [=, what = *what, of_a = *of_a, of_b = *of_b, of_c = *of_c, of_d = *of_d,
+            beta = *beta] {
+        for (int i = 0; i < of_d.count; i++) {
+            multiply(what, matrix(a, of_a, i), of_a, matrix(b, of_b, i), of_b, beta, matrix(c, of_c, i), of_c,
+                    const_cast<void*>(matrix(d, of_d, i)), of_d, workspace);
         }
-    }
-    std::vector<float> sums(m);
-    for (int64_t j = 0; j < n; j++) {
-        std::fill(sums.begin(), sums.end(), 0.0f);
-        for (int64_t l = 0; l < k; l++) {
-            float right = read(of_b->type, b,
-                    what->transpose_b ? l * of_b->leading + j : j * of_b->leading + l);
-            const float* row = &left[l * m];
-            for (int64_t i = 0; i < m; i++) sums[i] = std::fma(row[i], right, sums[i]);
-        }
-        for (int64_t i = 0; i < m; i++) {
-            float value = sums[i];
-            if (*beta != 0) value += *beta * read(of_c->type, c, j * of_c->leading + i);
-            if (what->epilogue == EPILOGUE_BIAS) value += read(of_d->type, what->bias, i);
-            write(of_d->type, d, j * of_d->leading + i, value);
-        }
-    }
-    return SUCCESS;
+        return SUCCESS;
+    });
 }
 
 }  // extern "C"

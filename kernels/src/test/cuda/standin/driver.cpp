@@ -1,9 +1,11 @@
 // A stand-in for NVIDIA's driver library, for tests on machines without a GPU: memory is the host's,
 // kernels are run by the shim. Copies to the host are delivered when the host waits, not before, and
-// copies from registered host memory are read as late as that: code that does not wait is found.
-// Every call is counted by who made it, and errors can be planted.
+// copies are read as late as that: code that does not wait is found.
+// A stream that records keeps its work, with copies of all parameters, for graphs; what a recording
+// thread may not do is refused. Every call is counted by who made it, and errors can be planted.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +23,8 @@
 
 extern "C" {
 int shim_find(const char* name);
+int shim_arguments(int kernel);
+int shim_argument_bytes(int kernel, int argument);
 int shim_launch(int kernel, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
         unsigned shared_bytes, void** parameters);
 }
@@ -38,6 +42,9 @@ constexpr int NOT_FOUND = 500;
 constexpr int NOT_READY = 600;
 constexpr int REGISTERED_ALREADY = 712;
 constexpr int NOT_REGISTERED = 713;
+constexpr int CAPTURE_UNSUPPORTED = 900;
+constexpr int CAPTURE_INVALIDATED = 901;
+constexpr int CAPTURED_EVENT = 907;
 constexpr unsigned ELF_MAGIC = 0x464c457f;
 constexpr unsigned FATBIN_MAGIC = 0xba55ed50;
 
@@ -136,9 +143,17 @@ int enter(const char* name, void* caller) {
     if (int planted_error = enter(__func__, __builtin_return_address(0))) return planted_error; \
     if (!initialised) return NOT_INITIALIZED
 
+// Work as it was captured, with copies of all its parameters. Each returns an error or 0.
+using Work = std::function<int()>;
+using Graph = std::vector<Work>;
+
 struct Stream {
     int device = 0;
     std::vector<std::function<void()>> pending;
+    Graph* capture = nullptr;  // while it records
+    bool invalid = false;      // what it records
+    bool relaxed = false;
+    pthread_t recorder = 0;
 
     void finish() {
         auto work = std::move(pending);
@@ -149,6 +164,7 @@ struct Stream {
 
 struct Event {
     Stream* stream = nullptr;
+    bool captured = false;
     double at = 0;
 };
 
@@ -170,6 +186,30 @@ std::set<Stream*> streams;
 std::map<int, size_t> held;
 
 int device_now() { return current ? current->device : -1; }
+
+// Whether a call that a recording thread may not make is made by one; it spoils what is recorded.
+bool spoils_capture() {
+    for (Stream* stream : streams) {
+        if (stream->capture && !stream->relaxed && pthread_equal(stream->recorder, pthread_self())) {
+            stream->invalid = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+#define NOT_WHILE_RECORDING() \
+    if (spoils_capture()) return CAPTURE_UNSUPPORTED
+
+// Records the work, or does it once the stream's earlier work is done.
+int run(Stream* stream, Work work) {
+    if (stream->capture) {
+        stream->capture->push_back(std::move(work));
+        return 0;
+    }
+    stream->finish();
+    return work();
+}
 
 int devices() { return setting("CASTALIA_STANDIN_DEVICES", 1); }
 
@@ -261,11 +301,17 @@ size_t standin_held(int device) {
     return held[device];
 }
 
-// Runs what is pending in a stream, as the device would before its next work.
-void standin_finish(void* handle) {
+
+}  // extern "C"
+
+// Other stand-ins' work in a stream.
+int standin_run(void* handle, std::function<int()> work) {
     Guard guard(lock);
-    if (Stream* stream = of(handle)) stream->finish();
+    Stream* stream = of(handle);
+    return stream ? run(stream, std::move(work)) : INVALID_HANDLE;
 }
+
+extern "C" {
 
 // ---- the driver's functions ---------------------------------------------------------------------
 
@@ -364,6 +410,7 @@ int cuCtxSetCurrent(void* context) {
 
 int cuCtxSynchronize() {
     ENTER();
+    NOT_WHILE_RECORDING();
     current->legacy.finish();
     finish_all();
     return 0;
@@ -371,6 +418,7 @@ int cuCtxSynchronize() {
 
 int cuMemAlloc_v2(uintptr_t* address, size_t bytes) {
     ENTER();
+    NOT_WHILE_RECORDING();
     if (bytes == 0) return INVALID_VALUE;
     if (held[current->device] + bytes > memory()) return OUT_OF_MEMORY;
     void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -384,6 +432,7 @@ int cuMemAlloc_v2(uintptr_t* address, size_t bytes) {
 
 int cuMemFree_v2(uintptr_t address) {
     ENTER();
+    NOT_WHILE_RECORDING();
     auto found = blocks.find(address);
     if (found == blocks.end()) return INVALID_VALUE;
     finish_all();
@@ -396,6 +445,7 @@ int cuMemFree_v2(uintptr_t address) {
 int cuMemHostRegister_v2(void* address, size_t bytes, unsigned flags) {
     ENTER();
     (void) flags;
+    NOT_WHILE_RECORDING();
     if (!address || bytes == 0) return INVALID_VALUE;
     if (is_registered(reinterpret_cast<uintptr_t>(address), 1)) return REGISTERED_ALREADY;
     registered[reinterpret_cast<uintptr_t>(address)] = {bytes, current->device};
@@ -404,6 +454,7 @@ int cuMemHostRegister_v2(void* address, size_t bytes, unsigned flags) {
 
 int cuMemHostUnregister(void* address) {
     ENTER();
+    NOT_WHILE_RECORDING();
     finish_all();
     return registered.erase(reinterpret_cast<uintptr_t>(address)) ? 0 : NOT_REGISTERED;
 }
@@ -413,6 +464,13 @@ int cuMemcpyHtoDAsync_v2(uintptr_t to, const void* from, size_t bytes, void* han
     Stream* stream = of(handle);
     if (!stream) return INVALID_HANDLE;
     if (!on_device(to, bytes)) return INVALID_VALUE;
+    if (stream->capture) {
+        if (!is_registered(reinterpret_cast<uintptr_t>(from), bytes)) {
+            stream->invalid = true;
+            return CAPTURE_UNSUPPORTED;
+        }
+        return run(stream, [=] { return memcpy(reinterpret_cast<void*>(to), from, bytes), 0; });
+    }
     if (is_registered(reinterpret_cast<uintptr_t>(from), bytes)) {
         stream->pending.push_back([=] { memcpy(reinterpret_cast<void*>(to), from, bytes); });
         return 0;
@@ -427,11 +485,16 @@ int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void* handle) {
     Stream* stream = of(handle);
     if (!stream) return INVALID_HANDLE;
     if (!on_device(from, bytes)) return INVALID_VALUE;
+    if (stream->capture) {
+        if (!is_registered(reinterpret_cast<uintptr_t>(to), bytes)) {
+            stream->invalid = true;
+            return CAPTURE_UNSUPPORTED;
+        }
+        return run(stream, [=] { return memcpy(to, reinterpret_cast<void*>(from), bytes), 0; });
+    }
     if (is_registered(reinterpret_cast<uintptr_t>(to), bytes)) {
-        stream->finish();
-        auto copy = std::make_shared<std::vector<char>>(bytes);
-        memcpy(copy->data(), reinterpret_cast<void*>(from), bytes);
-        stream->pending.push_back([=] { memcpy(to, copy->data(), copy->size()); });
+        // Read as late as delivered: who changes the memory in another stream without waiting is found.
+        stream->pending.push_back([=] { memcpy(to, reinterpret_cast<void*>(from), bytes); });
         return 0;
     }
     stream->finish();
@@ -444,9 +507,7 @@ int cuMemsetD8Async(uintptr_t to, unsigned char value, size_t bytes, void* handl
     Stream* stream = of(handle);
     if (!stream) return INVALID_HANDLE;
     if (!on_device(to, bytes)) return INVALID_VALUE;
-    stream->finish();
-    memset(reinterpret_cast<void*>(to), value, bytes);
-    return 0;
+    return run(stream, [=] { return memset(reinterpret_cast<void*>(to), value, bytes), 0; });
 }
 
 int cuModuleLoadData(void** module, const void* image) {
@@ -454,6 +515,7 @@ int cuModuleLoadData(void** module, const void* image) {
     unsigned magic;
     memcpy(&magic, image, sizeof magic);
     if (magic != ELF_MAGIC && magic != FATBIN_MAGIC) return INVALID_IMAGE;
+    NOT_WHILE_RECORDING();
     static int loaded;
     *module = &loaded;
     return 0;
@@ -487,11 +549,20 @@ int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
             || gz > 65535 || gx > 0x7fffffffu || shared_bytes > 227u << 10) {
         return INVALID_VALUE;
     }
-    stream->finish();
-    int error = shim_launch(int(reinterpret_cast<uintptr_t>(function)) - 1, gx, gy, gz, bx, by, bz,
-            shared_bytes, parameters);
-    if (error) dead[current->device] = error;
-    return error;
+    int kernel = int(reinterpret_cast<uintptr_t>(function)) - 1;
+    int device = current->device;
+    auto values = std::make_shared<std::vector<std::vector<char>>>();
+    for (int i = 0; i < shim_arguments(kernel); i++) {
+        const char* at = static_cast<const char*>(parameters[i]);
+        values->emplace_back(at, at + shim_argument_bytes(kernel, i));
+    }
+    return run(stream, [=] {
+        std::vector<void*> pointers;
+        for (auto& each : *values) pointers.push_back(each.data());
+        int error = shim_launch(kernel, gx, gy, gz, bx, by, bz, shared_bytes, pointers.data());
+        if (error) dead[device] = error;
+        return error;
+    });
 }
 
 int cuStreamCreateWithPriority(void** handle, unsigned flags, int priority) {
@@ -509,6 +580,10 @@ int cuStreamSynchronize(void* handle) {
     ENTER();
     Stream* stream = of(handle);
     if (!stream) return INVALID_HANDLE;
+    if (stream->capture) {
+        stream->invalid = true;
+        return CAPTURE_UNSUPPORTED;
+    }
     stream->finish();
     return 0;
 }
@@ -523,7 +598,9 @@ int cuStreamQuery(void* handle) {
 int cuStreamWaitEvent(void* handle, void* event, unsigned flags) {
     ENTER();
     (void) flags;
-    if (!of(handle) || !event) return INVALID_HANDLE;
+    Stream* stream = of(handle);
+    if (!stream || !event) return INVALID_HANDLE;
+    if (stream->capture || static_cast<Event*>(event)->captured) return CAPTURE_UNSUPPORTED;
     Stream* other = static_cast<Event*>(event)->stream;
     if (other && streams.count(other)) other->finish();
     return 0;
@@ -533,6 +610,7 @@ int cuStreamDestroy_v2(void* handle) {
     ENTER();
     Stream* stream = of(handle);
     if (!handle || !stream) return INVALID_HANDLE;
+    if (stream->capture) return CAPTURE_UNSUPPORTED;
     stream->finish();
     streams.erase(stream);
     delete stream;
@@ -551,6 +629,7 @@ int cuEventRecord(void* handle, void* stream) {
     if (!handle || !of(stream)) return INVALID_HANDLE;
     Event* event = static_cast<Event*>(handle);
     event->stream = of(stream);
+    event->captured = event->stream->capture;
     event->at = now();
     return 0;
 }
@@ -558,6 +637,10 @@ int cuEventRecord(void* handle, void* stream) {
 int cuEventSynchronize(void* handle) {
     ENTER();
     if (!handle) return INVALID_HANDLE;
+    if (static_cast<Event*>(handle)->captured) {
+        spoils_capture();
+        return CAPTURED_EVENT;
+    }
     Stream* stream = static_cast<Event*>(handle)->stream;
     if (stream && streams.count(stream)) stream->finish();
     return 0;
@@ -575,6 +658,66 @@ int cuEventDestroy_v2(void* event) {
     if (!event) return INVALID_HANDLE;
     delete static_cast<Event*>(event);
     return 0;
+}
+
+int cuStreamBeginCapture_v2(void* handle, int mode) {
+    ENTER();
+    Stream* stream = of(handle);
+    if (!handle || !stream || mode < 0 || mode > 2) return handle ? INVALID_VALUE : CAPTURE_UNSUPPORTED;
+    if (stream->capture) return INVALID_VALUE;
+    stream->capture = new Graph;
+    stream->invalid = false;
+    stream->relaxed = mode == 2;
+    stream->recorder = pthread_self();
+    return 0;
+}
+
+int cuStreamEndCapture(void* handle, void** graph) {
+    ENTER();
+    Stream* stream = of(handle);
+    *graph = nullptr;
+    if (!stream) return INVALID_HANDLE;
+    if (!stream->capture) return INVALID_VALUE;
+    Graph* captured = stream->capture;
+    stream->capture = nullptr;
+    if (stream->invalid) {
+        delete captured;
+        return CAPTURE_INVALIDATED;
+    }
+    *graph = captured;
+    return 0;
+}
+
+int cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long flags) {
+    ENTER();
+    NOT_WHILE_RECORDING();
+    if (!graph || flags != 0) return INVALID_VALUE;
+    *executable = new Graph(*static_cast<Graph*>(graph));
+    return 0;
+}
+
+int cuGraphLaunch(void* executable, void* handle) {
+    ENTER();
+    Stream* stream = of(handle);
+    if (!stream || !executable) return INVALID_HANDLE;
+    if (stream->capture) return CAPTURE_UNSUPPORTED;
+    stream->finish();
+    for (auto& work : *static_cast<Graph*>(executable)) {
+        if (int error = work()) return error;
+    }
+    return 0;
+}
+
+int cuGraphDestroy(void* graph) {
+    ENTER();
+    delete static_cast<Graph*>(graph);
+    return graph ? 0 : INVALID_VALUE;
+}
+
+int cuGraphExecDestroy(void* executable) {
+    ENTER();
+    delete static_cast<Graph*>(executable);
+    return executable ? 0 : INVALID_VALUE;
 }
 
 }  // extern "C"

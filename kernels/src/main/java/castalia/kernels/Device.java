@@ -37,6 +37,41 @@ public interface Device extends AutoCloseable {
     /** Copies a buffer to host memory of the same size. */
     void download(MemorySegment to, Buffer from);
 
+    /**
+     * What reads this device's memory beside its work; closed before the device.
+     *
+     * @param slots copies that may be under way, or in use, at once
+     * @param slotBytes most bytes of one
+     */
+    default Copier copier(int slots, long slotBytes) {
+        return new HostCopier(slots);
+    }
+
+    /** Most partial sums that {@link Kernels#sumPartials} and its like take at once. */
+    default int mostPartials() {
+        return Integer.MAX_VALUE;
+    }
+
+    /** Which work is worth {@link #repeated}. */
+    default Repetition repetition() {
+        return Repetition.OFF;
+    }
+
+    /** Work to be done many times; closed before the device. */
+    default Repeated repeated(Runnable work) {
+        return new Repeated() {
+            @Override
+            public void run() {
+                work.run();
+            }
+
+            @Override
+            public void close() {
+                // Nothing is kept.
+            }
+        };
+    }
+
     /** Name for people, such as {@code cpu (2 threads, AVX-512, oneDNN 3.11)}. */
     String description();
 

@@ -44,6 +44,26 @@ public class ForwardingDevice implements Device {
     }
 
     @Override
+    public Copier copier(int slots, long slotBytes) {
+        return device.copier(slots, slotBytes);
+    }
+
+    @Override
+    public int mostPartials() {
+        return device.mostPartials();
+    }
+
+    @Override
+    public Repetition repetition() {
+        return device.repetition();
+    }
+
+    @Override
+    public Repeated repeated(Runnable work) {
+        return device.repeated(work);
+    }
+
+    @Override
     public String description() {
         return device.description();
     }

@@ -116,6 +116,17 @@ public interface Kernels {
     void geluBackward(Buffer dx, Buffer dOut, Buffer x, boolean tanh, long count);
 
     /**
+     * {@code dx = (dOut * weight) * gelu'(x)}, where {@code shape} is the product's, has a result
+     * without gaps and neither bias nor accumulation, and {@code x (M, N)} has the result's type: the
+     * gradient before a GELU and the product behind it. The product may be rounded by itself.
+     */
+    default void matmulGeluBackward(
+            MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
+        matmul(shape, dx, dOut, weight, null);
+        geluBackward(dx, dx, x, tanh, (long) shape.m() * shape.n());
+    }
+
+    /**
      * {@code dBias (C)}: column sums of {@code dOut (R, C)} by groups of {@link #ROW_GROUP} rows.
      */
     void biasGradient(Buffer dBias, Buffer dOut, int rows, int columns, boolean accumulate);
@@ -144,11 +155,12 @@ public interface Kernels {
             int first, int rows, int vocabulary);
 
     /**
-     * Joins T slices' statistics by the canonical tree. {@code factor[s] (R)} becomes
-     * {@code exp(max_s - max) / sum}; returns the sum over rows, ascending, of the loss
-     * {@code log(sum) + max - target}, fp64.
+     * Joins the statistics of parts of the vocabulary by the canonical tree. {@code factor[s] (R)}
+     * becomes {@code exp(max_s - max) / sum}; {@code loss (1)} F64 becomes the sum over rows,
+     * ascending, of {@code log(sum) + max - target}.
      */
-    double softmaxJoin(Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows);
+    void softmaxJoin(
+            Buffer loss, Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows);
 
     /**
      * Second pass: {@code dLogits (R, V) = (exponentials * factor - [column is the label]) *
@@ -166,17 +178,21 @@ public interface Kernels {
     /** Fills with zeros. */
     void zero(Buffer out, long count);
 
-    /** Sum of squares in fp64 over 16 fixed lanes; not finite if an element is not. */
-    double sumOfSquares(Buffer x, long count);
+    /**
+     * {@code sums[i]}: the sum of the squares of all elements of {@code x[i]} F32, in fp64 over 16
+     * fixed lanes; not finite if an element is not. A back end computes them side by side.
+     */
+    void sumsOfSquares(double[] sums, Buffer[] x);
 
     /**
-     * One AdamW update in place of {@code weight}, {@code first} and {@code second} moment (all
-     * F32) from {@code gradient} F32, adding the digest of the new values into {@code digest}, and
-     * writing the weights rounded to {@code compute}'s type. {@code position} is the flat offset of
-     * the first element, a multiple of 16.
+     * One AdamW update of each chunk i, side by side: of {@code weight[i]}, {@code first[i]} and
+     * {@code second[i]} moment in place (all F32) from {@code gradient[i]} F32, as a whole. Adds
+     * the digest of the new values into {@code digest[i]} and writes the weights rounded to the type
+     * of {@code compute[i]}, which all chunks share. {@code position[i]} is the flat offset of the
+     * first element, a multiple of 16.
      */
-    void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient,
-            AdamW scalars, long position, long count, DigestSum digest);
+    void adamW(Buffer[] weight, Buffer[] first, Buffer[] second, Buffer[] compute,
+            Buffer[] gradient, AdamW[] scalars, long[] position, DigestSum[] digest);
 
     /** Adds the digest of weights and moments into {@code digest}; see {@link #adamW}. */
     void digest(Buffer weight, Buffer first, Buffer second, long position, long count,

@@ -207,12 +207,15 @@ public final class KnownAnswers {
         Buffer target = empty(DType.F32, SEQUENCE);
         Buffer factor = empty(DType.F32, SEQUENCE);
         kernels.softmaxPartial(logits, max, sum, target, labels, 0, SEQUENCE, VOCABULARY);
-        double loss = kernels.softmaxJoin(new Buffer[] {factor}, new Buffer[] {max},
-                new Buffer[] {sum}, target, SEQUENCE);
+        Buffer loss = empty(DType.F64, 1);
+        kernels.softmaxJoin(loss, new Buffer[] {factor}, new Buffer[] {max}, new Buffer[] {sum},
+                target, SEQUENCE);
         Buffer dLogits = empty(type, (long) SEQUENCE * VOCABULARY);
         kernels.softmaxGradient(dLogits, logits, factor, labels, 0.125f, 0, SEQUENCE, VOCABULARY);
         take(logits, max, sum, target, factor, dLogits);
-        number(Double.doubleToRawLongBits(loss));
+        double[] read = new double[1];
+        device.download(MemorySegment.ofArray(read), loss);
+        number(Double.doubleToRawLongBits(read[0]));
     }
 
     private void state() {
@@ -222,12 +225,17 @@ public final class KnownAnswers {
         Buffer gradient = values(DType.F32, 1, STATE, 14);
         Buffer compute = empty(type, STATE);
         DigestSum sum = new DigestSum();
-        kernels.adamW(weight, first, second, compute, gradient,
-                new AdamW(0.5f, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 10f, 20f), 32, STATE, sum);
+        AdamW scalars = new AdamW(0.5f, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 10f, 20f);
+        Buffer[] gradients = {gradient};
+        kernels.adamW(new Buffer[] {weight}, new Buffer[] {first}, new Buffer[] {second},
+                new Buffer[] {compute}, gradients, new AdamW[] {scalars}, new long[] {32},
+                new DigestSum[] {sum});
         take(weight, first, second, compute);
         number(sum.a);
         number(sum.b);
-        number(Double.doubleToRawLongBits(kernels.sumOfSquares(gradient, STATE)));
+        double[] squares = new double[1];
+        kernels.sumsOfSquares(squares, gradients);
+        number(Double.doubleToRawLongBits(squares[0]));
     }
 
     private void number(long value) {

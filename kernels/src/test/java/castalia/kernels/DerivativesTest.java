@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.kernels.reference.ReferenceDevice;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.function.DoubleSupplier;
 import org.junit.jupiter.api.AfterEach;
@@ -330,6 +331,7 @@ final class DerivativesTest {
             Buffer labels = tokens(3, width * slices - 1, 0, 4);
             Buffer work = zeros(slices * rows * width);
             Buffer target = zeros(rows);
+            Buffer sumOfLosses = zeros(1);
             Buffer[] max = parts(slices, rows);
             Buffer[] sum = parts(slices, rows);
             Buffer[] factor = parts(slices, rows);
@@ -340,7 +342,8 @@ final class DerivativesTest {
                     kernels.softmaxPartial(part(work, s * rows * width, rows * width), max[s],
                             sum[s], target, labels, s * width, rows, width);
                 }
-                return scale * kernels.softmaxJoin(factor, max, sum, target, rows);
+                kernels.softmaxJoin(sumOfLosses, factor, max, sum, target, rows);
+                return scale * sumOfLosses.segment().get(ValueLayout.JAVA_DOUBLE, 0);
             };
             double _ = loss.getAsDouble();
             Buffer dLogits = zeros(slices * rows * width);

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.kernels.Trial.Operand;
 import castalia.kernels.Trial.Results;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -20,12 +21,110 @@ interface OptimizerContract extends KernelSubject {
             for (double scale : new double[] {1e-20, 1, 1e18}) {
                 try (Trial trial = Trial.bitwise(this, "%s times %s", count, scale)) {
                     Operand x = trial.input("x", DType.F32, Values.normal(1, count, scale));
-                    Results sum = trial.evaluate(
-                            (kernels, b) -> kernels.sumOfSquares(b.of(x), count));
+                    Results sum = trial.evaluate((kernels, b) -> squares(kernels, b.of(x)));
                     assertThat(sum.actual()).isEqualTo(sum.expected());
                 }
             }
         }
+    }
+
+    private static double squares(Kernels kernels, Buffer x) {
+        double[] sums = {Double.NaN};
+        kernels.sumsOfSquares(sums, new Buffer[] {x});
+        return sums[0];
+    }
+
+    private static void adamW(Kernels kernels, Buffer weight, Buffer first, Buffer second,
+            Buffer compute, Buffer gradient, AdamW scalars, long position, DigestSum digest) {
+        kernels.adamW(new Buffer[] {weight}, new Buffer[] {first}, new Buffer[] {second},
+                new Buffer[] {compute}, new Buffer[] {gradient}, new AdamW[] {scalars},
+                new long[] {position}, new DigestSum[] {digest});
+    }
+
+    /** Chunks of every length at once, an empty one and none at all among them. */
+    @Test
+    default void manyChunksAtOnceAreAsOneByOne() {
+        int[] counts = {4099, 1, 0, 131, 20_000, 16, 67};
+        for (DType compute : computeTypes()) {
+            try (Trial trial = Trial.bitwise(this, "%s", compute)) {
+                List<List<Operand>> operands = new ArrayList<>();
+                for (int i = 0; i < 5; i++) {
+                    operands.add(new ArrayList<>());
+                }
+                for (int count : counts) {
+                    operands.get(0).add(trial.inout("weight", DType.F32,
+                            Values.normal(count, count, 1)));
+                    operands.get(1).add(trial.inout("first", DType.F32,
+                            Values.normal(count + 1, count, 1e-2)));
+                    operands.get(2).add(trial.inout("second", DType.F32,
+                            Values.filled(count, 1e-3)));
+                    operands.get(3).add(trial.output("compute", compute, count));
+                    operands.get(4).add(trial.input("gradient", DType.F32,
+                            Values.normal(count + 2, count, 1e-2)));
+                }
+                trial.evaluate((kernels, b) -> together(kernels, b, operands));
+                for (List<Operand> outputs : operands.subList(0, 4)) {
+                    outputs.forEach(trial::same);
+                }
+                trial.evaluate((kernels, b) ->
+                        b.tested() ? apart(kernels, b, operands) : together(kernels, b, operands));
+                for (List<Operand> outputs : operands.subList(0, 4)) {
+                    outputs.forEach(trial::same);
+                }
+            }
+        }
+    }
+
+    /** Updates all chunks; returns the sum of their gradients' squares, weighted by their place. */
+    private static double together(
+            Kernels kernels, Trial.Buffers b, List<List<Operand>> operands) {
+        int chunks = operands.getFirst().size();
+        AdamW[] scalars = new AdamW[chunks];
+        long[] positions = new long[chunks];
+        DigestSum[] digests = new DigestSum[chunks];
+        for (int i = 0; i < chunks; i++) {
+            scalars[i] = scalars(i);
+            positions[i] = position(i);
+            digests[i] = new DigestSum();
+        }
+        Buffer[] gradients = b.of(operands.get(4));
+        kernels.adamW(b.of(operands.get(0)), b.of(operands.get(1)), b.of(operands.get(2)),
+                b.of(operands.get(3)), gradients, scalars, positions, digests);
+        double[] squares = new double[chunks];
+        kernels.sumsOfSquares(squares, gradients);
+        double sum = 0;
+        for (int i = 0; i < chunks; i++) {
+            sum += (i + 1) * squares[i];
+            b.digest().a += (i + 1) * digests[i].a;
+            b.digest().b += (i + 1) * digests[i].b;
+        }
+        kernels.adamW(new Buffer[0], new Buffer[0], new Buffer[0], new Buffer[0], new Buffer[0],
+                new AdamW[0], new long[0], new DigestSum[0]);
+        kernels.sumsOfSquares(new double[0], new Buffer[0]);
+        return sum;
+    }
+
+    private static double apart(
+            Kernels kernels, Trial.Buffers b, List<List<Operand>> operands) {
+        double sum = 0;
+        for (int i = 0; i < operands.getFirst().size(); i++) {
+            DigestSum digest = new DigestSum();
+            adamW(kernels, b.of(operands.get(0).get(i)), b.of(operands.get(1).get(i)),
+                    b.of(operands.get(2).get(i)), b.of(operands.get(3).get(i)),
+                    b.of(operands.get(4).get(i)), scalars(i), position(i), digest);
+            sum += (i + 1) * squares(kernels, b.of(operands.get(4).get(i)));
+            b.digest().a += (i + 1) * digest.a;
+            b.digest().b += (i + 1) * digest.b;
+        }
+        return sum;
+    }
+
+    private static AdamW scalars(int chunk) {
+        return new AdamW(0.37f, 6e-4f, 0.9f, 0.95f, 1e-8f, chunk % 2 * 0.1f, 1.25f, 1.7f);
+    }
+
+    private static long position(int chunk) {
+        return chunk * 20_000L * 16;
     }
 
     @Test
@@ -37,7 +136,7 @@ interface OptimizerContract extends KernelSubject {
                     double[] values = Values.normal(1, 67, 1);
                     values[at] = bad;
                     Operand x = trial.input("x", DType.F32, values);
-                    Results sum = trial.evaluate((kernels, b) -> kernels.sumOfSquares(b.of(x), 67));
+                    Results sum = trial.evaluate((kernels, b) -> squares(kernels, b.of(x)));
                     assertThat(Double.isFinite(sum.actual())).isFalse();
                 }
             }
@@ -70,8 +169,8 @@ interface OptimizerContract extends KernelSubject {
             gradients[count / 2] = 0;
             Operand gradient = trial.input("gradient", DType.F32, gradients);
             Operand rounded = trial.output("compute", compute, count);
-            trial.run((kernels, b) -> kernels.adamW(b.of(weight), b.of(first), b.of(second),
-                    b.of(rounded), b.of(gradient), scalars, 48, count, b.digest()));
+            trial.run((kernels, b) -> adamW(kernels, b.of(weight), b.of(first), b.of(second),
+                    b.of(rounded), b.of(gradient), scalars, 48, b.digest()));
             trial.same(weight);
             trial.same(first);
             trial.same(second);
@@ -92,8 +191,8 @@ interface OptimizerContract extends KernelSubject {
             Operand second = trial.inout("second", DType.F32, doubles(seconds));
             Operand gradient = trial.input("gradient", DType.F32, doubles(gradients));
             Operand rounded = trial.output("compute", DType.F32, 4);
-            trial.run((kernels, b) -> kernels.adamW(b.of(weight), b.of(first), b.of(second),
-                    b.of(rounded), b.of(gradient), UPDATE, 32, 4, b.digest()));
+            trial.run((kernels, b) -> adamW(kernels, b.of(weight), b.of(first), b.of(second),
+                    b.of(rounded), b.of(gradient), UPDATE, 32, b.digest()));
             assertThat(bits(weight)).containsExactly(0x3FBFC8BB, 0xBE7CDCE3, 0x3A831219,
                     0x4479FF5C);
             assertThat(bits(rounded)).containsExactly(bits(weight));

@@ -78,6 +78,61 @@ interface ProductContract extends KernelSubject {
     }
 
     @Test
+    default void productsBehindGeluAreRight() {
+        for (DType type : computeTypes()) {
+            for (boolean tanh : new boolean[] {false, true}) {
+                for (int rows : new int[] {1, 7, 65}) {
+                    behindGelu(MatmulShape.inputGradient(rows, 20, 67, type, type), tanh);
+                    behindGelu(MatmulShape.inputGradient(rows, 64, 128, type, type), tanh);
+                }
+            }
+        }
+    }
+
+    private void behindGelu(MatmulShape shape, boolean tanh) {
+        try (Trial trial = Trial.inDouble(this, "%s, %s", shape, tanh)) {
+            int m = shape.m();
+            int n = shape.n();
+            Operand dOut = trial.input("dOut", shape.input(), Values.normal(1, (long) m * shape.k(), 1));
+            Operand weight =
+                    trial.input("weight", shape.input(), Values.normal(2, (long) shape.k() * n, 1));
+            Operand x = trial.input("x", shape.output(), Values.normal(3, (long) m * n, 2));
+            Operand dx = trial.output("dx", shape.output(), (long) m * n);
+            trial.run((kernels, on) -> kernels.matmulGeluBackward(
+                    on.tested() ? shape : inDouble(shape), on.of(dx), on.of(dOut), on.of(weight),
+                    on.of(x), tanh));
+            double[] error = errors(shape, dOut.before(), weight.before(), new double[0], new double[m * n]);
+            double roundoff = Values.roundoff(shape.output());
+            for (int i = 0; i < m; i++) {
+                for (int j = 0; j < n; j++) {
+                    double product = 0;
+                    for (int l = 0; l < shape.k(); l++) {
+                        product += dOut.before()[i * shape.k() + l] * weight.before()[l * n + j];
+                    }
+                    // The slope is at most 1.13; the product may be rounded by itself.
+                    int at = i * n + j;
+                    double v = Math.min(Math.abs(x.before()[at]), 8);
+                    double steep = 4 * 0.4 * v * (1 + 0.134 * v * v);
+                    error[at] = 1.2 * error[at]
+                            + Math.abs(product) * (1.2 * roundoff + (10 + steep) * U);
+                }
+            }
+            trial.near(dx, error);
+        }
+    }
+
+    /** Weight gradients of small models: sums that a back end may compute in groups. */
+    @Test
+    default void longSumsOfSmallResultsAreRight() {
+        for (DType input : computeTypes()) {
+            for (boolean accumulate : new boolean[] {false, true}) {
+                product(MatmulShape.weightGradient(4098, 17, 33, input, DType.F32, accumulate));
+                product(MatmulShape.weightGradient(8192, 24, 40, input, DType.F32, accumulate));
+            }
+        }
+    }
+
+    @Test
     default void productsOfLargeAndTinyNumbersAreRight() {
         for (DType input : computeTypes()) {
             MatmulShape shape = MatmulShape.forward(7, 20, 67, input, DType.F32, true);

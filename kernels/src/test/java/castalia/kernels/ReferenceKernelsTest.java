@@ -256,7 +256,9 @@ final class ReferenceKernelsTest extends KernelContract {
     }
 
     private double squares(double... values) {
-        return kernels.sumOfSquares(buffer(F32, values), values.length);
+        double[] sums = new double[1];
+        kernels.sumsOfSquares(sums, new Buffer[] {buffer(F32, values)});
+        return sums[0];
     }
 
     @Test
@@ -278,7 +280,7 @@ final class ReferenceKernelsTest extends KernelContract {
         Buffer second = buffer(F64, 1);
         Buffer compute = arena.allocate(F64, 1);
         DigestSum digest = new DigestSum();
-        kernels.adamW(weight, first, second, compute, buffer(F64, 6), scalars, 0, 1, digest);
+        update(weight, first, second, compute, buffer(F64, 6), scalars, digest);
         // g = 3, m = 0.5 + 1.5, v = 0.75 + 2.25, u = 4 / sqrt(12) + 4
         assertThat(read(first)).containsExactly(2);
         assertThat(read(second)).containsExactly(3);
@@ -291,6 +293,13 @@ final class ReferenceKernelsTest extends KernelContract {
         assertThat(digest.b).isEqualTo(again.b).isNotZero();
     }
 
+    private void update(Buffer weight, Buffer first, Buffer second, Buffer compute,
+            Buffer gradient, AdamW scalars, DigestSum digest) {
+        kernels.adamW(new Buffer[] {weight}, new Buffer[] {first}, new Buffer[] {second},
+                new Buffer[] {compute}, new Buffer[] {gradient}, new AdamW[] {scalars},
+                new long[] {0}, new DigestSum[] {digest});
+    }
+
     @Test
     void learningRateZeroLeavesWeightsAndMovesMoments() {
         AdamW scalars = new AdamW(1, 0, 0.9f, 0.95f, 1e-8f, 0.1f, 10, 20);
@@ -298,8 +307,7 @@ final class ReferenceKernelsTest extends KernelContract {
         Buffer first = buffer(F32, 0);
         Buffer second = buffer(F32, 0);
         Buffer compute = arena.allocate(BF16, 1);
-        kernels.adamW(weight, first, second, compute, buffer(F32, 2), scalars, 0, 1,
-                new DigestSum());
+        update(weight, first, second, compute, buffer(F32, 2), scalars, new DigestSum());
         assertThat(read(weight)).containsExactly(0.3f);
         assertThat((float) read(first)[0]).isEqualTo((1 - 0.9f) * 2);
         assertThat((float) read(second)[0]).isEqualTo((1 - 0.95f) * 2 * 2);

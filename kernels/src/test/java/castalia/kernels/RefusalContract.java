@@ -18,6 +18,9 @@ interface RefusalContract extends KernelSubject {
     int C = 20;
     int V = 10;
 
+    /** Added to a size of F64. */
+    long DOUBLES = 1L << 40;
+
     /** An operation on buffers of the given sizes; a size below 0 stands for that many integers. */
     record Operation(String name, Invocation invocation, List<Long> sizes) {
 
@@ -32,7 +35,9 @@ interface RefusalContract extends KernelSubject {
         private List<Buffer> allocate(Arena arena) {
             List<Buffer> buffers = new ArrayList<>();
             for (long size : sizes) {
-                buffers.add(arena.allocate(size < 0 ? DType.I32 : DType.F32, Math.abs(size)));
+                buffers.add(size > DOUBLES
+                        ? arena.allocate(DType.F64, size - DOUBLES)
+                        : arena.allocate(size < 0 ? DType.I32 : DType.F32, Math.abs(size)));
             }
             return buffers;
         }
@@ -52,6 +57,10 @@ interface RefusalContract extends KernelSubject {
                 (k, b) -> k.matmul(forward, b[0], b[1], b[2], b[3]), n, R * V, C * V, C));
         list.add(new Operation("matmul weight gradient",
                 (k, b) -> k.matmul(backward, b[0], b[1], b[2], null), C * V, R * C, R * V));
+        MatmulShape input = MatmulShape.inputGradient(R, V, C, DType.F32, DType.F32);
+        list.add(new Operation("matmulGeluBackward",
+                (k, b) -> k.matmulGeluBackward(input, b[0], b[1], b[2], b[3], true),
+                n, R * V, V * C, n));
         list.add(new Operation("embedding",
                 (k, b) -> k.embedding(b[0], b[1], b[2], 0, R, C, V), n, -R, V * C));
         list.add(new Operation("selectRows",
@@ -92,8 +101,8 @@ interface RefusalContract extends KernelSubject {
                 (k, b) -> k.softmaxPartial(b[0], b[1], b[2], b[3], b[4], 0, R, V),
                 R * V, R, R, R, -R));
         list.add(new Operation("softmaxJoin",
-                (k, b) -> k.softmaxJoin(new Buffer[] {b[0], b[1]}, new Buffer[] {b[2], b[3]},
-                        new Buffer[] {b[4], b[5]}, b[6], R), R, R, R, R, R, R, R));
+                (k, b) -> k.softmaxJoin(b[7], new Buffer[] {b[0], b[1]}, new Buffer[] {b[2], b[3]},
+                        new Buffer[] {b[4], b[5]}, b[6], R), R, R, R, R, R, R, R, DOUBLES + 1));
         list.add(new Operation("softmaxGradient",
                 (k, b) -> k.softmaxGradient(b[0], b[1], b[2], b[3], 1, 0, R, V),
                 R * V, R * V, R, -R));
@@ -101,10 +110,12 @@ interface RefusalContract extends KernelSubject {
         list.add(new Operation("cast", (k, b) -> k.cast(b[0], b[1], n), n, n));
         list.add(new Operation("zero", (k, b) -> k.zero(b[0], n), n));
         list.add(new Operation("fill", (k, b) -> k.fill(b[0], 1, n), n));
-        list.add(new Operation("sumOfSquares", (k, b) -> k.sumOfSquares(b[0], n), n));
+        list.add(new Operation("sumsOfSquares",
+                (k, b) -> k.sumsOfSquares(new double[1], new Buffer[] {b[0]}), n));
         list.add(new Operation("adamW",
-                (k, b) -> k.adamW(b[0], b[1], b[2], b[3], b[4], scalars, 0, n, new DigestSum()),
-                n, n, n, n, n));
+                (k, b) -> k.adamW(new Buffer[] {b[0]}, new Buffer[] {b[1]}, new Buffer[] {b[2]},
+                        new Buffer[] {b[3]}, new Buffer[] {b[4]}, new AdamW[] {scalars},
+                        new long[] {0}, new DigestSum[] {new DigestSum()}), n, n, n, n, n));
         list.add(new Operation("digest",
                 (k, b) -> k.digest(b[0], b[1], b[2], 0, n, new DigestSum()), n, n, n));
         list.add(new Operation("normal",
@@ -118,6 +129,9 @@ interface RefusalContract extends KernelSubject {
             for (Operation operation : operations()) {
                 List<Buffer> buffers = operation.allocate(arena);
                 operation.accept(device().kernels(), buffers); // as it should be
+                if (operation.name().equals("sumsOfSquares")) {
+                    continue; // of all elements, however many
+                }
                 for (int i = 0; i < buffers.size(); i++) {
                     Buffer whole = buffers.get(i);
                     refused(operation, i, buffers, whole.slice(0, whole.elements() - 1));
@@ -134,7 +148,8 @@ interface RefusalContract extends KernelSubject {
                 for (int i = 0; i < buffers.size(); i++) {
                     Buffer right = buffers.get(i);
                     DType other = right.type() == DType.I32 ? DType.F32 : DType.I32;
-                    Buffer wrong = new Buffer(other, right.elements(), right.segment());
+                    Buffer wrong = new Buffer(other,
+                            right.segment().byteSize() / other.bytes(), right.segment());
                     refused(operation, i, buffers, wrong);
                 }
             }
@@ -174,6 +189,7 @@ interface RefusalContract extends KernelSubject {
         try (Arena arena = device().arena()) {
             Kernels kernels = device().kernels();
             Buffer x = arena.allocate(DType.F32, 480);
+            Buffer loss = arena.allocate(DType.F64, 1);
             DigestSum sum = new DigestSum();
             List<Runnable> impossible = List.of(
                     () -> kernels.rotary(x, x.slice(0, 60), false, 1, 10, 2, 8, 3),
@@ -182,9 +198,19 @@ interface RefusalContract extends KernelSubject {
                     () -> kernels.digest(x, x, x, 8, 16, sum),
                     () -> kernels.digest(x, x, x, -16, 16, sum),
                     () -> kernels.sumPartials(x, new Buffer[0], 1),
-                    () -> kernels.softmaxJoin(new Buffer[0], new Buffer[0], new Buffer[0], x, 1),
-                    () -> kernels.softmaxJoin(new Buffer[] {x}, new Buffer[] {x, x},
-                            new Buffer[] {x, x}, x, 1));
+                    () -> kernels.softmaxJoin(
+                            loss, new Buffer[0], new Buffer[0], new Buffer[0], x, 1),
+                    () -> kernels.softmaxJoin(loss, new Buffer[] {x}, new Buffer[] {x, x},
+                            new Buffer[] {x, x}, x, 1),
+                    () -> kernels.sumsOfSquares(new double[2], new Buffer[] {x}),
+                    () -> kernels.adamW(new Buffer[] {x}, new Buffer[] {x}, new Buffer[] {x},
+                            new Buffer[] {x}, new Buffer[] {x, x},
+                            new AdamW[] {OptimizerContract.UPDATE}, new long[] {0},
+                            new DigestSum[] {sum}),
+                    () -> kernels.adamW(new Buffer[] {x}, new Buffer[] {x}, new Buffer[] {x},
+                            new Buffer[] {x}, new Buffer[] {x},
+                            new AdamW[] {OptimizerContract.UPDATE}, new long[] {8},
+                            new DigestSum[] {sum}));
             for (int i = 0; i < impossible.size(); i++) {
                 Runnable call = impossible.get(i);
                 assertThatThrownBy(call::run).as("call %s", i)

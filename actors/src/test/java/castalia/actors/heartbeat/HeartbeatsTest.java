@@ -36,14 +36,24 @@ class HeartbeatsTest {
             new Pace(Duration.ofMillis(20), Duration.ofMillis(700), Duration.ofMillis(200),
                     Duration.ofMillis(900));
 
-    private final Heartbeats leader = Heartbeats.open("127.0.0.1", SELF, BRIEF);
-    private final Heartbeats other = Heartbeats.open("127.0.0.1", new Incarnation(6), BRIEF);
+    /** A machine that stalls for a while deposes nobody. */
+    private static final Pace PATIENT = new Pace(Duration.ofMillis(20), Duration.ofMillis(700),
+            Duration.ofSeconds(20), Duration.ofSeconds(30));
+
+    private Heartbeats leader = Heartbeats.open("127.0.0.1", SELF, BRIEF);
+    private Heartbeats other = Heartbeats.open("127.0.0.1", new Incarnation(6), BRIEF);
     private final BlockingQueue<Lost> lost = new LinkedBlockingQueue<>();
 
     @AfterEach
     void close() {
         leader.close();
         other.close();
+    }
+
+    private void reopen(Pace pace) {
+        close();
+        leader = Heartbeats.open("127.0.0.1", SELF, pace);
+        other = Heartbeats.open("127.0.0.1", new Incarnation(6), pace);
     }
 
     private Claimant claimant() {
@@ -121,6 +131,7 @@ class HeartbeatsTest {
     /** A watcher that begins beside them is answered, and those that watch are not disturbed. */
     @Test
     void idleStrangersMakeRoomAndDeposeNobody() throws Exception {
+        reopen(PATIENT);
         leader.beat(3);
         List<Socket> idle = new ArrayList<>();
         try (Heartbeats.Watch _ = other.watch(3, claimant(), lost::add)) {
@@ -144,6 +155,38 @@ class HeartbeatsTest {
             assertThat(cut(socket)).isTrue();
         }
         awaitRefused(70);
+    }
+
+    /** Who asks as one too many is turned away; those before it are answered on. */
+    @Test
+    void moreWatchersThanARunHasNodesAreTurnedAway() throws Exception {
+        reopen(PATIENT);
+        leader.beat(3);
+        List<Socket> watchers = new ArrayList<>();
+        try {
+            for (int i = 0; i < 64; i++) {
+                watchers.add(connect());
+                assertThat(ask(watchers.getLast(), SELF, i).sequence()).isEqualTo(i);
+            }
+            try (Socket late = connect()) {
+                Frames.write(late, HeartbeatCodec.encode(new Ping(SELF, 1)));
+                assertThat(cut(late)).isTrue();
+            }
+            awaitRefused(1);
+            for (Socket watcher : watchers) {
+                leader.beat(3);
+                assertThat(ask(watcher, SELF, 7)).isEqualTo(new Pong(SELF, 7, 3));
+            }
+        } finally {
+            watchers.forEach(Heartbeats::close);
+        }
+        boolean answered = false;
+        while (!answered) { // as soon as the seats of those that left are free
+            try (Socket next = connect()) {
+                Frames.write(next, HeartbeatCodec.encode(new Ping(SELF, 9)));
+                answered = !cut(next);
+            }
+        }
     }
 
     private void awaitWatched() throws InterruptedException {

@@ -10,7 +10,7 @@ import castalia.kernels.Device;
 import castalia.kernels.MatmulShape;
 import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.TrainingPlan;
-import castalia.workers.rank.TrainingRank;
+import castalia.workers.model.ModelPlan;
 import java.util.List;
 
 /** How fast a device of this machine multiplies matrices: an upper estimate of what training reaches. */
@@ -28,7 +28,7 @@ public final class DeviceSpeed {
      * @param ranks ranks that share the processors
      */
     public static double flops(TrainingPlan plan, int ranks, CastaliaHome home) {
-        DType type = TrainingRank.computeType(plan.precision());
+        DType type = ModelPlan.computeType(plan.precision());
         int rows = Math.min(MOST, plan.tokensPerMicroBatch());
         int columns = Math.min(MOST, plan.model().intermediate());
         int inner = Math.min(MOST, plan.model().hidden());

@@ -88,10 +88,11 @@ public final class NodeTraining implements AutoCloseable {
      * @throws CastaliaException if no run is found, it does not take this node, or it failed
      */
     public Optional<RunResult> takePart(Request request) {
+        long begun = System.nanoTime();
         Credential credential = Introduction.to(request.seed(), request.patience());
         try (ClusterProcess process = RunCluster.process(request.name(), request.listen(),
                         List.of(request.seed()), () -> credential)) {
-            process.join(request.patience());
+            process.join(request.patience().minusNanos(System.nanoTime() - begun));
             return takePart(request, process, job(process.describeRun()));
         }
     }

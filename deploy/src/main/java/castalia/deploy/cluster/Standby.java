@@ -4,6 +4,7 @@ import castalia.actors.NodeAddress;
 import castalia.actors.node.AgentNews;
 import castalia.deploy.train.ProgressLine;
 import castalia.protocol.run.RunNews;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -16,7 +17,10 @@ import org.jspecify.annotations.Nullable;
 public final class Standby implements ClusterTraining.Companion, AutoCloseable {
 
     private static final String NAME = "standby";
-    private static final long GOODBYE_SECONDS = 10;
+    /** Enough for one that takes part to hear of the end. */
+    private static final long HEARING_SECONDS = 3;
+    /** Enough for any process to end when its standard input does. */
+    private static final long ENDING_SECONDS = 5;
 
     private final ProgressLine line;
     private final Path run;
@@ -56,16 +60,24 @@ public final class Standby implements ClusterTraining.Companion, AutoCloseable {
         line.say("standby     pid " + process.pid() + ", leads the run if this process is lost");
     }
 
-    /** Waits a moment for it to hear that the run is over; then ends it. */
+    /**
+     * Waits a moment for it to hear that the run is over. One that has only just started hears
+     * nothing: it ends when its standard input does.
+     */
     @Override
     public synchronized void close() {
         if (process == null) {
             return;
         }
         try {
-            if (!process.waitFor(GOODBYE_SECONDS, TimeUnit.SECONDS)) {
-                process.destroyForcibly();
+            if (!process.waitFor(HEARING_SECONDS, TimeUnit.SECONDS)) {
+                process.getOutputStream().close();
+                if (!process.waitFor(ENDING_SECONDS, TimeUnit.SECONDS)) {
+                    process.destroyForcibly();
+                }
             }
+        } catch (IOException e) {
+            process.destroyForcibly();
         } catch (InterruptedException e) {
             process.destroyForcibly();
             Thread.currentThread().interrupt();

@@ -30,7 +30,6 @@ import castalia.workers.model.ModelPlan;
 import castalia.workers.model.ProductAnswers;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.StateTransfer;
-import castalia.workers.rank.TrainingRank;
 import castalia.workers.runtime.WorkerParts;
 import castalia.workers.runtime.WorkerRuntime;
 import java.nio.file.Path;
@@ -125,9 +124,11 @@ public final class WorkerProcess {
 
     private void requireSameAnswers(TrainingJob training, RankSettings ranks, RunFolder folder) {
         var plan = ranks.plan();
-        ModelPlan model = new ModelPlan(ranks.grid().layout(), plan.microBatch(), plan.sequence(),
-                TrainingRank.computeType(plan.precision()), ranks.recomputation());
         try (Device device = device(training)) {
+            ModelPlan model = new ModelPlan(ranks.grid().layout(), plan.microBatch(),
+                    plan.sequence(), ModelPlan.computeType(plan.precision()),
+                    ranks.recomputation(), ModelPlan.headOf(device));
+            model.requireOn(device);
             RunAnswers.require(folder, ProductAnswers.of(device, model));
         }
     }

@@ -16,7 +16,7 @@ import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.data.SyntheticBatches;
-import castalia.workers.rank.TrainingRank;
+import castalia.workers.model.ModelPlan;
 import java.io.PrintWriter;
 import java.util.List;
 import java.util.Locale;
@@ -113,7 +113,7 @@ final class BenchKernelsCommand implements Callable<Integer> {
             Hosting hosting = new Hosting(1, threads, Recomputation.NONE, portable, Long.MAX_VALUE);
             MachineCeilings ceilings;
             try (Device device = Wiring.devices(hosting, home).apply(0)) {
-                ceilings = MachineCeilings.of(device, TrainingRank.computeType(precision));
+                ceilings = MachineCeilings.of(device, ModelPlan.computeType(precision));
             }
             StepBench.Result step = StepBench.run(preset.fullName(), plan, new SyntheticBatches(
                     Wiring.batches(plan), plan.model().vocabulary(), plan.seed()), hosting, home,

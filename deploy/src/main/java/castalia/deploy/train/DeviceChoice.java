@@ -2,12 +2,14 @@ package castalia.deploy.train;
 
 import castalia.deploy.shell.CastaliaHome;
 import castalia.kernels.Device;
+import castalia.kernels.Repetition;
 import castalia.kernels.cuda.CudaDevice;
 import castalia.kernels.cuda.CudaSettings;
 import castalia.kernels.cuda.CudaUnavailableException;
 import castalia.kernels.cuda.Gpu;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.specification.HeadSweep;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -36,8 +38,12 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
     /** The driver library, for machines that keep it elsewhere. */
     private static final String DRIVER = "castalia.gpu.driver";
 
+    /** Whether passes are recorded as CUDA graphs: auto (of small models), on or off. */
+    private static final String GRAPHS = "castalia.gpu.graphs";
+
     /** What worker processes are given, too. */
-    private static final List<String> PROPERTIES = List.of(DEVICE, LIBRARY_PATH, DRIVER);
+    private static final List<String> PROPERTIES =
+            List.of(DEVICE, LIBRARY_PATH, DRIVER, GRAPHS);
 
     private static final @Nullable String AT_START = System.getProperty(DEVICE);
 
@@ -101,13 +107,14 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         String natives = home.natives().toString();
         List<Gpu> gpus = attempt(() -> Gpu.all(driver, natives));
         String libraries = libraryPath();
+        Repetition graphs = graphs();
         return rank -> {
             int number = ordinal.orElse(rank % gpus.size());
             int together = ordinal.isPresent() ? sharers
                     : (sharers + gpus.size() - 1) / gpus.size();
             long memory = number < gpus.size() ? gpus.get(number).memoryBytes() : 1;
             return attempt(() -> new CudaDevice(new CudaSettings(number, driver, libraries,
-                    natives, Math.max(1, (long) (USABLE * memory) / together))));
+                    natives, Math.max(1, (long) (USABLE * memory) / together), graphs)));
         };
     }
 
@@ -130,6 +137,22 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
 
     private static String driver() {
         return System.getProperty(DRIVER, CudaSettings.DRIVER);
+    }
+
+    /** How such a device sweeps the head's rows. */
+    HeadSweep head() {
+        return cuda ? HeadSweep.OF_GPU : HeadSweep.OF_CPU;
+    }
+
+    private static Repetition graphs() {
+        String named = System.getProperty(GRAPHS, "auto");
+        return switch (named) {
+            case "auto" -> Repetition.AUTO;
+            case "on" -> Repetition.ON;
+            case "off" -> Repetition.OFF;
+            default -> throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                    GRAPHS + " is " + named + "; auto, on and off are possible");
+        };
     }
 
     /** What was named, else where toolkits and Python packages put their libraries. */

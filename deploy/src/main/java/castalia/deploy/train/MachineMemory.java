@@ -54,7 +54,7 @@ public final class MachineMemory {
             TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,
             long usableBytes) {
         return new LayoutPlanner(
-                Workload.of(plan, recomputation),
+                Workload.of(plan, recomputation, DeviceChoice.ofProcess().head()),
                 new Devices(layout.ranks(), layout.ranks(), usableBytes, true, earlyBytes, SOME_FLOPS,
                         SOME_BANDWIDTH, SOME_BANDWIDTH));
     }

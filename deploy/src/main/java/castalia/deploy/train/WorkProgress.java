@@ -4,25 +4,22 @@ import castalia.workers.data.DataProgress;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.Locale;
+import java.util.OptionalDouble;
+import org.jspecify.annotations.Nullable;
 
-/**
- * A line with how far some work is and how long it will still take, shown once it has taken more
- * than a second. Not for several threads.
- */
+/** A line with how far some work is and how long it will still take. Not for several threads. */
 public final class WorkProgress implements DataProgress, AutoCloseable {
-    private static final long FIRST_NANOS = 1_000_000_000L;
-    private static final long NEXT_NANOS = 200_000_000L;
 
-    private final ProgressLine line;
+    private final PrintWriter out;
+    private final boolean terminal;
     private final String what;
-    private boolean begun;
-    private long startNanos;
-    private long nextNanos;
+    private @Nullable TimedLine line;
 
     /** The time begins with the first call; {@code what} is what the work is called. */
     public WorkProgress(String what, PrintWriter out, boolean terminal) {
         this.what = what;
-        this.line = new ProgressLine(out, terminal);
+        this.out = out;
+        this.terminal = terminal;
     }
 
     /** On standard error. */
@@ -33,37 +30,31 @@ public final class WorkProgress implements DataProgress, AutoCloseable {
 
     @Override
     public void at(long done, long total) {
-        long now = System.nanoTime();
-        if (!begun) {
-            begun = true;
-            startNanos = now;
-            nextNanos = now + FIRST_NANOS;
+        TimedLine begun = line;
+        if (begun == null) {
+            begun = new TimedLine(out, terminal);
+            line = begun;
         }
         if (done >= total) {
-            line.end();
+            begun.end();
             return;
         }
-        if (now < nextNanos) {
+        OptionalDouble due = begun.due();
+        if (due.isEmpty()) {
             return;
         }
-        nextNanos = now + NEXT_NANOS;
-        double seconds = (now - startNanos) * 1e-9;
         String left = 100 * done < total // too early to say
                 ? ""
-                : ", " + duration(seconds / (double) done * (double) (total - done)) + " left";
-        line.show(String.format(Locale.ROOT, "%s: %.1f %%%s",
+                : ", " + TimedLine.duration(due.getAsDouble() / (double) done * (double) (total - done))
+                        + " left";
+        begun.show(String.format(Locale.ROOT, "%s: %.1f %%%s",
                 what, 100.0 * (double) done / (double) total, left));
-    }
-
-    private static String duration(double seconds) {
-        long whole = Math.round(seconds);
-        return whole < 60
-                ? whole + " s"
-                : whole / 60 + " m " + whole % 60 + " s";
     }
 
     @Override
     public void close() {
-        line.end();
+        if (line != null) {
+            line.end();
+        }
     }
 }

@@ -76,13 +76,13 @@ class CudaProcessesTest {
     @Test
     void aDeviceWithAMemoryErrorCostsItsWorkerAndNoBit() throws IOException {
         aDeviceThatFailsCostsItsWorkerAndNoBit(
-                "cuLaunchKernel 2000 214 1", "uncorrectable memory error");
+                "cuGraphLaunch 2 214 1", "uncorrectable memory error");
     }
 
     @Tag("full")
     @ParameterizedTest
     @CsvSource({
-        "cuEventSynchronize 300 702 1, time limit",
+        "cuEventSynchronize 150 702 1, time limit",
         "cuStreamSynchronize 0 999 1, ''",
         "cuMemAlloc_v2 1 2 0, ''",
     })

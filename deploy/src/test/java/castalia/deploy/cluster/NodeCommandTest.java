@@ -249,8 +249,8 @@ class NodeCommandTest {
         killed.kill();
         awaitEnd(killed.await(WORKER));
         leader.await("running     generation \\S+ on 1 ranks", before);
-        NodeProcess leaves = node("third", seed, 1); // let in when the dead are removed
-        leader.await("running     generation \\S+ on 2 ranks", before);
+        NodeProcess leaves = node("third", seed, 2); // let in when the dead are removed
+        leader.await("running     generation \\S+ on 3 ranks", before);
         leaves.terminate();
         assertThat(leaves.code()).as(leaves.printed()).isEqualTo(143);
         assertThat(leaves.printed()).contains("left; the run goes on without this node");

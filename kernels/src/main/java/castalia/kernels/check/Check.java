@@ -50,6 +50,14 @@ final class Check {
         }
     }
 
+    /** As many of one argument as of another. */
+    static void as(String operation, String name, long found, long wanted) {
+        if (found != wanted) {
+            throw new IllegalArgumentException(
+                    operation + ": " + found + " of " + name + " where " + wanted + " are needed");
+        }
+    }
+
     /** Refuses an output that shares memory with an input. */
     static void apart(String operation, String output, Buffer out, String input, Buffer in) {
         long a = out.segment().address();

@@ -34,6 +34,19 @@ public final class CheckedKernels implements Kernels {
         kernels.matmul(shape, out, a, b, bias);
     }
 
+    @Override
+    public void matmulGeluBackward(
+            MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
+        String name = "matmulGeluBackward";
+        if (shape.bias() || shape.accumulate() || shape.strideOut() != shape.n()) {
+            throw new IllegalArgumentException(name + ": of a product " + shape.inWords());
+        }
+        Check.product(shape, dx, dOut, weight, null);
+        Check.typed(name, "x", x, shape.output(), (long) shape.m() * shape.n());
+        Check.apart(name, "dx", dx, "x", x);
+        kernels.matmulGeluBackward(shape, dx, dOut, weight, x, tanh);
+    }
+
     private static long matrix(String operation, int rows, int columns) {
         Check.positive(operation, "rows", rows);
         Check.positive(operation, "columns", columns);
@@ -279,9 +292,10 @@ public final class CheckedKernels implements Kernels {
     }
 
     @Override
-    public double softmaxJoin(
-            Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
+    public void softmaxJoin(
+            Buffer loss, Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
         String name = "softmaxJoin";
+        Check.typed(name, "loss", loss, DType.F64, 1);
         int slices = factor.length;
         Check.positive(name, "number of slices", slices);
         if (max.length != slices || sum.length != slices) {
@@ -294,7 +308,7 @@ public final class CheckedKernels implements Kernels {
             Check.f32(name, "a sum", sum[s], rows);
         }
         Check.f32(name, "target", target, rows);
-        return kernels.softmaxJoin(factor, max, sum, target, rows);
+        kernels.softmaxJoin(loss, factor, max, sum, target, rows);
     }
 
     @Override
@@ -336,38 +350,26 @@ public final class CheckedKernels implements Kernels {
     }
 
     @Override
-    public double sumOfSquares(Buffer x, long count) {
-        Check.count("sumOfSquares", count);
-        Check.f32("sumOfSquares", "x", x, count);
-        return kernels.sumOfSquares(x, count);
+    public void sumsOfSquares(double[] sums, Buffer[] x) {
+        Check.as("sumsOfSquares", "sums", sums.length, x.length);
+        for (Buffer each : x) {
+            Check.f32("sumsOfSquares", "x", each, each.elements());
+        }
+        kernels.sumsOfSquares(sums, x);
     }
 
     @Override
-    public void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient,
-            AdamW scalars, long position, long count, DigestSum sum) {
-        String name = "adamW";
-        stateChecks(name, weight, first, second, position, count);
-        Check.numbers(name, "compute", compute, count);
-        Check.f32(name, "gradient", gradient, count);
-        kernels.adamW(weight, first, second, compute, gradient, scalars, position, count, sum);
-    }
-
-    private static void stateChecks(
-            String name, Buffer weight, Buffer first, Buffer second, long position, long count) {
-        Check.count(name, count);
-        if (position < 0 || position % 16 != 0) {
-            throw new IllegalArgumentException(
-                    name + ": position " + position + " is no multiple of 16 from 0");
-        }
-        Check.f32(name, "weight", weight, count);
-        Check.f32(name, "first", first, count);
-        Check.f32(name, "second", second, count);
+    public void adamW(Buffer[] weight, Buffer[] first, Buffer[] second, Buffer[] compute,
+            Buffer[] gradient, AdamW[] scalars, long[] position, DigestSum[] sum) {
+        StateChecks.updates(
+                weight, first, second, compute, gradient, scalars.length, position, sum.length);
+        kernels.adamW(weight, first, second, compute, gradient, scalars, position, sum);
     }
 
     @Override
     public void digest(Buffer weight, Buffer first, Buffer second, long position, long count,
             DigestSum sum) {
-        stateChecks("digest", weight, first, second, position, count);
+        StateChecks.state("digest", weight, first, second, position, count);
         kernels.digest(weight, first, second, position, count, sum);
     }
 

@@ -38,7 +38,7 @@ final class CpuKernels implements Kernels {
     private final CrossEntropy.Gradient softmaxGradient;
     private final Optimizer.Update update;
     private final Optimizer.Digest digest;
-    private final Optimizer.Squares squares = new Optimizer.Squares();
+    private final Optimizer.Squares squares;
     private final Optimizer.Normal normal = new Optimizer.Normal();
 
     CpuKernels(CpuDevice device, WorkerPool pool, Products products, Scratch scratch) {
@@ -62,6 +62,7 @@ final class CpuKernels implements Kernels {
         softmaxGradient = new CrossEntropy.Gradient(scratch);
         update = new Optimizer.Update(pool.threads());
         digest = new Optimizer.Digest(pool.threads());
+        squares = new Optimizer.Squares(pool.threads());
     }
 
     @Override
@@ -197,10 +198,10 @@ final class CpuKernels implements Kernels {
     }
 
     @Override
-    public double softmaxJoin(
-            Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
+    public void softmaxJoin(
+            Buffer loss, Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
         device.enter();
-        return softmaxJoin.run(factor, max, sum, target, rows);
+        softmaxJoin.run(loss, factor, max, sum, target, rows);
     }
 
     @Override
@@ -230,16 +231,19 @@ final class CpuKernels implements Kernels {
     }
 
     @Override
-    public double sumOfSquares(Buffer x, long count) {
+    public void sumsOfSquares(double[] sums, Buffer[] x) {
         device.enter();
-        return squares.run(x, count);
+        squares.run(pool, sums, x);
     }
 
     @Override
-    public void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient,
-            AdamW scalars, long position, long count, DigestSum sum) {
+    public void adamW(Buffer[] weight, Buffer[] first, Buffer[] second, Buffer[] compute,
+            Buffer[] gradient, AdamW[] scalars, long[] position, DigestSum[] sum) {
         device.enter();
-        update.run(pool, weight, first, second, compute, gradient, scalars, position, count, sum);
+        for (int i = 0; i < weight.length; i++) {
+            update.run(pool, weight[i], first[i], second[i], compute[i], gradient[i], scalars[i],
+                    position[i], weight[i].elements(), sum[i]);
+        }
     }
 
     @Override

@@ -8,6 +8,7 @@ import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
+import java.lang.foreign.ValueLayout;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
@@ -137,7 +138,8 @@ final class CrossEntropy {
         private long[] maxima = new long[1];
         private long[] sums = new long[1];
 
-        double run(Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
+        void run(Buffer to, Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target,
+                int rows) {
             int slices = factor.length;
             if (slices > factors.length) {
                 factors = new long[slices];
@@ -166,7 +168,7 @@ final class CrossEntropy {
                 }
                 loss += StrictMath.log(total) + largest - Memory.f32(targets + 4L * row);
             }
-            return loss;
+            to.segment().set(ValueLayout.JAVA_DOUBLE, 0, loss);
         }
 
         private float tree(int row, int first, int leaves) {

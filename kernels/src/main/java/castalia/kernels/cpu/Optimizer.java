@@ -248,12 +248,29 @@ final class Optimizer {
         }
     }
 
-    /** Squares in fp64 over 16 lanes, on the calling thread: a chunk's sum has one order. */
-    static final class Squares {
-        private final double[] lanes = new double[16];
+    /** Squares in fp64 over 16 lanes; a buffer's sum has one order, so one thread computes it. */
+    static final class Squares extends WorkerPool.Task {
+        private final double[][] lanes;
+        private double[] sums = new double[0];
+        private Buffer[] buffers = new Buffer[0];
 
-        double run(Buffer x, long count) {
-            long from = x.segment().address();
+        Squares(int threads) {
+            lanes = new double[threads][16];
+        }
+
+        void run(WorkerPool pool, double[] to, Buffer[] x) {
+            sums = to;
+            buffers = x;
+            pool.run(this, x.length);
+        }
+
+        @Override
+        void block(int block, int thread) {
+            Buffer x = buffers[block];
+            sums[block] = sum(x.segment().address(), x.elements(), lanes[thread]);
+        }
+
+        private static double sum(long from, long count, double[] lanes) {
             long whole = count & -16L;
             DoubleLanes.squares(from, whole, lanes);
             for (long i = whole; i < count; i++) {

@@ -61,14 +61,14 @@ final class Attention {
     }
 
     private final Launcher launcher;
-    private final CudaKernels.Working working;
+    private final Working working;
     private final Map<Integer, Kernels> tiled = new HashMap<>();
     private final KernelFunctions.Typed plain;
     private final KernelFunctions.Typed plainKeys;
     private final KernelFunctions.Typed plainQueries;
     private final KernelFunctions.Typed delta;
 
-    Attention(KernelFunctions functions, Launcher launcher, CudaKernels.Working working) {
+    Attention(KernelFunctions functions, Launcher launcher, Working working) {
         this.launcher = launcher;
         this.working = working;
         for (int dimension : DIMENSIONS) {

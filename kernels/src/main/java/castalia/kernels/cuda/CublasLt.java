@@ -28,12 +28,18 @@ final class CublasLt {
     static final int EPILOGUE = 7;
     static final int BIAS_POINTER = 8;
     static final int WITH_BIAS = 4;
+    static final int AUXILIARY_POINTER = 11;
+    static final int AUXILIARY_STRIDE = 12;
+    static final int WITH_GELU_SLOPE = 64 | 128;
 
     private static final List<String> NAMES = List.of("libcublasLt.so.13", "libcublasLt.so.12");
+    private static final int NOT_SUPPORTED = 15;
     private static final int COMPUTE_F32 = 68;
     private static final int REAL_F32 = 0;
     private static final int REAL_F16 = 2;
     private static final int REAL_BF16 = 14;
+    private static final int BATCH_COUNT = 5;
+    private static final int BATCH_OFFSET = 6;
     private static final int WORKSPACE_BYTES = 1;
     private static final int REDUCTION_SCHEMES = 3;
     private static final int FIRST_ALIGNMENT = 5;
@@ -182,6 +188,25 @@ final class CublasLt {
         return create("cublasLtMatrixLayoutCreate", type, rows, columns, leading);
     }
 
+    /** Makes a layout that of several matrices, so many elements apart. */
+    void batch(long layout, int count, long elements) {
+        try (Arena arena = Arena.ofConfined()) {
+            setLayout(layout, BATCH_COUNT, arena.allocateFrom(JAVA_INT, count));
+            setLayout(layout, BATCH_OFFSET, arena.allocateFrom(JAVA_LONG, elements));
+        }
+    }
+
+    private void setLayout(long layout, int attribute, MemorySegment value) {
+        try {
+            int status = (int) Foreign.status(library, "cublasLtMatrixLayoutSetAttribute",
+                    JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG).invokeExact(layout, attribute,
+                    value.address(), value.byteSize());
+            require(status, "cublasLtMatrixLayoutSetAttribute");
+        } catch (Throwable e) {
+            throw Foreign.failed("cublasLtMatrixLayoutSetAttribute", e);
+        }
+    }
+
     void destroyLayout(long layout) {
         destroy("cublasLtMatrixLayoutDestroy", layout);
     }
@@ -201,8 +226,9 @@ final class CublasLt {
      * alignment.
      *
      * @param algorithm where it is written: 64 bytes
+     * @return false if there is none
      */
-    void choose(long handle, Objects objects, int alignmentBytes, long workspaceBytes,
+    boolean choose(long handle, Objects objects, int alignmentBytes, long workspaceBytes,
             MemorySegment algorithm) {
         long preference = create("cublasLtMatmulPreferenceCreate");
         try (Arena arena = Arena.ofConfined()) {
@@ -219,12 +245,16 @@ final class CublasLt {
                     JAVA_LONG, JAVA_LONG).invokeExact(handle, objects.description, objects.a,
                     objects.b, objects.out, objects.out, preference, 1, result.address(),
                     found.address());
+            if (status == NOT_SUPPORTED) {
+                return false;
+            }
             require(status, "cublasLtMatmulAlgoGetHeuristic");
             if (found.get(JAVA_INT, 0) < 1 || result.get(JAVA_INT, STATE_OFFSET) != 0) {
-                throw new CudaException("cublasLt has no algorithm that splits no sum", 0, false);
+                return false;
             }
             MemorySegment.copy(result, 0, algorithm, 0, ALGORITHM_BYTES);
             check(handle, objects, algorithm, workspaceBytes);
+            return true;
         } catch (Throwable e) {
             throw Foreign.failed("cublasLtMatmulAlgoGetHeuristic", e);
         } finally {

@@ -2,11 +2,14 @@ package castalia.kernels.cuda;
 
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
+import castalia.kernels.Copier;
 import castalia.kernels.Device;
 import castalia.kernels.Kernels;
 import castalia.kernels.KnownAnswers;
 import castalia.kernels.NumericVersion;
 import castalia.kernels.OutOfDeviceMemoryException;
+import castalia.kernels.Repeated;
+import castalia.kernels.Repetition;
 import castalia.kernels.check.CheckedKernels;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
@@ -45,7 +48,10 @@ public final class CudaDevice implements Device {
     private final Deque<Runnable> opened = new ArrayDeque<>();
     private final String fingerprint;
     private final Kernels kernels;
+    private final Repetition repetition;
     private @Nullable NumericVersion version;
+    private long workingMoves;
+    private boolean recording;
     private boolean closed;
 
     /**
@@ -65,6 +71,7 @@ public final class CudaDevice implements Device {
     }
 
     CudaDevice(CudaSettings settings, Images source) {
+        repetition = settings.graphs();
         driver = DriverLibrary.open(settings.driver());
         Driver.load(driver, settings.nativesFolder());
         gpu = Driver.device(settings.ordinal());
@@ -132,11 +139,9 @@ public final class CudaDevice implements Device {
 
     /** Zeroed memory. */
     long take(long bytes) {
-        enter();
+        requireDoing("an allocation");
         long address = memory.allocate(bytes);
-        if (bytes > 0) {
-            driver.fill(address, (byte) 0, bytes, stream.address());
-        }
+        clear(address, bytes);
         return address;
     }
 
@@ -149,15 +154,48 @@ public final class CudaDevice implements Device {
 
     /** Undefined working memory; the old one, if any, is given back. */
     long exchange(long old, long oldBytes, long bytes) {
-        enter();
+        requireDoing("larger working memory");
+        workingMoves++;
         if (old != 0) {
             memory.release(old, oldBytes);
         }
         return memory.allocate(bytes);
     }
 
+    /** Whether the calls that follow are recorded, not done. */
+    void recording(boolean now) {
+        recording = now;
+    }
+
+    /** What waits for the device or changes its memory's layout cannot be repeated. */
+    private void requireDoing(String what) {
+        enter();
+        if (recording) {
+            throw new IllegalStateException(what + " cannot be part of repeated work");
+        }
+    }
+
+    /** How often working memory has moved: what was recorded before refers to the old. */
+    long workingMoves() {
+        return workingMoves;
+    }
+
+    /** Fills memory with zeros. */
+    void clear(long address, long bytes) {
+        if (bytes > 0) {
+            driver.fill(address, (byte) 0, bytes, stream.address());
+        }
+    }
+
+    /** Copies host memory, which may change when this returns, to the device. */
+    void write(long to, MemorySegment from) {
+        requireDoing("an upload");
+        staging.upload(to, from);
+    }
+
     /** Copies device memory to the host, once everything before is done. */
     void read(MemorySegment to, long from) {
+        requireDoing("a result");
         staging.download(to, from);
     }
 
@@ -183,7 +221,7 @@ public final class CudaDevice implements Device {
 
     @Override
     public void upload(Buffer to, MemorySegment from) {
-        enter();
+        requireDoing("an upload");
         if (from.byteSize() > to.segment().byteSize()) {
             throw new IllegalArgumentException("upload of " + from.byteSize()
                     + " bytes into a buffer of " + to.segment().byteSize());
@@ -194,13 +232,34 @@ public final class CudaDevice implements Device {
 
     @Override
     public void download(MemorySegment to, Buffer from) {
-        enter();
+        requireDoing("a download");
         if (to.byteSize() != from.segment().byteSize()) {
             throw new IllegalArgumentException("download of a buffer of "
                     + from.segment().byteSize() + " bytes into " + to.byteSize());
         }
         requireAlive(from);
         staging.download(to, from.segment().address());
+    }
+
+    @Override
+    public Copier copier(int slots, long slotBytes) {
+        requireDoing("a copier");
+        return new CudaCopier(this, stream, slots, slotBytes);
+    }
+
+    @Override
+    public int mostPartials() {
+        return CudaKernels.MOST_PARTIALS;
+    }
+
+    @Override
+    public Repetition repetition() {
+        return repetition;
+    }
+
+    @Override
+    public Repeated repeated(Runnable work) {
+        return new RecordedWork(this, stream, work);
     }
 
     private static void requireAlive(Buffer buffer) {

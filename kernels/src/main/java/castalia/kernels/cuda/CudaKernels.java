@@ -1,8 +1,5 @@
 package castalia.kernels.cuda;
 
-import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
-
 import castalia.kernels.AdamW;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
@@ -25,20 +22,18 @@ final class CudaKernels implements Kernels {
 
     private static final List<DType> TYPES = List.of(DType.F32, DType.BF16, DType.F16);
     private static final int ROW_THREADS = 128;
-    private static final int LOGIT_THREADS = 512;
     private static final int MOST_ROWS = 1 << 20;
+    static final int MOST_PARTIALS = 16;
     private static final int COLUMNS_PER_BLOCK = 1024;
-    private static final int LOGITS_PER_BLOCK = 2048;
-    private static final int DIGEST_BLOCKS = 2048;
-    private static final long RESULT_BYTES = 16;
 
     private final CudaDevice device;
     private final Products products;
     private final Launcher launcher;
     private final Norms norms;
     private final Attention attention;
-    private final MemorySegment result;
-    private final long results;
+    private final Working working;
+    private final CrossEntropy crossEntropy;
+    private final Optimizer optimizer;
 
     private final KernelFunctions.Typed fill;
     private final long add;
@@ -52,24 +47,17 @@ final class CudaKernels implements Kernels {
     private final KernelFunctions.Typed selectRows;
     private final KernelFunctions.Typed embeddingBackward;
     private final KernelFunctions.Typed rotary;
-    private final long softmaxPartial;
-    private final long softmaxJoin;
-    private final KernelFunctions.Typed softmaxGradient;
-    private final long sumOfSquares;
-    private final KernelFunctions.Typed adamW;
-    private final long digest;
-    private final KernelFunctions.Typed normal;
 
-    /** @param host where results are read to */
+    /** @param host gives the memory of launches' arguments */
     CudaKernels(CudaDevice device, KernelFunctions functions, Products products, Arena host) {
         this.device = device;
         this.products = products;
         launcher = new Launcher(device.driver(), device.stream(), host);
-        Working working = new Working(device);
+        working = new Working(device);
         norms = new Norms(functions, launcher, working);
         attention = new Attention(functions, launcher, working);
-        result = host.allocate(RESULT_BYTES, Long.BYTES);
-        results = device.take(RESULT_BYTES);
+        crossEntropy = new CrossEntropy(functions, launcher);
+        optimizer = new Optimizer(device, functions, launcher, working);
         fill = functions.typed("fill");
         add = functions.find("add_f32");
         for (DType type : TYPES) {
@@ -85,38 +73,6 @@ final class CudaKernels implements Kernels {
         selectRows = functions.typed("select_rows");
         embeddingBackward = functions.typed("embedding_backward");
         rotary = functions.typed("rotary");
-        softmaxPartial = functions.find("softmax_partial_f32");
-        softmaxJoin = functions.find("softmax_join_f32");
-        softmaxGradient = functions.typed("softmax_gradient");
-        sumOfSquares = functions.find("sum_of_squares_f32");
-        adamW = functions.typed("adamw");
-        digest = functions.find("digest_f32");
-        normal = functions.typed("normal");
-    }
-
-    /** Working memory between the kernels of one operation; grows to the largest need. */
-    static final class Working {
-
-        private final CudaDevice device;
-        private long address;
-        private long bytes;
-
-        private Working(CudaDevice device) {
-            this.device = device;
-        }
-
-        /** Undefined memory, the same at every call. */
-        long of(long needed) {
-            if (needed > bytes) {
-                long old = address;
-                long oldBytes = bytes;
-                address = 0;
-                bytes = 0; // the old one is given back even where there is no room for the new
-                address = device.exchange(old, oldBytes, needed);
-                bytes = needed;
-            }
-            return address;
-        }
     }
 
     @Override
@@ -129,12 +85,44 @@ final class CudaKernels implements Kernels {
     public void matmul(
             MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
         device.enter();
+        int groups = Products.groups(shape);
+        if (groups > 1) {
+            multiply(shape, groups, out, a, b);
+            return;
+        }
         products.multiply(shape, out, a, b, bias);
         if (shape.bias() && !Products.addsBias(shape)) {
             launcher.of(addBias.of(shape.input())).buffer(out).buffer(bias).i32(shape.m())
                     .i32(shape.n()).i32(shape.strideOut());
             launcher.launch(Math.min(shape.m(), Grids.MOST_Y),
                     Grids.blocks(shape.n(), Grids.THREADS, Grids.MOST_Y), 1, Grids.THREADS, 0);
+        }
+    }
+
+    @Override
+    public void matmulGeluBackward(
+            MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
+        device.enter();
+        if (!tanh || !products.multiplyGeluBackward(shape, dx, dOut, weight, x)) {
+            matmul(shape, dx, dOut, weight, null);
+            geluBackward(dx, dx, x, tanh, (long) shape.m() * shape.n());
+        }
+    }
+
+    /** Groups of terms are summed apart, then by the tree; the sum is added in one addition. */
+    private void multiply(MatmulShape shape, int groups, Buffer out, Buffer a, Buffer b) {
+        long count = (long) shape.m() * shape.n();
+        long bytes = count * Float.BYTES;
+        MemorySegment partials =
+                MemorySegment.ofAddress(working.of(groups * bytes)).reinterpret(groups * bytes);
+        products.multiply(shape, groups, partials.address(), a, b);
+        Buffer[] parts = new Buffer[groups];
+        for (int i = 0; i < groups; i++) {
+            parts[i] = new Buffer(DType.F32, count, partials.asSlice(i * bytes, bytes));
+        }
+        sumPartials(shape.accumulate() ? parts[0] : out, parts, count);
+        if (shape.accumulate()) {
+            add(out, parts[0], count);
         }
     }
 
@@ -161,7 +149,7 @@ final class CudaKernels implements Kernels {
             int columns, int vocabulary, boolean accumulate) {
         device.enter();
         if (!accumulate) {
-            clear(dWeight.segment().address(), (long) vocabulary * columns * Float.BYTES);
+            device.clear(dWeight.segment().address(), (long) vocabulary * columns * Float.BYTES);
         }
         launcher.of(embeddingBackward.of(dOut.type())).buffer(dWeight).buffer(dOut).buffer(tokens)
                 .i32(first).i32(rows).i32(columns).i32(vocabulary)
@@ -259,7 +247,7 @@ final class CudaKernels implements Kernels {
         device.enter();
         Grids.same("residual", x, bias1);
         launcher.of(residual.of(Grids.same("residual", out, x))).buffer(out).buffer(x)
-                .buffers(partials).i32(partials.length).buffer(bias1).buffer(bias2).i32(copies)
+                .buffers(partials, MOST_PARTIALS).i32(partials.length).buffer(bias1).buffer(bias2).i32(copies)
                 .i32(rows).i32(columns)
                 .launch(Grids.pieces((long) rows * columns), Grids.THREADS);
     }
@@ -267,35 +255,30 @@ final class CudaKernels implements Kernels {
     @Override
     public void sumPartials(Buffer out, Buffer[] partials, long count) {
         device.enter();
-        launcher.of(sumPartials.of(out.type())).buffer(out).buffers(partials).i32(partials.length)
-                .i64(count).launch(Grids.pieces(count), Grids.THREADS);
+        launcher.of(sumPartials.of(out.type())).buffer(out).buffers(partials, MOST_PARTIALS)
+                .i32(partials.length).i64(count).launch(Grids.pieces(count), Grids.THREADS);
     }
 
     @Override
     public void softmaxPartial(Buffer logits, Buffer max, Buffer sum, Buffer target, Buffer labels,
             int first, int rows, int vocabulary) {
         device.enter();
-        launcher.of(softmaxPartial).buffer(logits).buffer(max).buffer(sum).buffer(target)
-                .buffer(labels).i32(first).i32(rows).i32(vocabulary).launch(rows, LOGIT_THREADS);
+        crossEntropy.partial(logits, max, sum, target, labels, first, rows, vocabulary);
     }
 
     @Override
-    public double softmaxJoin(
-            Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
+    public void softmaxJoin(
+            Buffer loss, Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows) {
         device.enter();
-        launcher.of(softmaxJoin).i64(results).buffers(factor).buffers(max).buffers(sum)
-                .i32(factor.length).buffer(target).i32(rows).launch(1, Grids.THREADS);
-        return number();
+        crossEntropy.join(loss, factor, max, sum, target, rows);
     }
 
     @Override
     public void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
             float scale, int first, int rows, int vocabulary) {
         device.enter();
-        launcher.of(softmaxGradient.of(dLogits.type())).buffer(dLogits).buffer(exponentials)
-                .buffer(factor).buffer(labels).f32(scale).i32(first).i32(rows).i32(vocabulary)
-                .launch(rows, Grids.blocks(vocabulary, LOGITS_PER_BLOCK, Grids.MOST_Y), 1,
-                        Grids.THREADS, 0);
+        crossEntropy.gradient(
+                dLogits, exponentials, factor, labels, scale, first, rows, vocabulary);
     }
 
     @Override
@@ -319,66 +302,35 @@ final class CudaKernels implements Kernels {
     @Override
     public void zero(Buffer out, long count) {
         device.enter();
-        clear(out.segment().address(), count * out.type().bytes());
-    }
-
-    private void clear(long address, long bytes) {
-        if (bytes > 0) {
-            device.driver().fill(address, (byte) 0, bytes, device.stream());
-        }
+        device.clear(out.segment().address(), count * out.type().bytes());
     }
 
     @Override
-    public double sumOfSquares(Buffer x, long count) {
+    public void sumsOfSquares(double[] sums, Buffer[] x) {
         device.enter();
-        launcher.of(sumOfSquares).i64(results).buffer(x).i64(count).launch(1, Grids.THREADS);
-        return number();
-    }
-
-    private double number() {
-        device.read(result, results);
-        return result.get(JAVA_DOUBLE, 0);
+        optimizer.sumsOfSquares(sums, x);
     }
 
     @Override
-    public void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient,
-            AdamW scalars, long position, long count, DigestSum sum) {
+    public void adamW(Buffer[] weight, Buffer[] first, Buffer[] second, Buffer[] compute,
+            Buffer[] gradient, AdamW[] scalars, long[] position, DigestSum[] sum) {
         device.enter();
-        clear(results, RESULT_BYTES);
-        launcher.of(adamW.of(compute.type())).buffer(weight).buffer(first).buffer(second)
-                .buffer(compute).buffer(gradient).f32(scalars.gradientFactor())
-                .f32(scalars.learningRate()).f32(scalars.beta1()).f32(scalars.beta2())
-                .f32(scalars.epsilon()).f32(scalars.weightDecay())
-                .f32(scalars.inverseCorrection1()).f32(scalars.inverseCorrection2()).i64(position)
-                .i64(count).i64(results)
-                .launch(Math.min(Grids.pieces(count), DIGEST_BLOCKS), Grids.THREADS);
-        addDigest(sum);
+        optimizer.adamW(weight, first, second, compute, gradient, scalars, position, sum);
     }
 
     @Override
     public void digest(Buffer weight, Buffer first, Buffer second, long position, long count,
             DigestSum sum) {
         device.enter();
-        clear(results, RESULT_BYTES);
-        launcher.of(digest).buffer(weight).buffer(first).buffer(second).i64(position).i64(count)
-                .i64(results)
-                .launch(Math.min(Grids.pieces(count), DIGEST_BLOCKS), Grids.THREADS);
-        addDigest(sum);
-    }
-
-    private void addDigest(DigestSum sum) {
-        device.read(result, results);
-        sum.a += result.get(JAVA_LONG, 0);
-        sum.b += result.get(JAVA_LONG, Long.BYTES);
+        optimizer.digest(weight, first, second, position, count, sum);
     }
 
     @Override
     public void normal(Buffer out, double std, long seed, int tensor, int firstRow,
             int firstColumn, int tensorColumns, int rows, int columns) {
         device.enter();
-        launcher.of(normal.of(out.type())).buffer(out).f64(std).i64(seed).i32(tensor).i32(firstRow)
-                .i32(firstColumn).i32(tensorColumns).i32(rows).i32(columns)
-                .launch(Grids.pieces((long) rows * columns), Grids.THREADS);
+        optimizer.normal(out, std, seed, tensor, firstRow, firstColumn, tensorColumns, rows,
+                columns);
     }
 
     @Override

@@ -1,5 +1,7 @@
 package castalia.kernels.cuda;
 
+import castalia.kernels.Repetition;
+
 /**
  * How a CUDA device is made.
  *
@@ -9,16 +11,24 @@ package castalia.kernels.cuda;
  *     the places where toolkits and Python packages put them
  * @param nativesFolder folder of our own that native files are unpacked into
  * @param memoryLimitBytes most bytes the device's arenas may hold together
+ * @param graphs which repeated work is recorded as graphs
  */
 public record CudaSettings(
         int ordinal,
         String driver,
         String libraryPath,
         String nativesFolder,
-        long memoryLimitBytes) {
+        long memoryLimitBytes,
+        Repetition graphs) {
 
     /** The driver library's name. */
     public static final String DRIVER = "libcuda.so.1";
+
+    /** Settings with graphs for small models. */
+    public CudaSettings(int ordinal, String driver, String libraryPath, String nativesFolder,
+            long memoryLimitBytes) {
+        this(ordinal, driver, libraryPath, nativesFolder, memoryLimitBytes, Repetition.AUTO);
+    }
 
     public CudaSettings {
         if (ordinal < 0) {

@@ -10,7 +10,10 @@ import jcuda.driver.CUdevice_attribute;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUevent_flags;
 import jcuda.driver.CUfunction_attribute;
+import jcuda.driver.CUgraph;
+import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUmodule;
+import jcuda.driver.CUstreamCaptureMode;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 
@@ -226,8 +229,52 @@ final class Driver {
         Results.require(JCudaDriver.cuEventRecord(event, stream), "cuEventRecord");
     }
 
+    /** Lets a stream's further work wait for what an event stands for. */
+    static void waitFor(CUevent event, NativePointer.Stream stream) {
+        Results.require(JCudaDriver.cuStreamWaitEvent(stream, event, 0), "cuStreamWaitEvent");
+    }
+
     static void await(CUevent event) {
         Results.require(JCudaDriver.cuEventSynchronize(event), "cuEventSynchronize");
+    }
+
+    /** From now on the stream's work is recorded, not done. */
+    static void beginCapture(NativePointer.Stream stream) {
+        Results.require(JCudaDriver.cuStreamBeginCapture(
+                stream, CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
+                "cuStreamBeginCapture");
+    }
+
+    static CUgraph endCapture(NativePointer.Stream stream) {
+        CUgraph graph = new CUgraph();
+        Results.require(JCudaDriver.cuStreamEndCapture(stream, graph), "cuStreamEndCapture");
+        return graph;
+    }
+
+    /** Ends a recording that failed; what it holds is forgotten. */
+    static void abandonCapture(NativePointer.Stream stream) {
+        CUgraph graph = new CUgraph();
+        if (JCudaDriver.cuStreamEndCapture(stream, graph) == Results.SUCCESS) {
+            int _ = JCudaDriver.cuGraphDestroy(graph);
+        }
+    }
+
+    static CUgraphExec instantiate(CUgraph graph) {
+        CUgraphExec executable = new CUgraphExec();
+        Results.require(JCudaDriver.cuGraphInstantiate(executable, graph, 0), "cuGraphInstantiate");
+        return executable;
+    }
+
+    static void launch(CUgraphExec graph, NativePointer.Stream stream) {
+        Results.require(JCudaDriver.cuGraphLaunch(graph, stream), "cuGraphLaunch");
+    }
+
+    static void destroy(CUgraph graph) {
+        Results.require(JCudaDriver.cuGraphDestroy(graph), "cuGraphDestroy");
+    }
+
+    static void destroy(CUgraphExec graph) {
+        Results.require(JCudaDriver.cuGraphExecDestroy(graph), "cuGraphExecDestroy");
     }
 
     static void destroy(CUevent event) {

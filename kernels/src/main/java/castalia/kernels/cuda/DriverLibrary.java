@@ -28,8 +28,10 @@ final class DriverLibrary {
             "cuCtxSetCurrent", "cuMemAlloc_v2", "cuMemFree_v2",
             "cuMemHostRegister_v2", "cuMemHostUnregister", "cuModuleLoadData", "cuModuleUnload",
             "cuModuleGetFunction", "cuFuncSetAttribute", "cuStreamCreateWithPriority",
-            "cuStreamSynchronize", "cuStreamDestroy_v2", "cuEventCreate", "cuEventRecord",
-            "cuEventSynchronize", "cuEventDestroy_v2");
+            "cuStreamSynchronize", "cuStreamWaitEvent", "cuStreamDestroy_v2", "cuEventCreate",
+            "cuEventRecord", "cuEventSynchronize", "cuEventDestroy_v2", "cuStreamBeginCapture_v2",
+            "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuGraphLaunch",
+            "cuGraphDestroy", "cuGraphExecDestroy");
 
     /** What is called here. */
     static final List<String> DIRECTLY = List.of("cuDriverGetVersion", "cuLaunchKernel",

@@ -16,11 +16,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class Launcher {
 
-    /** Pointers an argument that stands for several may hold. */
-    static final int MOST_POINTERS = 16;
-
     private static final int MOST_ARGUMENTS = 32;
-    private static final int VALUE_BYTES = 1024;
+    private static final int VALUE_BYTES = 4096;
 
     private final DriverLibrary driver;
     private final long stream;
@@ -57,14 +54,14 @@ final class Launcher {
         return i64(buffer == null ? 0 : buffer.segment().address());
     }
 
-    /** Up to 16 buffers as one argument. */
-    Launcher buffers(Buffer[] buffers) {
-        if (buffers.length > MOST_POINTERS) {
-            throw new IllegalArgumentException("the CUDA back end joins up to " + MOST_POINTERS
+    /** Up to {@code most} buffers as one argument. */
+    Launcher buffers(Buffer[] buffers, int most) {
+        if (buffers.length > most) {
+            throw new IllegalArgumentException("the CUDA back end joins up to " + most
                     + " parts, not " + buffers.length);
         }
-        long at = room(MOST_POINTERS * Long.BYTES);
-        for (int i = 0; i < MOST_POINTERS; i++) {
+        long at = room(most * Long.BYTES);
+        for (int i = 0; i < most; i++) {
             values.set(JAVA_LONG, at + (long) i * Long.BYTES,
                     i < buffers.length ? buffers[i].segment().address() : 0);
         }

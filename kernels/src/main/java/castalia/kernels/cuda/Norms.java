@@ -32,7 +32,7 @@ final class Norms {
     }
 
     private final Launcher launcher;
-    private final CudaKernels.Working working;
+    private final Working working;
     private final Widths one;
     private final Widths two;
     private final Widths oneInput;
@@ -42,7 +42,7 @@ final class Norms {
     private final KernelFunctions.Typed twoGroups;
     private final long fold;
 
-    Norms(KernelFunctions functions, Launcher launcher, CudaKernels.Working working) {
+    Norms(KernelFunctions functions, Launcher launcher, Working working) {
         this.launcher = launcher;
         this.working = working;
         one = Widths.of(functions, "layer_norm");

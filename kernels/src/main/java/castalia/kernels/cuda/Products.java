@@ -18,6 +18,11 @@ import org.jspecify.annotations.Nullable;
  * have a choice of their own, so a result is a function of the shape wherever arenas and flat
  * layouts align as they do.
  *
+ * <p>Of the library's epilogues those for the bias and for the slope of a GELU are used. Its GELU is the
+ * form with tanh: for erf there is none. Its forward form takes the sum before it is rounded, where a
+ * block whose activations are computed again has only the rounded one and must find the same bits; so
+ * GELU itself stays an operation of its own. The slope takes what was rounded.
+ *
  * <p>A row-major matrix is the column-major one of its transpose: {@code out^T = b^T a^T}.
  */
 final class Products implements AutoCloseable {
@@ -27,8 +32,25 @@ final class Products implements AutoCloseable {
     private static final int ALIGNMENTS = 5;
     private static final int ALGORITHM_BYTES = 64;
 
+    /** Tiles of a result that a product computes at once, as large as libraries choose them. */
+    private static final int TILE = 128;
+
+    /** As many tiles keep the largest GPU's multiprocessors busy. */
+    private static final int ENOUGH_TILES = 512;
+
+    private static final int MOST_GROUPS = 8;
+    private static final int FEWEST_TERMS = 2048;
+
     /** What is kept for a shape and an alignment. */
     private record Prepared(CublasLt.Objects objects, MemorySegment algorithm) {}
+
+    /** A product, or as many of one shape, or one that is multiplied with the slope of a GELU. */
+    private record Key(MatmulShape shape, int groups, boolean slope) {
+
+        Key(MatmulShape shape, int groups) {
+            this(shape, groups, false);
+        }
+    }
 
     private final CublasLt library;
     private final long handle;
@@ -37,7 +59,7 @@ final class Products implements AutoCloseable {
     private final long stream;
     private final Arena arena = Arena.ofShared();
     private final MemorySegment address = arena.allocate(JAVA_LONG);
-    private final Map<MatmulShape, @Nullable Prepared[]> prepared = new HashMap<>();
+    private final Map<Key, @Nullable Prepared[]> prepared = new HashMap<>();
 
     /** @param memory where the working memory is taken from */
     Products(CublasLt library, DeviceMemory memory, long limitBytes, long stream) {
@@ -50,7 +72,75 @@ final class Products implements AutoCloseable {
 
     /** Chooses the algorithm for operands as arenas align them. */
     void prepare(MatmulShape shape) {
-        get(shape, BEST_ALIGNMENT);
+        int groups = groups(shape);
+        get(new Key(groups > 1 ? group(shape, groups) : shape, groups), BEST_ALIGNMENT);
+    }
+
+    /**
+     * Groups of terms, summed apart, of a product whose result is small and whose sums are long: a
+     * weight's gradient in a small model. The library would leave most multiprocessors idle where it
+     * may not split sums; here the groups are a function of the shape, and so is their tree.
+     */
+    static int groups(MatmulShape s) {
+        if (!s.transposeA() || s.transposeB() || s.output() != DType.F32 || s.bias()
+                || s.strideOut() != s.n()) {
+            return 1;
+        }
+        long tiles = (s.m() + TILE - 1L) / TILE * ((s.n() + TILE - 1) / TILE);
+        int groups = 1;
+        while (groups < MOST_GROUPS && groups * tiles < ENOUGH_TILES
+                && s.k() % (2 * groups) == 0 && s.k() / (2 * groups) >= FEWEST_TERMS) {
+            groups *= 2;
+        }
+        return groups;
+    }
+
+    private static MatmulShape group(MatmulShape s, int groups) {
+        return new MatmulShape(s.m(), s.n(), s.k() / groups, true, false, s.strideA(), s.strideB(),
+                s.n(), s.input(), DType.F32, false, false);
+    }
+
+    /** Writes the sums of {@link #groups} of terms one behind the other: (groups, M, N) F32. */
+    void multiply(MatmulShape shape, int groups, long partials, Buffer a, Buffer b) {
+        MatmulShape group = group(shape, groups);
+        long left = b.segment().address();
+        long right = a.segment().address();
+        long all = left | right | partials | offset(group.strideB(), group) | offset(
+                group.strideA(), group) | (long) group.m() * group.n() * Float.BYTES;
+        Prepared of = get(new Key(group, groups),
+                (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all)));
+        library.multiply(handle, of.objects, of.algorithm, left, right, partials, false, workspace,
+                workspaceBytes, stream);
+    }
+
+    /**
+     * Writes {@code (a * b) * gelu'(x)} with tanh, rounded once.
+     *
+     * @return false if the library cannot: nothing was started
+     */
+    boolean multiplyGeluBackward(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer x) {
+        if (shape.output() == DType.F32) {
+            return false;
+        }
+        long left = b.segment().address();
+        long right = a.segment().address();
+        long result = out.segment().address();
+        long all = left | right | result | x.segment().address();
+        Prepared of = get(new Key(shape, 1, true),
+                (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all)));
+        if (of.algorithm.byteSize() == 0) {
+            return false;
+        }
+        address.set(JAVA_LONG, 0, x.segment().address());
+        library.set(of.objects.description(), CublasLt.AUXILIARY_POINTER, address, Long.BYTES);
+        library.multiply(handle, of.objects, of.algorithm, left, right, result, false, workspace,
+                workspaceBytes, stream);
+        return true;
+    }
+
+    /** Bytes between groups of stored rows. */
+    private static long offset(int stride, MatmulShape group) {
+        return (long) group.k() * stride * group.input().bytes();
     }
 
     /** Whether cublasLt adds the bias; its bias has the type of the result. */
@@ -67,7 +157,8 @@ final class Products implements AutoCloseable {
         if (added != null) {
             all |= added.segment().address();
         }
-        Prepared of = get(shape, (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all)));
+        Prepared of = get(
+                new Key(shape, 1), (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all)));
         if (added != null) {
             address.set(JAVA_LONG, 0, added.segment().address());
             library.set(of.objects.description(), CublasLt.BIAS_POINTER, address, Long.BYTES);
@@ -76,27 +167,35 @@ final class Products implements AutoCloseable {
                 workspace, workspaceBytes, stream);
     }
 
-    private Prepared get(MatmulShape shape, int alignment) {
-        @Nullable Prepared[] all = prepared.get(shape);
+    private Prepared get(Key key, int alignment) {
+        @Nullable Prepared[] all = prepared.get(key);
         if (all == null) {
             all = new Prepared[ALIGNMENTS];
-            prepared.put(shape, all);
+            prepared.put(key, all);
         }
         int index = Integer.numberOfTrailingZeros(alignment);
         Prepared known = all[index];
         if (known == null) {
-            known = make(shape, alignment);
+            known = make(key, alignment);
             all[index] = known;
         }
         return known;
     }
 
-    private Prepared make(MatmulShape s, int alignment) {
+    private Prepared make(Key key, int alignment) {
+        MatmulShape s = key.shape;
         long description = library.description();
         flag(description, CublasLt.TRANSPOSE_A, s.transposeB() ? 1 : 0);
         flag(description, CublasLt.TRANSPOSE_B, s.transposeA() ? 1 : 0);
         if (addsBias(s)) {
             flag(description, CublasLt.EPILOGUE, CublasLt.WITH_BIAS);
+        }
+        if (key.slope) {
+            flag(description, CublasLt.EPILOGUE, CublasLt.WITH_GELU_SLOPE);
+            address.set(JAVA_LONG, 0, s.n());
+            library.set(description, CublasLt.AUXILIARY_STRIDE, address, Long.BYTES);
+            address.set(JAVA_LONG, 0, workspace); // aligned as any other: set anew for each product
+            library.set(description, CublasLt.AUXILIARY_POINTER, address, Long.BYTES);
         }
         DType in = s.input();
         int type = CublasLt.type(in);
@@ -108,9 +207,20 @@ final class Products implements AutoCloseable {
                         ? library.layout(type, s.m(), s.k(), s.strideA())
                         : library.layout(type, s.k(), s.m(), s.strideA()),
                 library.layout(CublasLt.type(s.output()), s.n(), s.m(), s.strideOut()));
+        if (key.groups > 1) {
+            library.batch(objects.a(), key.groups, (long) s.k() * s.strideB());
+            library.batch(objects.b(), key.groups, (long) s.k() * s.strideA());
+            library.batch(objects.out(), key.groups, (long) s.m() * s.n());
+        }
         MemorySegment algorithm = arena.allocate(ALGORITHM_BYTES, Long.BYTES);
-        library.choose(handle, objects, alignment, workspaceBytes, algorithm);
-        return new Prepared(objects, algorithm);
+        if (library.choose(handle, objects, alignment, workspaceBytes, algorithm)) {
+            return new Prepared(objects, algorithm);
+        }
+        if (key.slope) {
+            return new Prepared(objects, MemorySegment.NULL); // done in two operations
+        }
+        throw new CudaException("cublasLt has no algorithm that splits no sum for a product "
+                + s.inWords(), 0, false);
     }
 
     private void flag(long description, int attribute, int value) {

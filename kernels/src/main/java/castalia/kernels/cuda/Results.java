@@ -24,6 +24,9 @@ final class Results {
             Map.entry(400, "a handle is invalid"),
             Map.entry(NOT_FOUND, "a name was not found"),
             Map.entry(600, "work is not finished"),
+            Map.entry(900, "this is not possible while a stream's work is recorded"),
+            Map.entry(901, "what a stream recorded is void"),
+            Map.entry(907, "an event of recorded work cannot be waited for"),
             Map.entry(701, "a launch asks for more resources than the device has"));
 
     /** Errors that end the use of the device by this process. */

@@ -42,9 +42,9 @@ final class CrossEntropy {
         }
     }
 
-    /** factor[s] (R) = exp(max_s - max) / sum over all slices; returns the sum of row losses. */
-    static double softmaxJoin(Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target,
-            int rows) {
+    /** factor[s] (R) = exp(max_s - max) / sum over all slices; loss (1) is the sum of row losses. */
+    static void softmaxJoin(Buffer loss, Buffer[] factor, Buffer[] max, Buffer[] sum,
+            Buffer target, int rows) {
         int slices = max.length;
         if (slices == 0 || factor.length != slices || sum.length != slices) {
             throw new IllegalArgumentException("slices: " + factor.length + " factors, " + slices
@@ -56,7 +56,8 @@ final class CrossEntropy {
             numbers("sum " + s, sum[s], rows);
         }
         numbers("target", target, rows);
-        double loss = 0;
+        numbers("loss", loss, 1);
+        double all = 0;
         for (int r = 0; r < rows; r++) {
             double largest = Double.NEGATIVE_INFINITY;
             for (int s = 0; s < slices; s++) {
@@ -69,9 +70,9 @@ final class CrossEntropy {
             for (int s = 0; s < slices; s++) {
                 set(factor[s], r, StrictMath.exp(get(max[s], r) - largest) / total);
             }
-            loss += StrictMath.log(total) + largest - get(target, r);
+            all += StrictMath.log(total) + largest - get(target, r);
         }
-        return loss;
+        set(loss, 0, all);
     }
 
     /** dLogits (R, V) = (exponentials * factor - [column is the label]) * scale. */

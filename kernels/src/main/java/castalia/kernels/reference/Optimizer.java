@@ -58,6 +58,9 @@ final class Optimizer {
         checkState(weight, first, second, position, count);
         numbers("compute", compute, count);
         numbers("gradient", gradient, count);
+        for (Buffer each : new Buffer[] {first, second, compute, gradient}) {
+            requireAlike("elements", each.elements(), count);
+        }
         boolean inDouble = inDouble(weight, first, second, gradient);
         for (long i = 0; i < count; i++) {
             if (inDouble) {
@@ -68,6 +71,13 @@ final class Optimizer {
             set(compute, i, get(weight, i));
         }
         digest(weight, first, second, position, count, digest);
+    }
+
+    static void requireAlike(String what, long found, long wanted) {
+        if (found != wanted) {
+            throw new IllegalArgumentException(
+                    found + " " + what + " where there are " + wanted);
+        }
     }
 
     private static void update(Buffer weight, Buffer first, Buffer second, Buffer gradient,

@@ -35,6 +35,13 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
+    public void matmulGeluBackward(
+            MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
+        Elements.numbers("x", x, (long) shape.m() * shape.n());
+        Kernels.super.matmulGeluBackward(shape, dx, dOut, weight, x, tanh);
+    }
+
+    @Override
     public void embedding(Buffer out, Buffer tokens, Buffer weight, int first, int rows,
             int columns, int vocabulary) {
         Products.embedding(out, tokens, weight, first, rows, columns, vocabulary);
@@ -135,9 +142,9 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
-    public double softmaxJoin(Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target,
-            int rows) {
-        return CrossEntropy.softmaxJoin(factor, max, sum, target, rows);
+    public void softmaxJoin(Buffer loss, Buffer[] factor, Buffer[] max, Buffer[] sum,
+            Buffer target, int rows) {
+        CrossEntropy.softmaxJoin(loss, factor, max, sum, target, rows);
     }
 
     @Override
@@ -163,14 +170,24 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
-    public double sumOfSquares(Buffer x, long count) {
-        return optimizer.sumOfSquares(x, count);
+    public void sumsOfSquares(double[] sums, Buffer[] x) {
+        Optimizer.requireAlike("sums", sums.length, x.length);
+        for (int i = 0; i < x.length; i++) {
+            sums[i] = optimizer.sumOfSquares(x[i], x[i].elements());
+        }
     }
 
     @Override
-    public void adamW(Buffer weight, Buffer first, Buffer second, Buffer compute, Buffer gradient,
-            AdamW scalars, long position, long count, DigestSum digest) {
-        Optimizer.adamW(weight, first, second, compute, gradient, scalars, position, count, digest);
+    public void adamW(Buffer[] weight, Buffer[] first, Buffer[] second, Buffer[] compute,
+            Buffer[] gradient, AdamW[] scalars, long[] position, DigestSum[] digest) {
+        for (int others : new int[] {first.length, second.length, compute.length, gradient.length,
+            scalars.length, position.length, digest.length}) {
+            Optimizer.requireAlike("chunks", others, weight.length);
+        }
+        for (int i = 0; i < weight.length; i++) {
+            Optimizer.adamW(weight[i], first[i], second[i], compute[i], gradient[i], scalars[i],
+                    position[i], weight[i].elements(), digest[i]);
+        }
     }
 
     @Override

@@ -174,13 +174,14 @@ final class KernelTimings {
             Buffer target = buffer(DType.F32, 1, rows);
             Buffer factor = buffer(DType.F32, 1, rows);
             Buffer labels = buffer(DType.I32, 1, rows);
+            Buffer loss = buffer(DType.F64, 1, 1);
             double perStep = rows == 256 ? (double) T / rows : 0;
             long size = (long) rows * VOCABULARY;
             kernels.cast(logits, source, size);
             time("softmax partial " + rows, perStep, 0, 8.0 * size, () -> kernels.softmaxPartial(
                     logits, max, sum, target, labels, 0, rows, VOCABULARY));
             time("softmax join " + rows, perStep, 0, 0, () -> kernels.softmaxJoin(
-                    new Buffer[] {factor}, new Buffer[] {max}, new Buffer[] {sum}, target, rows));
+                    loss, new Buffer[] {factor}, new Buffer[] {max}, new Buffer[] {sum}, target, rows));
             time("softmax gradient " + rows, perStep, 0, (4.0 + dLogits.type().bytes()) * size,
                     () -> kernels.softmaxGradient(
                             dLogits, logits, factor, labels, 1f, 0, rows, VOCABULARY));
@@ -262,9 +263,11 @@ final class KernelTimings {
         AdamW scalars = new AdamW(1f, 1e-4f, 0.9f, 0.95f, 1e-8f, 0.1f, 1f, 1f);
         double bytes = (28.0 + (type == DType.F32 ? 0 : 2)) * n;
         time("adamW", 1, 0, bytes,
-                () -> kernels.adamW(w, m, v, compute, g, scalars, 0, n, sum));
+                () -> kernels.adamW(new Buffer[] {w}, new Buffer[] {m}, new Buffer[] {v},
+                        new Buffer[] {compute}, new Buffer[] {g}, new AdamW[] {scalars},
+                        new long[] {0}, new DigestSum[] {sum}));
         time("digest", 0, 0, 12.0 * n, () -> kernels.digest(w, m, v, 0, n, sum));
-        time("sum of squares", 1, 0, 4.0 * n, () -> kernels.sumOfSquares(g, n));
+        time("sum of squares", 1, 0, 4.0 * n, () -> kernels.sumsOfSquares(new double[1], new Buffer[] {g}));
         time("zero", 0, 0, 4.0 * n, () -> kernels.zero(g, n));
         time("cast", 0, 0, 8.0 * n, () -> kernels.cast(m, g, n));
     }

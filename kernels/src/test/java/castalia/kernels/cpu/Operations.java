@@ -248,13 +248,14 @@ final class Operations {
         Buffer target = f32(ROWS);
         Buffer factor = f32(ROWS);
         Buffer labels = buffer(DType.I32, ROWS);
+        Buffer loss = arena.allocate(DType.F64, 1);
         Buffer dLogits = typed((long) ROWS * VOCABULARY);
         Buffer[] factors = {factor};
         Buffer[] maxima = {max};
         Buffer[] sums = {sum};
         add("softmaxPartial, softmaxJoin, softmaxGradient", () -> {
             kernels.softmaxPartial(logits, max, sum, target, labels, 0, ROWS, VOCABULARY);
-            result = kernels.softmaxJoin(factors, maxima, sums, target, ROWS);
+            kernels.softmaxJoin(loss, factors, maxima, sums, target, ROWS);
             kernels.softmaxGradient(
                     dLogits, logits, factor, labels, 0.25f, 0, ROWS, VOCABULARY);
         });
@@ -266,13 +267,21 @@ final class Operations {
         Buffer second = f32(COUNT);
         Buffer gradient = f32(COUNT);
         Buffer compute = typed(COUNT);
-        AdamW scalars = new AdamW(0.5f, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 10f, 20f);
-        add("adamW, digest, sumOfSquares", () -> {
+        AdamW[] scalars = {new AdamW(0.5f, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 10f, 20f)};
+        Buffer[] weights = {weight};
+        Buffer[] firsts = {first};
+        Buffer[] seconds = {second};
+        Buffer[] rounded = {compute};
+        Buffer[] gradients = {gradient};
+        long[] positions = {1600};
+        DigestSum[] digests = {digest};
+        double[] squares = new double[1];
+        add("adamW, digest, sumsOfSquares", () -> {
             kernels.fill(second, 0.5f, COUNT);
-            kernels.adamW(
-                    weight, first, second, compute, gradient, scalars, 1600, COUNT, digest);
+            kernels.adamW(weights, firsts, seconds, rounded, gradients, scalars, positions, digests);
             kernels.digest(weight, first, second, 16, COUNT, digest);
-            result = kernels.sumOfSquares(gradient, COUNT);
+            kernels.sumsOfSquares(squares, gradients);
+            result = squares[0];
         });
         Buffer normal = typed((long) ROWS * COLUMNS);
         add("normal", () -> kernels.normal(normal, 0.02, 7, 3, 11, 5, 400, ROWS, COLUMNS));

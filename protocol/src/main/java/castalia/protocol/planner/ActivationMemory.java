@@ -36,7 +36,7 @@ final class ActivationMemory {
 
     /** All of it, at a position of the replica. */
     long bytes(int position) {
-        return blocks() + stream() + scratch(position) + head() + rotaryTable();
+        return blocks() + stream() + scratch(position) + head() + losses() + rotaryTable();
     }
 
     /** What blocks keep for their backward passes; what they compute again is there once. */
@@ -75,7 +75,7 @@ final class ActivationMemory {
 
     /** The sweep over rows that computes logits, loss and their gradients. */
     private long head() {
-        long swept = Math.min(TrainingPlan.HEAD_ROWS, rows);
+        long swept = Math.min(work.head().rows(), rows);
         long parts = work.headParts();
         long wide = swept * shape.vocabulary() / slices;
         long logits = F32 * count * wide + (type == F32 ? 0 : type * wide / parts);
@@ -84,6 +84,11 @@ final class ActivationMemory {
         long statistics = F32 * swept
                 * (ranks * (2L * parts * count + 1) + parts * slices + (ranks > 1 ? 1 : 0));
         return logits + partial + statistics;
+    }
+
+    /** The loss of every sweep of a step. */
+    private long losses() {
+        return (long) Double.BYTES * work.head().sweeps(work.rows()) * work.plan().microBatches();
     }
 
     private long rotaryTable() {

@@ -3,6 +3,7 @@ package castalia.protocol.planner;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
+import castalia.protocol.specification.HeadSweep;
 import castalia.protocol.specification.TrainingPlan;
 
 /**
@@ -11,13 +12,20 @@ import castalia.protocol.specification.TrainingPlan;
  * @param plan the training plan
  * @param grid the chunk grid of its layout
  * @param recomputation what the backward pass computes again instead of keeping
+ * @param head how the head sweeps the rows
  */
-public record Workload(TrainingPlan plan, ChunkGrid grid, Recomputation recomputation) {
+public record Workload(
+        TrainingPlan plan, ChunkGrid grid, Recomputation recomputation, HeadSweep head) {
+
+    /** The workload of a plan on CPUs. */
+    public static Workload of(TrainingPlan plan, Recomputation recomputation) {
+        return of(plan, recomputation, HeadSweep.OF_CPU);
+    }
 
     /** The workload of a plan. */
-    public static Workload of(TrainingPlan plan, Recomputation recomputation) {
-        return new Workload(plan,
-                ChunkGrid.of(FlatLayout.of(plan.model(), plan.tensorSlices())), recomputation);
+    public static Workload of(TrainingPlan plan, Recomputation recomputation, HeadSweep head) {
+        return new Workload(plan, ChunkGrid.of(FlatLayout.of(plan.model(), plan.tensorSlices())),
+                recomputation, head);
     }
 
     ModelShape shape() {
@@ -59,7 +67,7 @@ public record Workload(TrainingPlan plan, ChunkGrid grid, Recomputation recomput
 
     /** Parts in which the head sweeps the vocabulary of a slice. */
     int headParts() {
-        return TrainingPlan.headParts(shape().vocabulary() / plan.tensorSlices());
+        return head.parts(shape().vocabulary() / plan.tensorSlices());
     }
 
     /** Those of the backward pass of one micro-batch, in which gradients may leave. */

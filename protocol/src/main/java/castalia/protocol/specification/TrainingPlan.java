@@ -41,17 +41,6 @@ public record TrainingPlan(
     /** Most virtual ranks. */
     public static final int MOST_VIRTUAL_RANKS = 1 << 16;
 
-    /**
-     * Rows of the head that are swept at once, so that logits of a micro-batch never exist as a whole.
-     * Part of the numeric version: the head's weight gradient adds the sweeps in order.
-     */
-    public static final int HEAD_ROWS = 512;
-
-    /** Most parts in which the vocabulary of a slice is swept, and the fewest columns of a part. */
-    private static final int MOST_HEAD_PARTS = 8;
-
-    private static final int HEAD_COLUMNS = 4096;
-
     private static final int LARGEST_BATCH = 1 << 24;
 
     public TrainingPlan {
@@ -247,19 +236,5 @@ public record TrainingPlan(
                     model, tensorSlices, virtualRanks, globalBatch, microBatch, sequence,
                     precision, optimizer, schedule, lossScaler, trainSteps, seed, initialisation);
         }
-    }
-
-    /**
-     * Parts of equal width in which the head sweeps the vocabulary of a slice, so that the logits of a
-     * part stay in the cache. A power of two, so that the tree over the parts of all slices is one of
-     * subtrees of slices. Part of the numeric version, like {@link #HEAD_ROWS}.
-     */
-    public static int headParts(int sliceVocabulary) {
-        int parts = 1;
-        while (parts < MOST_HEAD_PARTS && sliceVocabulary % (2 * parts) == 0
-                && sliceVocabulary / (2 * parts) >= HEAD_COLUMNS) {
-            parts *= 2;
-        }
-        return parts;
     }
 }

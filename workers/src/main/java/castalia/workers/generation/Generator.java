@@ -120,7 +120,8 @@ public final class Generator implements AutoCloseable {
             current.close();
         }
         ModelPlan plan =
-                new ModelPlan(grid.layout(), 1, wanted, compute, Recomputation.NONE);
+                new ModelPlan(grid.layout(), 1, wanted, compute, Recomputation.NONE,
+                        ModelPlan.headOf(device));
         NeoxModel made = new NeoxModel(plan, grid, device, weights, false);
         model = made;
         return made;

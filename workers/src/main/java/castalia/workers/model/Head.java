@@ -58,7 +58,7 @@ final class Head {
             Buffer[] factor, Buffer target) {}
 
     /**
-     * Allocates working memory for {@link ModelPlan#HEAD_ROWS} rows.
+     * Allocates working memory for the rows of a sweep.
      *
      * @param dInput where input gradients of all rows are summed if ranks share the slices
      * @param backward whether gradients will be asked for
@@ -73,7 +73,7 @@ final class Head {
         this.layer = plan.shape().layers() + 1;
         this.parts = plan.headParts();
         this.width = plan.headWidth();
-        int most = Math.min(ModelPlan.HEAD_ROWS, plan.rows());
+        int most = Math.min(plan.head().rows(), plan.rows());
         long wide = (long) most * plan.sliceVocabulary();
         long narrow = (long) most * plan.hidden();
         Buffer[] logits = join.perSlice(_ -> arena.allocate(DType.F32, wide));
@@ -96,7 +96,7 @@ final class Head {
         int[] rows = plan.sweeps();
         this.sweeps = new Sweep[rows.length];
         for (int i = 0; i < rows.length; i++) {
-            sweeps[i] = sweep(memory, (long) i * ModelPlan.HEAD_ROWS, rows[i], backward);
+            sweeps[i] = sweep(memory, (long) i * plan.head().rows(), rows[i], backward);
         }
     }
 
@@ -177,32 +177,31 @@ final class Head {
     /**
      * Sums the losses of a micro-batch.
      *
+     * @param losses where each sweep's sum (1) goes, F64
      * @param x per sweep, its rows of the final norm's output
      * @param labels per sweep, its labels
      */
-    double loss(Buffer[] x, Buffer[] labels) {
-        double loss = 0;
+    void loss(Buffer[] losses, Buffer[] x, Buffer[] labels) {
         for (int i = 0; i < sweeps.length; i++) {
-            loss += forward(sweeps[i], x[i], labels[i]);
+            forward(losses[i], sweeps[i], x[i], labels[i]);
         }
-        return loss;
     }
 
     /**
      * Sums the losses of a micro-batch and leaves the gradients.
      *
+     * @param losses where each sweep's sum (1) goes, F64
      * @param dx where the input's gradient goes
      * @param dxRows per sweep, its rows of {@code dx}
      * @param scale what the gradient of each token's loss is multiplied with
      * @param accumulate whether the weight's gradient is added to
      */
-    double lossAndGradient(
-            RowBlocks dx, Buffer[] dxRows, FlatViews gradients, Buffer[] x, Buffer[] labels,
-            float scale, boolean accumulate) {
-        double loss = 0;
+    void lossAndGradient(
+            Buffer[] losses, RowBlocks dx, Buffer[] dxRows, FlatViews gradients, Buffer[] x,
+            Buffer[] labels, float scale, boolean accumulate) {
         for (int i = 0; i < sweeps.length; i++) {
             Sweep sweep = sweeps[i];
-            loss += forward(sweep, x[i], labels[i]);
+            forward(losses[i], sweep, x[i], labels[i]);
             MatmulShape weightProduct = accumulate || i > 0 ? sweep.weightAdded : sweep.weight;
             for (int k = 0; k < partsHere(); k++) {
                 kernels.softmaxGradient(sweep.dLogits[k], sweep.exponentials[k],
@@ -222,7 +221,6 @@ final class Head {
             join.sum(dx, dInput);
             join.take(dx);
         }
-        return loss;
     }
 
     private Buffer inputGradient(Sweep sweep, Buffer dxRows, int i) {
@@ -230,7 +228,7 @@ final class Head {
                 : join.alone() ? dxRows : sweep.folded;
     }
 
-    private double forward(Sweep sweep, Buffer x, Buffer labels) {
+    private void forward(Buffer loss, Sweep sweep, Buffer x, Buffer labels) {
         join.settle(); // the statistics of the sweep before
         for (int k = 0; k < partsHere(); k++) {
             int p = part(k);
@@ -246,7 +244,8 @@ final class Head {
                         share);
             }
         }
-        return kernels.softmaxJoin(sweep.factor, sweep.max, sweep.sum, sweep.target, sweep.rows);
+        kernels.softmaxJoin(
+                loss, sweep.factor, sweep.max, sweep.sum, sweep.target, sweep.rows);
     }
 
     /**

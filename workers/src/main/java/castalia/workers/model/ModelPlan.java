@@ -1,11 +1,15 @@
 package castalia.workers.model;
 
 import castalia.kernels.DType;
+import castalia.kernels.Device;
 import castalia.kernels.MatmulShape;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
 import castalia.protocol.layout.FlatLayout;
 import castalia.protocol.model.ModelShape;
 import castalia.protocol.planner.Recomputation;
-import castalia.protocol.specification.TrainingPlan;
+import castalia.protocol.specification.HeadSweep;
+import castalia.protocol.specification.Precision;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -17,12 +21,35 @@ import java.util.List;
  * @param sequence tokens S of a sequence
  * @param compute compute type
  * @param recomputation what is kept for the backward pass
+ * @param head how the head sweeps the rows
  */
-public record ModelPlan(
-        FlatLayout layout, int batch, int sequence, DType compute, Recomputation recomputation) {
+public record ModelPlan(FlatLayout layout, int batch, int sequence, DType compute,
+        Recomputation recomputation, HeadSweep head) {
 
-    /** Rows of the head that are swept at once. */
-    public static final int HEAD_ROWS = TrainingPlan.HEAD_ROWS;
+    /** As a CPU computes it. */
+    public ModelPlan(FlatLayout layout, int batch, int sequence, DType compute,
+            Recomputation recomputation) {
+        this(layout, batch, sequence, compute, recomputation, HeadSweep.OF_CPU);
+    }
+
+    /**
+     * Refuses a device that cannot compute it.
+     *
+     * @throws CastaliaException saying why
+     */
+    public void requireOn(Device device) {
+        if (slices() > device.mostPartials()) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID, "a run of " + slices()
+                    + " tensor slices cannot be computed by " + device.description()
+                    + ", which takes up to " + device.mostPartials()
+                    + "; set castalia: tensor-slices lower");
+        }
+    }
+
+    /** How the head sweeps rows on a device. */
+    public static HeadSweep headOf(Device device) {
+        return device.inHostMemory() ? HeadSweep.OF_CPU : HeadSweep.OF_GPU;
+    }
 
     public ModelPlan {
         if (batch < 1 || sequence < 1 || sequence > layout.shape().maxPositions()) {
@@ -34,6 +61,15 @@ public record ModelPlan(
             throw new IllegalArgumentException(
                     "a micro-batch of " + (long) batch * sequence + " tokens is too large");
         }
+    }
+
+    /** The compute type of a precision. */
+    public static DType computeType(Precision precision) {
+        return switch (precision) {
+            case FP32 -> DType.F32;
+            case BF16 -> DType.BF16;
+            case FP16 -> DType.F16;
+        };
     }
 
     public ModelShape shape() {
@@ -136,7 +172,7 @@ public record ModelPlan(
 
     /** Parts of equal width in which the vocabulary of a slice is swept: a power of two. */
     public int headParts() {
-        return TrainingPlan.headParts(sliceVocabulary());
+        return head.parts(sliceVocabulary());
     }
 
     /** Vocabulary rows of a part. */
@@ -159,12 +195,12 @@ public record ModelPlan(
         return MatmulShape.weightGradient(rows, headWidth(), hidden(), compute, DType.F32, false);
     }
 
-    /** Rows of the head's sweeps: {@link #HEAD_ROWS} each, the last one what is left. */
+    /** Rows of the head's sweeps: as many each, the last one what is left. */
     public int[] sweeps() {
-        int count = (rows() + HEAD_ROWS - 1) / HEAD_ROWS;
+        int count = head.sweeps(rows());
         int[] sweeps = new int[count];
         for (int i = 0; i < count; i++) {
-            sweeps[i] = Math.min(HEAD_ROWS, rows() - i * HEAD_ROWS);
+            sweeps[i] = Math.min(head.rows(), rows() - i * head.rows());
         }
         return sweeps;
     }

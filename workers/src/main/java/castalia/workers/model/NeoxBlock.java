@@ -229,8 +229,8 @@ final class NeoxBlock {
             int s = join.slice(i);
             product(downWeight.of(accumulate), gradients.slice(Role.DOWN_WEIGHT, layer, s), dOut,
                     a.gelu()[i]);
-            product(downInput, dUp, dOut, weight(Role.DOWN_WEIGHT, s));
-            kernels.geluBackward(dUp, dUp, a.up()[i], tanh(), sliceElements());
+            kernels.matmulGeluBackward(
+                    downInput, dUp, dOut, weight(Role.DOWN_WEIGHT, s), a.up()[i], tanh());
             kernels.biasGradient(gradients.slice(Role.UP_BIAS, layer, s), dUp, plan.rows(),
                     plan.sliceIntermediate(), accumulate);
             product(upWeight.of(accumulate), gradients.slice(Role.UP_WEIGHT, layer, s), dUp,
@@ -242,8 +242,13 @@ final class NeoxBlock {
 
     private void attentionBackward(
             Buffer dOut, BlockActivations a, FlatViews gradients, boolean accumulate) {
-        kernels.biasGradient(gradient(gradients, Role.DENSE_BIAS), dOut, plan.rows(), plan.hidden(),
-                accumulate);
+        Buffer dBias = gradient(gradients, Role.DENSE_BIAS);
+        if (plan.shape().parallelResidual()) {
+            // The same sums over the same rows as the other bias's, which are there already.
+            kernels.cast(dBias, gradient(gradients, Role.DOWN_BIAS), plan.hidden());
+        } else {
+            kernels.biasGradient(dBias, dOut, plan.rows(), plan.hidden(), accumulate);
+        }
         Buffer dQkv = scratch.dQkv();
         for (int i = 0; i < join.count(); i++) {
             int s = join.slice(i);

@@ -50,6 +50,7 @@ public final class NeoxModel implements AutoCloseable {
     private final Buffer labels;
     private final Buffer[] labelRows;
     private LayerWeights layers = LayerWeights.PRESENT;
+    private final @Nullable Repetitions repetitions;
     private IntConsumer layerDone = _ -> {};
     private long forwardNanos;
     private long backwardNanos;
@@ -67,6 +68,7 @@ public final class NeoxModel implements AutoCloseable {
             throw new IllegalArgumentException("weights of type " + weights.type()
                     + " for a model that computes in " + plan.compute());
         }
+        plan.requireOn(device);
         this.plan = plan;
         this.device = device;
         this.kernels = device.kernels();
@@ -105,6 +107,8 @@ public final class NeoxModel implements AutoCloseable {
             this.normedRows = rowsOf(normed.whole(), plan.hidden());
             this.dNormedRows = backward ? rowsOf(dNormed.whole(), plan.hidden()) : new Buffer[0];
             this.labelRows = rowsOf(labels, 1);
+            this.repetitions = backward && join.alone() && Repetitions.worthwhile(plan, device)
+                    ? new Repetitions(plan, device, this::compute) : null;
             kernels.prepare(backward ? plan.products() : plan.forwardProducts());
         } catch (RuntimeException | Error e) {
             arena.close();
@@ -131,12 +135,21 @@ public final class NeoxModel implements AutoCloseable {
      * @throws IllegalArgumentException if the exchange is for other slices than the weights'
      */
     public void connect(SliceExchange exchange) {
+        forget();
         join.connect(exchange);
     }
 
     /** Says who brings the weights, where not all of them are in memory at once. */
     public void bring(LayerWeights by) {
+        forget();
         layers = by;
+    }
+
+    /** Passes over memory of before are not repeated. */
+    private void forget() {
+        if (repetitions != null) {
+            repetitions.forget();
+        }
     }
 
     /** Bytes of working memory. */
@@ -175,32 +188,48 @@ public final class NeoxModel implements AutoCloseable {
      * @param targets the token after each, likewise
      * @param scale what the gradient of each token's loss is multiplied with
      * @param accumulate false for the first micro-batch: gradients are written, not added
-     * @return the sum of the tokens' losses
+     * @param losses where the sums of the tokens' losses go, as those of {@code pass}
      */
-    public double lossAndGradient(
+    public void lossAndGradient(
             FlatViews gradients, MemorySegment inputs, MemorySegment targets, float scale,
-            boolean accumulate) {
+            boolean accumulate, Losses losses, int pass) {
         if (!backward) {
             throw new IllegalStateException("this model was made for forward passes only");
         }
+        upload(inputs, targets);
+        Repetitions repeated = repetitions;
+        if (repeated != null && layers.equals(LayerWeights.PRESENT)) {
+            long start = System.nanoTime();
+            repeated.run(gradients, scale, accumulate, losses, pass);
+            for (int layer = blocks.length + 1; layer >= 0; layer--) {
+                layerDone.accept(layer);
+            }
+            backwardNanos += System.nanoTime() - start;
+            return;
+        }
+        compute(gradients, scale, accumulate, losses.of(pass), layerDone);
+    }
+
+    private void compute(FlatViews gradients, float scale, boolean accumulate, Buffer[] losses,
+            IntConsumer told) {
         long start = System.nanoTime();
-        forward(inputs, targets, true);
+        forward(true);
         long middle = System.nanoTime();
         int top = plan.shape().layers();
-        double loss = head.lossAndGradient(
-                dNormed, dNormedRows, gradients, normedRows, labelRows, scale, accumulate);
+        head.lossAndGradient(losses, dNormed, dNormedRows, gradients, normedRows, labelRows, scale,
+                accumulate);
         kernels.layerNormBackward(dx, finalNorm(gradients, Role.FINAL_LN_WEIGHT),
                 finalNorm(gradients, Role.FINAL_LN_BIAS), null, dNormed.whole(), x[top].whole(),
                 mean, rstd,
                 finalNorm(weights, Role.FINAL_LN_WEIGHT), plan.rows(), plan.hidden(), accumulate);
-        layerDone.accept(top + 1);
+        told.accept(top + 1);
         for (int b = top - 1; b >= 0; b--) {
             layers.need(b + 1);
             if (b < top - 1) {
                 blocks[b].recompute(x[b], activations[b]);
             }
             blocks[b].backward(dx, x[b].whole(), activations[b], gradients, accumulate);
-            layerDone.accept(b + 1);
+            told.accept(b + 1);
         }
         for (int i = 0; i < join.count(); i++) {
             int s = join.slice(i);
@@ -209,18 +238,21 @@ public final class NeoxModel implements AutoCloseable {
                     accumulate);
         }
         join.settle();
-        layerDone.accept(0);
+        told.accept(0);
         forwardNanos += middle - start;
         backwardNanos += System.nanoTime() - middle;
-        return loss;
     }
 
-    /** Sums the losses over the tokens of a micro-batch; no gradients. */
-    public double loss(MemorySegment inputs, MemorySegment targets) {
-        forward(inputs, targets, false);
-        double loss = head.loss(normedRows, labelRows);
+    /**
+     * Sums the losses over the tokens of a micro-batch; no gradients.
+     *
+     * @param losses as for {@link #lossAndGradient}
+     */
+    public void loss(MemorySegment inputs, MemorySegment targets, Losses losses, int pass) {
+        upload(inputs, targets);
+        forward(false);
+        head.loss(losses.of(pass), normedRows, labelRows);
         join.settle();
-        return loss;
     }
 
     /**
@@ -238,14 +270,15 @@ public final class NeoxModel implements AutoCloseable {
             throw new IllegalArgumentException("logits of " + rows + " rows from row " + firstRow
                     + " of a micro-batch of " + plan.rows());
         }
-        forward(inputs, null, false);
+        upload(inputs, null);
+        forward(false);
         join.settle();
         int vocabulary = plan.shape().vocabulary();
         int part = plan.headWidth();
         int firstPart = join.slice(0) * plan.headParts();
         for (int i = 0; i < head.sweeps(); i++) {
-            int sweepFirst = i * ModelPlan.HEAD_ROWS;
-            int sweepEnd = Math.min(sweepFirst + ModelPlan.HEAD_ROWS, plan.rows());
+            int sweepFirst = i * plan.head().rows();
+            int sweepEnd = Math.min(sweepFirst + plan.head().rows(), plan.rows());
             if (sweepEnd <= firstRow || sweepFirst >= firstRow + rows) {
                 continue;
             }
@@ -264,14 +297,16 @@ public final class NeoxModel implements AutoCloseable {
         }
     }
 
-    private void forward(
-            MemorySegment inputs, @Nullable MemorySegment targets, boolean goesBack) {
+    private void upload(MemorySegment inputs, @Nullable MemorySegment targets) {
         checkTokens(inputs);
         device.upload(tokens, inputs);
         if (targets != null) {
             checkTokens(targets);
             device.upload(labels, targets);
         }
+    }
+
+    private void forward(boolean goesBack) {
         join.begin();
         layers.begin(goesBack);
         layers.need(0);
@@ -312,6 +347,9 @@ public final class NeoxModel implements AutoCloseable {
 
     @Override
     public void close() {
+        if (repetitions != null) {
+            repetitions.close();
+        }
         arena.close();
     }
 }

@@ -17,7 +17,6 @@ final class BatchWork {
     private final RankModel model;
     private final MemorySegment inputs;
     private final MemorySegment labels;
-    private final double[] lossSums;
     private long dataNanos;
     private long sequences;
 
@@ -31,7 +30,6 @@ final class BatchWork {
         this.model = model;
         this.inputs = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
         this.labels = host.allocate(4L * plan.tokensPerMicroBatch(), 64);
-        this.lossSums = new double[plan.virtualRanks()];
     }
 
     /** Micro-batches of a virtual rank. */
@@ -50,7 +48,7 @@ final class BatchWork {
     }
 
     /**
-     * Writes the gradient of a virtual rank and keeps its loss sum.
+     * Writes the gradient of a virtual rank and, on the device, its losses.
      *
      * @param followed whether another virtual rank's follows in the step
      * @param requireCurrent called before every micro-batch; ends the work by throwing
@@ -61,7 +59,6 @@ final class BatchWork {
             float scale, Runnable requireCurrent, IntConsumer layerDone) {
         NeoxModel computing = model.model();
         int last = plan.microBatchesPerVirtualRank() - 1;
-        double sum = 0;
         for (int m = 0; m < plan.microBatchesPerVirtualRank(); m++) {
             requireCurrent.run();
             model.followed(followed || m < last);
@@ -69,15 +66,28 @@ final class BatchWork {
             source.fill(step, virtualRank, m, inputs, labels);
             dataNanos += System.nanoTime() - start;
             computing.onLayerDone(m == last ? layerDone : _ -> {});
-            sum += computing.lossAndGradient(into, inputs, labels, scale, m > 0);
+            computing.lossAndGradient(into, inputs, labels, scale, m > 0, model.losses(),
+                    pass(virtualRank, m));
             sequences += plan.microBatch();
         }
-        lossSums[virtualRank] = sum;
     }
 
-    /** The loss sum of a virtual rank since its last {@link #gradient}. */
+    private int pass(int virtualRank, int microBatch) {
+        return virtualRank * passes() + microBatch;
+    }
+
+    /** Waits for all passes so far, and makes their losses known. */
+    void readLosses() {
+        model.losses().read();
+    }
+
+    /** The loss sum of a virtual rank, as of the last {@link #readLosses}. */
     double lossSum(int virtualRank) {
-        return lossSums[virtualRank];
+        double sum = 0;
+        for (int m = 0; m < passes(); m++) {
+            sum += model.losses().sum(pass(virtualRank, m));
+        }
+        return sum;
     }
 
     /** Sums the losses of one batch per virtual rank of a block; V sums, zero for the others. */
@@ -91,8 +101,14 @@ final class BatchWork {
                 requireCurrent.run();
                 model.followed(false);
                 source.fill(batch, v, m, inputs, labels);
-                sums[v] += model.model().loss(inputs, labels);
+                model.model().loss(inputs, labels, model.losses(), pass(v, m));
             }
+        }
+        if (block.count() > 0) {
+            readLosses();
+        }
+        for (int i = 0; i < block.count(); i++) {
+            sums[block.at(i)] = lossSum(block.at(i));
         }
         return sums;
     }

@@ -122,8 +122,9 @@ public final class ChunkLearner implements AutoCloseable {
         int length = grid.chunk(chunk).length();
         Buffer gradient = room().gradient().slice(0, length);
         rank.bytes().upload(gradient, from);
-        rank.held().apply(chunk, gradient, with.decaying(), with.plain(),
-                room().weights().slice(0, length));
+        rank.held().finish(chunk, gradient);
+        rank.held().apply(new int[] {chunk}, with.decaying(), with.plain(),
+                _ -> room().weights().slice(0, length));
     }
 
     /** A worker that is no member has no scalar state but its chunks'. */

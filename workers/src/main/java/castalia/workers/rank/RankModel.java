@@ -6,6 +6,7 @@ import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.layout.SliceBlock;
 import castalia.workers.exchange.TensorExchange;
+import castalia.workers.model.Losses;
 import castalia.workers.model.ModelPlan;
 import castalia.workers.model.NeoxModel;
 import org.jspecify.annotations.Nullable;
@@ -20,11 +21,18 @@ final class RankModel implements AutoCloseable {
     private final ChunkGrid grid;
     private final Device device;
     private final ComputeWeights weights;
+    private final int passes;
     private @Nullable NeoxModel model;
+    private @Nullable Losses losses;
     private @Nullable WeightPath path;
 
-    /** Of no slices yet. */
-    RankModel(ModelPlan plan, ChunkGrid grid, Device device) {
+    /**
+     * Of no slices yet.
+     *
+     * @param passes of a step on all ranks: as many losses are kept until they are read
+     */
+    RankModel(ModelPlan plan, ChunkGrid grid, Device device, int passes) {
+        this.passes = passes;
         this.plan = plan;
         this.grid = grid;
         this.device = device;
@@ -51,6 +59,7 @@ final class RankModel implements AutoCloseable {
         weights.use(new LocalSpace(grid, slices), inWindows);
         if (slices.count() > 0) {
             model = new NeoxModel(plan, grid, device, weights.views(), true);
+            losses = new Losses(plan, device, passes);
         }
         return true;
     }
@@ -99,13 +108,28 @@ final class RankModel implements AutoCloseable {
         return now;
     }
 
+    /** The losses of a rank that computes. */
+    Losses losses() {
+        Losses now = losses;
+        if (now == null) {
+            throw new IllegalStateException("this rank computes nothing");
+        }
+        return now;
+    }
+
     long allocatedBytes() {
-        return weights.allocatedBytes() + (model == null ? 0 : model.allocatedBytes());
+        return weights.allocatedBytes() + (model == null ? 0 : model.allocatedBytes())
+                + (losses == null ? 0 : losses.allocatedBytes());
     }
 
     private void closeModel() {
         NeoxModel last = model;
+        Losses lastLosses = losses;
         model = null;
+        losses = null;
+        if (lastLosses != null) {
+            lastLosses.close();
+        }
         if (last != null) {
             last.close();
         }

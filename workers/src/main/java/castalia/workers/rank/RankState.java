@@ -1,6 +1,5 @@
 package castalia.workers.rank;
 
-import castalia.kernels.Kernels;
 import castalia.protocol.control.Committed;
 import castalia.protocol.control.HolderReport;
 import castalia.protocol.control.HolderReport.Held;
@@ -12,6 +11,7 @@ import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
 import castalia.workers.state.HeldChunks;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -30,6 +30,7 @@ final class RankState {
     private boolean everSet;
     private long weightsVersion = TrainingRank.INCOMPLETE;
     private @Nullable Committed committed;
+    private @Nullable Saving saving;
 
     RankState(HeldChunks held, ComputeWeights compute, UpdateRule rule, LossScaler scaler) {
         this.held = held;
@@ -130,6 +131,30 @@ final class RankState {
         }
     }
 
+    /** What is being stored reads the chunks held until it is finished or ended. */
+    void save(Saving begun) {
+        endSaving();
+        saving = begun;
+    }
+
+    /** Waits for what is being stored, if anything. */
+    void finishSaving() {
+        Saving begun = saving;
+        if (begun != null) {
+            saving = null;
+            begun.finish();
+        }
+    }
+
+    /** Ends what is being stored, if anything: chunks may change from now on. */
+    void endSaving() {
+        Saving begun = saving;
+        saving = null;
+        if (begun != null) {
+            begun.close();
+        }
+    }
+
     /** Version of the complete compute weights, or {@link TrainingRank#INCOMPLETE}. */
     long weightsVersion() {
         return weightsVersion;
@@ -164,9 +189,7 @@ final class RankState {
     double apply(int[] chunks, Verdict.Apply update) {
         UpdateRule.Scalars with = rule.after(scalars.appliedUpdates(), update.gradientFactor());
         weightsIncomplete();
-        for (int chunk : chunks) {
-            apply(chunk, with);
-        }
+        apply(chunks, with);
         scalars = after(scalars, update);
         return with.rate();
     }
@@ -186,11 +209,11 @@ final class RankState {
             case Verdict.Apply update -> {
                 UpdateRule.Scalars with =
                         rule.after(after.appliedUpdates() - 1, update.gradientFactor());
-                for (int chunk : held.chunks()) {
-                    if (isBefore(step, chunk)) {
-                        weightsIncomplete();
-                        apply(chunk, with);
-                    }
+                int[] chunks = Arrays.stream(held.chunks())
+                        .filter(chunk -> isBefore(step, chunk)).toArray();
+                if (chunks.length > 0) {
+                    weightsIncomplete();
+                    apply(chunks, with);
                 }
             }
             case Verdict.Skip _ -> {
@@ -212,9 +235,8 @@ final class RankState {
         return held.version(chunk) == step.step() && held.finished(chunk);
     }
 
-    private void apply(int chunk, UpdateRule.Scalars with) {
-        held.apply(chunk, held.finishedGradient(chunk), with.decaying(), with.plain(),
-                compute.of(chunk));
+    private void apply(int[] chunks, UpdateRule.Scalars with) {
+        held.apply(chunks, with.decaying(), with.plain(), compute::of);
     }
 
     /** Sum of the digests of some chunks. */
@@ -224,12 +246,6 @@ final class RankState {
             sum = sum.plus(held.digest(chunk));
         }
         return sum;
-    }
-
-    /** Sum of squares of a chunk's finished gradient. */
-    double squares(int chunk, Kernels kernels) {
-        var gradient = held.finishedGradient(chunk);
-        return kernels.sumOfSquares(gradient, gradient.elements());
     }
 
     HolderReport report(Fence fence, Incarnation worker) {

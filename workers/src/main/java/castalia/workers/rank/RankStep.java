@@ -1,6 +1,5 @@
 package castalia.workers.rank;
 
-import castalia.kernels.Kernels;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.schedule.LossScaler;
@@ -23,15 +22,13 @@ import java.util.function.Consumer;
 final class RankStep {
 
     private final TrainingPlan plan;
-    private final Kernels kernels;
     private final RankState state;
     private final BatchWork work;
     private long reductionNanos;
     private long waitedBefore;
 
-    RankStep(TrainingPlan plan, Kernels kernels, RankState state, BatchWork work) {
+    RankStep(TrainingPlan plan, RankState state, BatchWork work) {
         this.plan = plan;
-        this.kernels = kernels;
         this.state = state;
         this.work = work;
     }
@@ -58,17 +55,24 @@ final class RankStep {
 
     /** Exchanges votes about the gradients. */
     Verdict vote(GenerationLinks links) {
+        state.finishSaving();
         long start = System.nanoTime();
         links.weights().settle(); // a rank that computed nothing has not taken them yet
         ScalarState scalars = state.scalars();
         HeldChunks held = state.held();
-        List<HeldChunk> chunks = new ArrayList<>(links.heldChunks.length);
-        for (int chunk : links.heldChunks) {
-            chunks.add(new HeldChunk(chunk, held.digest(chunk), state.squares(chunk, kernels)));
+        double[] squares = held.squares(links.heldChunks);
+        List<HeldChunk> chunks = new ArrayList<>(squares.length);
+        for (int i = 0; i < squares.length; i++) {
+            int chunk = links.heldChunks[i];
+            chunks.add(new HeldChunk(chunk, held.digest(chunk), squares[i]));
         }
         VirtualRanks.Block block = links.block;
         List<LossSum> losses = new ArrayList<>(block.count());
-        for (int i = 0; links.speaks() && i < block.count(); i++) {
+        int spoken = links.speaks() ? block.count() : 0;
+        if (spoken > 0) {
+            work.readLosses();
+        }
+        for (int i = 0; i < spoken; i++) {
             losses.add(new LossSum(block.at(i), work.lossSum(block.at(i))));
         }
         double mean = 1 / (scalars.lossScale() * plan.microBatches());

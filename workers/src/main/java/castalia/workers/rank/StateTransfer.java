@@ -17,7 +17,6 @@ import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.Comparator;
 
 /** Brings state into ranks and out of them, chunk by chunk through a bounded host buffer. */
 public final class StateTransfer {
@@ -152,12 +151,22 @@ public final class StateTransfer {
 
     /** Hands the chunks that one rank owns to {@code sink}, ascending. */
     public static void save(TrainingRank rank, ChunkGrid grid, ChunkSink sink) {
-        forEachChunk(grid, rank.placement().owned(rank.rank()), (c, weights, first, second) -> {
-            rank.bytes().download(weights, rank.held().weight(c));
-            rank.bytes().download(first, rank.held().firstMoment(c));
-            rank.bytes().download(second, rank.held().secondMoment(c));
-            sink.add(c, rank.held().digest(c), weights, first, second);
-        });
+        beginSaving(rank, grid, sink);
+        finishSaving(rank);
+    }
+
+    /**
+     * Begins to hand the chunks that one rank owns to {@code sink}, on another thread. It is finished
+     * before the rank votes in its next step at the latest, and ended when it leaves the generation.
+     */
+    public static void beginSaving(TrainingRank rank, ChunkGrid grid, ChunkSink sink) {
+        rank.state().save(new Saving(
+                rank, rank.placement().owned(rank.rank()), 4L * longest(grid), sink));
+    }
+
+    /** Waits until {@code sink} has taken everything; throws what it threw. */
+    public static void finishSaving(TrainingRank rank) {
+        rank.state().finishSaving();
     }
 
     private static void forEachChunk(ChunkGrid grid, int[] chunks, ChunkSource each) {
@@ -220,8 +229,10 @@ public final class StateTransfer {
     }
 
     private static MemorySegment buffer(ChunkGrid grid, Arena arena) {
-        int longest = grid.chunks().stream().max(Comparator.comparingInt(Chunk::length))
-                .orElseThrow().length();
-        return arena.allocate(4L * longest, 64);
+        return arena.allocate(4L * longest(grid), 64);
+    }
+
+    private static int longest(ChunkGrid grid) {
+        return grid.chunks().stream().mapToInt(Chunk::length).max().orElseThrow();
     }
 }

@@ -12,7 +12,6 @@ import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
-import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.ScalarState;
 import castalia.protocol.step.StateDigest;
@@ -76,9 +75,11 @@ public final class TrainingRank implements AutoCloseable {
         opened.push(host::close);
         try {
             this.kernels = device.kernels();
-            DType type = computeType(plan.precision());
+            DType type = ModelPlan.computeType(plan.precision());
             this.model = new RankModel(new ModelPlan(grid.layout(), plan.microBatch(),
-                    plan.sequence(), type, settings.recomputation()), grid, device);
+                    plan.sequence(), type, settings.recomputation(),
+                    ModelPlan.headOf(device)), grid, device,
+                    plan.microBatches());
             opened.push(model::close);
             HeldChunks held = new HeldChunks(grid, kernels, device::arena);
             opened.push(held::close);
@@ -88,7 +89,7 @@ public final class TrainingRank implements AutoCloseable {
             opened.push(buffers::close);
             opened.push(this::leave);
             this.work = new BatchWork(plan, model, host);
-            this.step = new RankStep(plan, kernels, state, work);
+            this.step = new RankStep(plan, state, work);
         } catch (RuntimeException | Error e) {
             closeAfter(e);
             throw e;
@@ -129,6 +130,7 @@ public final class TrainingRank implements AutoCloseable {
 
     /** Leaves the generation, if there is one: its transport is closed; what is held stays. */
     public void leave() {
+        state.endSaving();
         GenerationLinks left = links;
         links = null;
         if (left != null) {
@@ -138,6 +140,7 @@ public final class TrainingRank implements AutoCloseable {
 
     /** Frees the chunks that the installed placement does not give this rank. */
     public void dropOthers() {
+        state.endSaving();
         GenerationLinks now = links();
         for (int chunk : held().chunks()) {
             if (!now.placement.holds(rank(), chunk)) {
@@ -157,15 +160,6 @@ public final class TrainingRank implements AutoCloseable {
             throw new IllegalStateException("the rank is part of no generation");
         }
         return now;
-    }
-
-    /** The compute type of a precision. */
-    public static DType computeType(Precision precision) {
-        return switch (precision) {
-            case FP32 -> DType.F32;
-            case BF16 -> DType.BF16;
-            case FP16 -> DType.F16;
-        };
     }
 
     /** Its number in the generation. */
@@ -291,6 +285,7 @@ public final class TrainingRank implements AutoCloseable {
 
     /** No chunk held is of any version from now on, until it is set anew. */
     public void forget() {
+        state.endSaving();
         held().invalidateAll();
     }
 
@@ -330,21 +325,24 @@ public final class TrainingRank implements AutoCloseable {
         return state.digest(links().placement.owned(rank()));
     }
 
-    /** As the other, with nothing to do when the step is committed. */
+    /** As the other, with nothing to do besides. */
     public StepReport step(BatchSource source) {
-        return step(source, _ -> {});
+        return step(source, () -> {}, _ -> {});
     }
 
     /**
      * Executes the next step.
      *
+     * @param beforeVote called when the gradients are there
      * @param whenCommitted called between verdict and update, while the finished gradients are
      *     there
      * @throws CastaliaException if owner and buddy of a chunk disagree, or the gradient is not
      *     finite and no smaller loss scale is left; the state is then that before the step
      */
-    public StepReport step(BatchSource source, Consumer<Verdict.Outcome> whenCommitted) {
+    public StepReport step(
+            BatchSource source, Runnable beforeVote, Consumer<Verdict.Outcome> whenCommitted) {
         gradients(source);
+        beforeVote.run();
         return step.carryOut(step.vote(links()), links(), whenCommitted);
     }
 

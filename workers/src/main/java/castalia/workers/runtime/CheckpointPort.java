@@ -19,7 +19,7 @@ public interface CheckpointPort {
      */
     Reading open(long step) throws IOException;
 
-    /** Chunks on their way to storage; used by one thread. */
+    /** Chunks on their way to storage; used by one thread at a time. */
     interface Writing {
 
         /**

@@ -123,6 +123,7 @@ final class RankLoop implements AutoCloseable {
         waits = false;
         feeder.end();
         rank.leave();
+        stored.leave();
     }
 
     private void endGeneration() {
@@ -229,10 +230,13 @@ final class RankLoop implements AutoCloseable {
             rank.settle();
         }
         if (due && now.lacks(version)) {
-            store(now, version);
+            stored.begin(rank);
         }
         validate(now, version, last);
         feeder.boundary(rank);
+        if (pause.isPresent() || last) {
+            store(now);
+        }
         if (pause.isPresent()) {
             if (lessons.reached(version)) {
                 now.stop();
@@ -249,9 +253,13 @@ final class RankLoop implements AutoCloseable {
         }
     }
 
-    private void store(Membership now, long version) {
-        StoredSteps.Step step = stored.store(rank, now);
-        now.stored(version);
+    /** Ends what the boundary began: before the step is voted on, or at once where none follows. */
+    private void store(Membership now) {
+        if (!stored.writing()) {
+            return;
+        }
+        StoredSteps.Step step = stored.finish(rank, now);
+        now.stored(step.scalars().step());
         feeder.stored(step);
         if (rank.rank() == 0) {
             StoredSteps.say(step, now.fence(), outbox);
@@ -278,7 +286,8 @@ final class RankLoop implements AutoCloseable {
     private void step(Membership now) {
         BatchSource source = reader == null ? parts.train() : reader;
         long start = System.nanoTime();
-        StepReport report = rank.step(source, verdict -> feeder.committed(rank, verdict));
+        StepReport report = rank.step(
+                source, () -> store(now), verdict -> feeder.committed(rank, verdict));
         times.took(System.nanoTime() - start);
         outbox.accept(new WorkerMessage.Stepped(now.fence(), self, progress(report)));
     }

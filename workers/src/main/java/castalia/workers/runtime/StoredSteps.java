@@ -23,6 +23,7 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Stores states together with the other ranks and remembers, until they are published, what was
@@ -36,6 +37,7 @@ final class StoredSteps {
     private final ChunkGrid grid;
     private final CheckpointPort port;
     private final SortedMap<Long, Step> unpublished = new TreeMap<>();
+    private @Nullable Begun begun;
 
     /** A stored state. */
     record Step(ScalarState scalars, List<ChunkEntry> entries) {
@@ -49,17 +51,43 @@ final class StoredSteps {
         }
     }
 
+    /** What is on its way: entries are added by another thread until it is finished. */
+    private record Begun(CheckpointPort.Writing writing, List<ChunkEntry> own) {}
+
     StoredSteps(ChunkGrid grid, CheckpointPort port) {
         this.grid = grid;
         this.port = port;
     }
 
-    /** Stores the chunks this rank owns and exchanges entries; all ranks do it at once. */
-    Step store(TrainingRank rank, Membership member) {
+    /** Begins to store the chunks this rank owns, while it goes on. */
+    void begin(TrainingRank rank) {
+        try {
+            CheckpointPort.Writing writing = port.begin(rank.scalars());
+            List<ChunkEntry> own = new ArrayList<>();
+            begun = new Begun(writing, own);
+            StateTransfer.beginSaving(rank, grid, (chunk, digest, weights, first, second) ->
+                    own.add(writing.add(chunk, digest, weights, first, second)));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Whether a state is on its way to storage. */
+    boolean writing() {
+        return begun != null;
+    }
+
+    /** The generation is over: what was begun will not be finished. */
+    void leave() {
+        begun = null;
+    }
+
+    /** Waits for what was begun and exchanges entries; all ranks do it at once. */
+    Step finish(TrainingRank rank, Membership member) {
         ScalarState scalars = rank.scalars();
         Placement placement = member.plan().placement();
         Transport transport = member.transport();
-        List<ChunkEntry> own = write(rank, scalars);
+        List<ChunkEntry> own = own(rank);
         FrameTag tag = new FrameTag(FrameTag.Kind.STORED, member.fence().generation(),
                 scalars.step(), 0, 0, Boundary.ENTRIES);
         List<ChunkEntry> all = new ArrayList<>(grid.size());
@@ -77,14 +105,16 @@ final class StoredSteps {
         return step;
     }
 
-    private List<ChunkEntry> write(TrainingRank rank, ScalarState scalars) {
+    private List<ChunkEntry> own(TrainingRank rank) {
+        Begun last = begun;
+        if (last == null) {
+            throw new IllegalStateException("no state is on its way to storage");
+        }
+        begun = null;
         try {
-            CheckpointPort.Writing writing = port.begin(scalars);
-            List<ChunkEntry> own = new ArrayList<>();
-            StateTransfer.save(rank, grid, (chunk, digest, weights, first, second) ->
-                    own.add(writing.add(chunk, digest, weights, first, second)));
-            writing.settle();
-            return own;
+            StateTransfer.finishSaving(rank);
+            last.writing.settle();
+            return last.own;
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

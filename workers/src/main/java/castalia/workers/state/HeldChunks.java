@@ -9,6 +9,8 @@ import castalia.kernels.Kernels;
 import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.step.StateDigest;
+import java.util.Arrays;
+import java.util.function.IntFunction;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -202,27 +204,55 @@ public final class HeldChunks implements AutoCloseable {
         }
     }
 
+    /** Sums of the squares of the finished gradients of some chunks. */
+    public double[] squares(int[] chunks) {
+        double[] sums = new double[chunks.length];
+        kernels.sumsOfSquares(sums, buffers(chunks, this::finishedGradient));
+        return sums;
+    }
+
+    private static Buffer[] buffers(int[] chunks, IntFunction<Buffer> of) {
+        return Arrays.stream(chunks).mapToObj(of).toArray(Buffer[]::new);
+    }
+
     /**
-     * Applies the update of the version held to a chunk, takes its digest, and forgets its
-     * gradient. No version is held while it runs.
+     * Applies the update of the version held to some chunks with their finished gradients, takes
+     * their digests, and forgets the gradients. No version of them is held while it runs.
      *
-     * @param weights receives the chunk's new weights in the compute type
+     * @param weights by chunk, what receives its new weights in the compute type
      */
-    public void apply(int chunk, Buffer gradient, AdamW decaying, AdamW plain, Buffer weights) {
-        Entry entry = entry(chunk);
-        if (entry.version == NOT_SET) {
-            throw new IllegalStateException("chunk " + chunk + " was not set before its update");
+    public void apply(int[] chunks, AdamW decaying, AdamW plain, IntFunction<Buffer> weights) {
+        for (int chunk : chunks) {
+            if (entry(chunk).version == NOT_SET) {
+                throw new IllegalStateException(
+                        "chunk " + chunk + " was not set before its update");
+            }
         }
-        long before = entry.version;
-        entry.version = NOT_SET;
-        Chunk place = grid.chunk(chunk);
-        sum.a = 0;
-        sum.b = 0;
-        kernels.adamW(entry.weight, entry.first, entry.second, weights, gradient,
-                place.decay() ? decaying : plain, place.offset(), place.length(), sum);
-        entry.digest = new StateDigest(sum.a, sum.b);
-        entry.finished = null;
-        entry.version = before + 1;
+        int count = chunks.length;
+        Buffer[] gradients = buffers(chunks, this::finishedGradient);
+        Buffer[] compute = buffers(chunks, weights);
+        AdamW[] scalars = new AdamW[count];
+        long[] before = new long[count];
+        long[] positions = new long[count];
+        DigestSum[] digests = new DigestSum[count];
+        for (int i = 0; i < count; i++) {
+            Chunk place = grid.chunk(chunks[i]);
+            scalars[i] = place.decay() ? decaying : plain;
+            positions[i] = place.offset();
+            digests[i] = new DigestSum();
+            Entry entry = entry(chunks[i]);
+            before[i] = entry.version;
+            entry.version = NOT_SET;
+        }
+        kernels.adamW(buffers(chunks, this::weight), buffers(chunks, this::firstMoment),
+                buffers(chunks, this::secondMoment), compute, gradients, scalars, positions,
+                digests);
+        for (int i = 0; i < count; i++) {
+            Entry entry = entry(chunks[i]);
+            entry.digest = new StateDigest(digests[i].a, digests[i].b);
+            entry.finished = null;
+            entry.version = before[i] + 1;
+        }
     }
 
     /** A skipped step: the chunk is the next version, with the same tensors. */

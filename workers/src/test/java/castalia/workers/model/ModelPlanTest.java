@@ -4,6 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import castalia.kernels.DType;
+import castalia.workers.rank.TinyRun;
+import castalia.protocol.CastaliaException;
+import castalia.kernels.ForwardingDevice;
 import castalia.kernels.Device;
 import castalia.kernels.reference.ReferenceDevice;
 import castalia.protocol.layout.FlatLayout;
@@ -14,6 +17,7 @@ import castalia.protocol.model.Parameter.Role;
 import castalia.protocol.model.Parameter;
 import castalia.protocol.model.PythiaModels;
 import castalia.protocol.planner.Recomputation;
+import castalia.protocol.specification.HeadSweep;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -94,9 +98,9 @@ class ModelPlanTest {
         int[] sweeps = plan.sweeps();
         assertThat(Arrays.stream(sweeps).sum()).isEqualTo(rows);
         for (int i = 0; i < sweeps.length - 1; i++) {
-            assertThat(sweeps[i]).isEqualTo(ModelPlan.HEAD_ROWS);
+            assertThat(sweeps[i]).isEqualTo(HeadSweep.OF_CPU.rows());
         }
-        assertThat(sweeps[sweeps.length - 1]).isBetween(1, ModelPlan.HEAD_ROWS);
+        assertThat(sweeps[sweeps.length - 1]).isBetween(1, HeadSweep.OF_CPU.rows());
     }
 
     @Test
@@ -119,5 +123,25 @@ class ModelPlanTest {
     void partialsAreFp32OnlyWhereThereAreSeveral() {
         assertThat(plan(true, 1, 1, 5, DType.BF16).partialType()).isEqualTo(DType.BF16);
         assertThat(plan(true, 2, 1, 5, DType.BF16).partialType()).isEqualTo(DType.F32);
+    }
+
+    @Test
+    void moreSlicesThanADeviceSumsAtOnceAreRefusedInOneLine() {
+        ModelShape shape =
+                new ModelShape(1, 32, 32, 32, 32, 4, 0, 10000, 1e-5, true, Gelu.ERF, 1);
+        Device device = new ForwardingDevice(TinyRun.devices(1).apply(0)) {
+            @Override
+            public int mostPartials() {
+                return 16;
+            }
+        };
+        try (device) {
+            new ModelPlan(FlatLayout.of(shape, 16), 1, 4, DType.F32, Recomputation.NONE)
+                    .requireOn(device);
+            ModelPlan plan =
+                    new ModelPlan(FlatLayout.of(shape, 32), 1, 4, DType.F32, Recomputation.NONE);
+            assertThatThrownBy(() -> plan.requireOn(device)).isInstanceOf(CastaliaException.class)
+                    .hasMessageContaining("32 tensor slices").hasMessageContaining("up to 16");
+        }
     }
 }

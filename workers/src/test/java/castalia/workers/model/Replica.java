@@ -30,11 +30,23 @@ final class Replica implements AutoCloseable {
     private List<? extends Transport> transports = List.of();
 
     /** One of them. */
-    record Rank(Device device, Arena arena, LocalSpace space, FlatViews gradients, NeoxModel model) {
+    record Rank(Device device, Arena arena, LocalSpace space, FlatViews gradients, NeoxModel model,
+            Losses losses) {
 
         double lossAndGradient(TinyModel whole, boolean accumulate) {
-            return model.lossAndGradient(gradients, whole.inputs(), whole.labels(),
-                    1f / whole.plan().rows(), accumulate);
+            model.lossAndGradient(gradients, whole.inputs(), whole.labels(),
+                    1f / whole.plan().rows(), accumulate, losses, 0);
+            return sum();
+        }
+
+        double loss(TinyModel whole) {
+            model.loss(whole.inputs(), whole.labels(), losses, 0);
+            return sum();
+        }
+
+        private double sum() {
+            losses.read();
+            return losses.sum(0);
         }
     }
 
@@ -56,7 +68,8 @@ final class Replica implements AutoCloseable {
             FlatViews gradients =
                     new FlatViews(space, arena.allocate(DType.F32, space.elements()));
             this.ranks.add(new Rank(device, arena, space, gradients,
-                    new NeoxModel(whole.plan(), grid, device, weights, backward)));
+                    new NeoxModel(whole.plan(), grid, device, weights, backward),
+                    new Losses(whole.plan(), device, 1)));
         }
         if (ranks > 1) {
             connect(1, List.of(LocalTransport.connect(ranks, TinyRun.DEADLINE)), e -> e);
@@ -134,6 +147,7 @@ final class Replica implements AutoCloseable {
         threads.shutdownNow();
         for (Rank rank : ranks) {
             rank.model.close();
+            rank.losses.close();
             rank.arena.close();
             rank.device.close();
         }

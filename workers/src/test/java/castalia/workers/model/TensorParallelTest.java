@@ -81,15 +81,14 @@ class TensorParallelTest {
     private void sameBits(ModelPlan plan) {
         try (TinyModel whole = new TinyModel(device, plan, true);
                 TinyModel accumulated = new TinyModel(device, plan, true)) {
-            double loss = whole.model().loss(whole.inputs(), whole.labels());
+            double loss = whole.lossSum();
             whole.lossAndGradient(false);
             accumulated.lossAndGradient(false);
             accumulated.lossAndGradient(true);
             float[] logits = whole.logits(0, plan.rows());
             for (int ranks = 1; ranks <= SLICES; ranks *= 2) {
                 try (Replica replica = new Replica(whole, ranks, true)) {
-                    assertThat(replica.onAll(rank -> rank.model()
-                            .loss(whole.inputs(), whole.labels()))).containsOnly(loss);
+                    assertThat(replica.onAll(rank -> rank.loss(whole))).containsOnly(loss);
                     List<Double> losses = replica.onAll(r -> r.lossAndGradient(whole, false));
                     assertThat(losses).containsOnly(loss);
                     same(replica, whole, ranks + " ranks");
@@ -302,7 +301,8 @@ class TensorParallelTest {
                     two.rank(0).gradients().flat());
             try (NeoxModel alone =
                     new NeoxModel(whole.plan(), grid, device, weights, false)) {
-                assertThatThrownBy(() -> alone.loss(whole.inputs(), whole.labels()))
+                assertThatThrownBy(() -> alone.loss(
+                        whole.inputs(), whole.labels(), two.rank(0).losses(), 0))
                         .isInstanceOf(IllegalStateException.class)
                         .hasMessageContaining("not connected");
             }

@@ -39,6 +39,7 @@ public final class TinyModel implements AutoCloseable {
     private final FlatViews weights;
     private final FlatViews gradients;
     private final NeoxModel model;
+    private final Losses losses;
     private final MemorySegment inputs;
     private final MemorySegment labels;
 
@@ -55,6 +56,7 @@ public final class TinyModel implements AutoCloseable {
         this.weights = new FlatViews(grid, arena.allocate(plan.compute(), elements));
         this.gradients = new FlatViews(grid, arena.allocate(DType.F32, elements));
         this.model = new NeoxModel(plan, grid, device, weights, backward);
+        this.losses = new Losses(plan, device, 1);
         this.inputs = host.allocate(4L * plan.rows(), 64);
         this.labels = host.allocate(4L * plan.rows(), 64);
         Random random = new Random(3);
@@ -144,13 +146,25 @@ public final class TinyModel implements AutoCloseable {
 
     /** Mean loss of the micro-batch; gradients of the mean loss are written or added. */
     double lossAndGradient(boolean accumulate) {
-        return model.lossAndGradient(gradients, inputs, labels, 1f / plan.rows(), accumulate)
-                / plan.rows();
+        model.lossAndGradient(
+                gradients, inputs, labels, 1f / plan.rows(), accumulate, losses, 0);
+        return sum() / plan.rows();
     }
 
     /** Mean loss of the micro-batch. */
     double loss() {
-        return model.loss(inputs, labels) / plan.rows();
+        return lossSum() / plan.rows();
+    }
+
+    /** Sum of the losses of the micro-batch. */
+    double lossSum() {
+        model.loss(inputs, labels, losses, 0);
+        return sum();
+    }
+
+    private double sum() {
+        losses.read();
+        return losses.sum(0);
     }
 
     /** The gradient of a whole tensor. */
@@ -196,6 +210,7 @@ public final class TinyModel implements AutoCloseable {
     @Override
     public void close() {
         model.close();
+        losses.close();
         arena.close();
         host.close();
     }

@@ -4,12 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import castalia.kernels.Device;
+import castalia.kernels.Repetition;
 import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
 import castalia.protocol.planner.Recomputation;
+import castalia.testing.CudaStandIn;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntFunction;
@@ -32,10 +34,16 @@ class CudaRunTest {
 
     private static StateDigest digest(TrainingPlan plan, ParallelLayout layout,
             IntFunction<Device> devices, Recomputation recomputation, List<StepReport> reports) {
+        return digest(plan, layout, devices, recomputation, reports, STEPS);
+    }
+
+    private static StateDigest digest(TrainingPlan plan, ParallelLayout layout,
+            IntFunction<Device> devices, Recomputation recomputation, List<StepReport> reports,
+            int steps) {
         try (RankGroup group = new RankGroup(RankSettings.of(plan, recomputation), layout,
                 devices, TinyRun.DEADLINE)) {
             StateTransfer.initialise(group, Initialisation.Drawn.published());
-            for (int s = 0; s < STEPS; s++) {
+            for (int s = 0; s < steps; s++) {
                 reports.add(group.step(TinyRun.sources(plan, layout.ranks())).getFirst());
             }
             return group.digest();
@@ -64,6 +72,24 @@ class CudaRunTest {
                 Recomputation.NONE, new ArrayList<>());
         assertThat(digest(plan, new ParallelLayout(2, 4, 1, 1), rank -> TinyRun.cuda(NAME, rank),
                 Recomputation.NONE, new ArrayList<>())).isEqualTo(alone);
+    }
+
+    /** Several micro-batches, so that passes are recorded, repeated, and recorded for another scale. */
+    @ParameterizedTest
+    @CsvSource({"1, FP32", "1, FP16", "2, BF16"})
+    void graphsDoNotEither(int replicas, Precision precision) {
+        TrainingPlan plan = TinyRun.in(
+                plan(Precision.FP32).toBuilder().globalBatch(8).build(), precision);
+        List<StateDigest> digests = new ArrayList<>();
+        for (Repetition graphs : Repetition.values()) {
+            long launches = CudaStandIn.calls("cuGraphLaunch", true);
+            digests.add(digest(plan, ParallelLayout.of(replicas),
+                    rank -> TinyRun.cuda(NAME, rank, graphs), Recomputation.NONE,
+                    new ArrayList<>(), 3 * STEPS)); // gradients lie in several buffers in turn
+            assertThat(CudaStandIn.calls("cuGraphLaunch", true) > launches)
+                    .isEqualTo(graphs != Repetition.OFF);
+        }
+        assertThat(digests).containsOnly(digests.getFirst());
     }
 
     @Test

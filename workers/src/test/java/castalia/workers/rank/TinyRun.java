@@ -1,6 +1,7 @@
 package castalia.workers.rank;
 
 import castalia.kernels.Device;
+import castalia.kernels.Repetition;
 import castalia.kernels.cpu.CpuDevice;
 import castalia.kernels.cpu.CpuSettings;
 import castalia.kernels.cpu.MatmulEngine;
@@ -73,10 +74,15 @@ public final class TinyRun {
 
     /** A CUDA device on the stand-in for the driver; aborts the test of that name without it. */
     public static CudaDevice cuda(String test, int ordinal) {
+        return cuda(test, ordinal, Repetition.AUTO);
+    }
+
+    /** As the other, with or without graphs. */
+    static CudaDevice cuda(String test, int ordinal, Repetition graphs) {
         CudaStandIn.environment("CASTALIA_STANDIN_DEVICES", "8");
         String natives = System.getProperty("castalia.root", ".") + "/.castalia/natives";
         return new CudaDevice(new CudaSettings(ordinal, CudaStandIn.driver(test),
-                CudaStandIn.folder(), natives, MEMORY_BYTES / 8));
+                CudaStandIn.folder(), natives, MEMORY_BYTES / 8, graphs));
     }
 
     /** Two layers of width 24 with 4 heads; parallel residual, erf. */

@@ -96,7 +96,8 @@ class HeldChunksTest {
             assertThat(before).isEqualTo(digest(held, chunk));
             Buffer gradient = held.gradientBuffer(chunk);
             device.kernels().fill(gradient, 3, gradient.elements());
-            held.apply(chunk, gradient, DECAYING, PLAIN, compute.chunk(chunk));
+            held.finish(chunk, gradient);
+            held.apply(new int[] {chunk}, DECAYING, PLAIN, compute::chunk);
             assertThat(held.version(chunk)).isEqualTo(7);
             assertThat(held.digest(chunk)).isEqualTo(digest(held, chunk)).isNotEqualTo(before);
             float first = held.firstMoment(chunk).segment().get(ValueLayout.JAVA_FLOAT, 0);
@@ -112,6 +113,38 @@ class HeldChunksTest {
         }
     }
 
+    /** Updates and sums of squares of all chunks at once are those of one after the other. */
+    @Test
+    void manyChunksAtOnceAreAsOneByOne() {
+        HeldChunks together = held(Placement.of(GRID, 1, 1), 0);
+        HeldChunks apart = held(Placement.of(GRID, 1, 1), 0);
+        FlatViews compute = compute(DType.BF16);
+        FlatViews other = compute(DType.BF16);
+        for (HeldChunks held : List.of(together, apart)) {
+            for (int chunk : held.chunks()) {
+                device.kernels().fill(held.weight(chunk), 2 + chunk, GRID.chunk(chunk).length());
+                held.loaded(chunk, 6);
+                Buffer gradient = held.gradientBuffer(chunk);
+                device.kernels().fill(gradient, 3 - chunk, gradient.elements());
+                held.finish(chunk, gradient);
+            }
+        }
+        int[] chunks = together.chunks();
+        double[] squares = together.squares(chunks);
+        together.apply(chunks, DECAYING, PLAIN, compute::chunk);
+        for (int i = 0; i < chunks.length; i++) {
+            int[] one = {chunks[i]};
+            assertThat(squares[i]).isEqualTo(apart.squares(one)[0])
+                    .isEqualTo((3.0 - one[0]) * (3 - one[0]) * GRID.chunk(one[0]).length());
+            apart.apply(one, DECAYING, PLAIN, other::chunk);
+            assertThat(together.version(one[0])).isEqualTo(7);
+            assertThat(together.finished(one[0])).isFalse();
+            assertThat(together.digest(one[0])).isEqualTo(apart.digest(one[0]))
+                    .isEqualTo(digest(together, one[0]));
+        }
+        assertThat(compute.flat().segment().mismatch(other.flat().segment())).isEqualTo(-1);
+    }
+
     @Test
     void matricesDecayAndVectorsDoNot() {
         HeldChunks held = held(Placement.of(GRID, 1, 1), 0);
@@ -122,7 +155,8 @@ class HeldChunksTest {
             held.loaded(c, 0);
             Buffer gradient = held.gradientBuffer(c);
             device.kernels().zero(gradient, gradient.elements());
-            held.apply(c, gradient, DECAYING, PLAIN, compute.chunk(c));
+            held.finish(c, gradient);
+            held.apply(new int[] {c}, DECAYING, PLAIN, compute::chunk);
             assertThat(held.weight(c).segment().get(ValueLayout.JAVA_FLOAT, 0))
                     .isEqualTo(chunk.decay() ? Math.fma(-0.1f, 0.5f, 1f) : 1f);
         }
@@ -194,7 +228,7 @@ class HeldChunksTest {
         held.finish(1, gradient);
         assertThat(held.finished(1)).isTrue();
         assertThat(held.finishedGradient(1)).isSameAs(gradient);
-        held.apply(1, gradient, DECAYING, PLAIN, compute.chunk(1));
+        held.apply(new int[] {1}, DECAYING, PLAIN, compute::chunk);
         assertThat(held.finished(1)).isFalse();
         assertThat(held.version(1)).isEqualTo(4);
         held.finish(1, gradient);
@@ -204,7 +238,8 @@ class HeldChunksTest {
         held.loaded(1, 4);
         assertThatThrownBy(() -> held.finishedGradient(1)).hasMessageContaining("chunk 1");
         held.invalidate(1);
-        assertThatThrownBy(() -> held.apply(1, gradient, DECAYING, PLAIN, compute.chunk(1)))
+        held.finish(1, gradient);
+        assertThatThrownBy(() -> held.apply(new int[] {1}, DECAYING, PLAIN, compute::chunk))
                 .isInstanceOf(IllegalStateException.class).hasMessageContaining("was not set");
     }
 }
