@@ -42,6 +42,9 @@ final class RankStep {
             throw new IllegalStateException("compute weights of version " + state.weightsVersion()
                     + " for step " + step);
         }
+        if (links.block.count() == 0) {
+            links.weights().settle(); // no pass takes them
+        }
         state.held().forgetGradients();
         float scale = (float) (scalars.lossScale() / plan.tokensPerMicroBatch());
         work.startClocks();
@@ -57,7 +60,6 @@ final class RankStep {
     Verdict vote(GenerationLinks links) {
         state.finishSaving();
         long start = System.nanoTime();
-        links.weights().settle(); // a rank that computed nothing has not taken them yet
         ScalarState scalars = state.scalars();
         HeldChunks held = state.held();
         double[] squares = held.squares(links.heldChunks);

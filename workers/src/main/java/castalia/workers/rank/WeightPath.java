@@ -20,8 +20,8 @@ sealed interface WeightPath {
     boolean brings(long version);
 
     /**
-     * Waits for what is on its way; a rank has done so, or passed forward and backward, before it votes
-     * and before it exchanges anything but what belongs to a step.
+     * Waits for what is on its way: to be called where no pass begins next, before anything else is
+     * exchanged.
      */
     void settle();
 
@@ -29,8 +29,8 @@ sealed interface WeightPath {
     void expect(long version);
 
     /**
-     * To be called before the weights change: when it returns, nobody reads them any more. May end
-     * with an exception of the transport.
+     * To be called before the weights change: when it returns, nobody reads them, or any payload that
+     * was sent before. May end with an exception of the transport.
      */
     void withdraw();
 
@@ -171,6 +171,7 @@ sealed interface WeightPath {
         @Override
         public void withdraw() {
             transport.withdraw();
+            transport.drain();
         }
 
         @Override
