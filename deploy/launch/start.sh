@@ -40,7 +40,8 @@ make_start_archive() {
   command -v timeout > /dev/null || return 0
   mkdir -p "$run" && cp "$launch/start.yml" "$run/start.yml" || return 0
   say "once per build: a short run that lets processes start quicker from now on"
-  jvm_options
+  local options
+  jvm_options "$launch/jvm.args" train
   trap 'abandon_start 130' INT
   trap 'abandon_start 143' TERM
   trap 'abandon_start 129' HUP

@@ -68,9 +68,10 @@ standins() {
     -fno-strict-aliasing -mfma -mf16c -Wno-unknown-pragmas)
   printf '%s\n' "$sources"/*.cu "$tests"/shim/*.cpp "$tests"/standin/*.cpp | xargs -P 2 -I FILE sh -c \
     'file=$1; out=$2; shift 2; exec g++ "$@" -x c++ -c "$file" -o "$out/$(basename "$file").o"' sh FILE "$out/objects" "${options[@]}"
-  mv "$out/objects/cublaslt.cpp.o" "$out/objects/nvrtc.cpp.o" "$out"
+  mv "$out/objects/cublaslt.cpp.o" "$out/objects/nvrtc.cpp.o" "$out/objects/nccl.cpp.o" "$out"
   g++ -shared -Wl,-soname,libcuda.so.1 -o "$out/libcuda.so.1" "$out"/objects/*.o
   g++ -shared -Wl,-soname,libcublasLt.so.13 -o "$out/libcublasLt.so.13" "$out/cublaslt.cpp.o" "$out/libcuda.so.1"
+  g++ -shared -Wl,-soname,libnccl.so.2 -o "$out/libnccl.so.2" "$out/nccl.cpp.o" "$out/libcuda.so.1"
   g++ -shared -Wl,-soname,libnvrtc.so.13 -o "$out/libnvrtc.so.13" "$out/nvrtc.cpp.o"
   echo "$print" > "$out/fingerprint"
 }

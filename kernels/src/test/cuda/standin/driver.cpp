@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@ constexpr int NOT_INITIALIZED = 3;
 constexpr int INVALID_DEVICE = 101;
 constexpr int INVALID_IMAGE = 200;
 constexpr int INVALID_CONTEXT = 201;
+constexpr int PEER_ACCESS_UNSUPPORTED = 217;
 constexpr int INVALID_HANDLE = 400;
 constexpr int NOT_FOUND = 500;
 constexpr int NOT_READY = 600;
@@ -51,9 +53,23 @@ constexpr unsigned FATBIN_MAGIC = 0xba55ed50;
 std::recursive_mutex lock;
 using Guard = std::lock_guard<std::recursive_mutex>;
 
+std::string beside(const char* name);
+
+// From the environment, else from the file `settings` beside this library, for processes of a test.
 int setting(const char* name, int otherwise) {
-    const char* text = getenv(name);
-    return text ? atoi(text) : otherwise;
+    static const std::map<std::string, int> file = [] {
+        std::map<std::string, int> all;
+        if (FILE* lines = fopen(beside("settings").c_str(), "r")) {
+            char key[64];
+            int value;
+            while (fscanf(lines, "%63s %d", key, &value) == 2) all[key] = value;
+            fclose(lines);
+        }
+        return all;
+    }();
+    if (const char* text = getenv(name)) return atoi(text);
+    auto found = file.find(name);
+    return found == file.end() ? otherwise : found->second;
 }
 
 struct Calls {
@@ -143,13 +159,22 @@ int enter(const char* name, void* caller) {
     if (int planted_error = enter(__func__, __builtin_return_address(0))) return planted_error; \
     if (!initialised) return NOT_INITIALIZED
 
+// What a stream is still to do. Some of it waits for other processes.
+struct Pending {
+    std::function<void()> run;
+    std::function<bool()> ready;
+
+    template <class F>
+    Pending(F run, std::function<bool()> ready = nullptr) : run(run), ready(ready) {}
+};
+
 // Work as it was captured, with copies of all its parameters. Each returns an error or 0.
 using Work = std::function<int()>;
 using Graph = std::vector<Work>;
 
 struct Stream {
     int device = 0;
-    std::vector<std::function<void()>> pending;
+    std::vector<Pending> pending;
     Graph* capture = nullptr;  // while it records
     bool invalid = false;      // what it records
     bool relaxed = false;
@@ -158,7 +183,17 @@ struct Stream {
     void finish() {
         auto work = std::move(pending);
         pending.clear();
-        for (auto& each : work) each();
+        for (auto& each : work) each.run();
+    }
+
+    // Goes on as far as nobody else is waited for; whether all is done.
+    bool advance() {
+        size_t done = 0;
+        while (done < pending.size() && (!pending[done].ready || pending[done].ready())) {
+            pending[done++].run();
+        }
+        pending.erase(pending.begin(), pending.begin() + done);
+        return pending.empty();
     }
 };
 
@@ -171,7 +206,24 @@ struct Event {
 struct Block {
     size_t bytes;
     int device;
+    int file = -1;  // of device memory, by which other processes map it
+    bool shared = false;  // a handle of it was given away
 };
+
+// What a process gives others to open its memory by: 64 bytes.
+struct Handle {
+    unsigned long long magic;
+    long process;
+    long file;
+    unsigned long long inode;
+    unsigned long long bytes;
+    long device;
+    long unused[2];
+};
+
+static_assert(sizeof(Handle) == 64);
+
+constexpr unsigned long long HANDLE_MAGIC = 0x43415354414c4941ull;
 
 struct Context {
     int device = 0;
@@ -182,6 +234,7 @@ struct Context {
 std::map<int, std::unique_ptr<Context>> contexts;
 std::map<uintptr_t, Block> blocks;
 std::map<uintptr_t, Block> registered;
+std::map<uintptr_t, Block> opened;  // memory of other processes
 std::set<Stream*> streams;
 std::map<int, size_t> held;
 
@@ -221,18 +274,34 @@ Stream* of(void* handle) {
     return streams.count(stream) ? stream : nullptr;
 }
 
-bool on_device(uintptr_t address, size_t bytes) {
-    auto after = blocks.upper_bound(address);
-    if (after == blocks.begin()) return false;
+bool lies_in(const std::map<uintptr_t, Block>& all, uintptr_t address, size_t bytes) {
+    auto after = all.upper_bound(address);
+    if (after == all.begin()) return false;
     --after;
     return address + bytes <= after->first + after->second.bytes;
 }
 
-bool is_registered(uintptr_t address, size_t bytes) {
-    auto after = registered.upper_bound(address);
-    if (after == registered.begin()) return false;
-    --after;
-    return address + bytes <= after->first + after->second.bytes;
+bool on_device(uintptr_t address, size_t bytes) {
+    return lies_in(blocks, address, bytes) || lies_in(opened, address, bytes);
+}
+
+bool is_registered(uintptr_t address, size_t bytes) { return lies_in(registered, address, bytes); }
+
+// Gives memory back. Whoever still reads it from another process must see that it is gone.
+void unmap(uintptr_t address, const Block& block) {
+    if (block.shared) memset(reinterpret_cast<void*>(address), 0xdb, block.bytes);
+    munmap(reinterpret_cast<void*>(address), block.bytes);
+    if (block.file >= 0) close(block.file);
+}
+
+// To the file `peers` beside this library, where a test made one: what was opened and closed.
+void note(const char* what, long owner) {
+    int file = open(beside("peers").c_str(), O_WRONLY | O_APPEND);
+    if (file < 0) return;
+    char line[64];
+    int length = snprintf(line, sizeof line, "%s %d %ld\n", what, getpid(), owner);
+    if (write(file, line, length) != length) perror("peers");
+    close(file);
 }
 
 // Of the current device.
@@ -285,7 +354,7 @@ void standin_recover() {
         std::erase_if(registered, [=](auto& one) { return one.second.device == device; });
         std::erase_if(blocks, [=](auto& one) {
             if (one.second.device != device) return false;
-            munmap(reinterpret_cast<void*>(one.first), one.second.bytes);
+            unmap(one.first, one.second);
             return true;
         });
         std::erase_if(streams, [=](Stream* one) { return one->device == device; });
@@ -312,6 +381,23 @@ int standin_run(void* handle, std::function<int()> work) {
 }
 
 extern "C" {
+
+// Runs what is pending in a stream, as the device would before its next work.
+void standin_finish(void* handle) {
+    Guard guard(lock);
+    if (Stream* stream = of(handle)) stream->finish();
+}
+
+// For other stand-ins: what a test of processes wants to know.
+void standin_note(const char* what, long number) { note(what, number); }
+
+// For the stand-in for NCCL: a stream waits for what another thread does.
+void standin_wait(void* handle, void (*wait)(void*), int (*ready)(void*), void* what) {
+    Guard guard(lock);
+    if (Stream* stream = of(handle)) {
+        stream->pending.push_back({[=] { wait(what); }, [=] { return ready(what) != 0; }});
+    }
+}
 
 // ---- the driver's functions ---------------------------------------------------------------------
 
@@ -358,6 +444,14 @@ int cuDeviceTotalMem_v2(size_t* bytes, int device) {
     ENTER();
     if (device < 0 || device >= devices()) return INVALID_DEVICE;
     *bytes = memory();
+    return 0;
+}
+
+int cuDeviceGetUuid(unsigned char* identity, int device) {
+    ENTER();
+    if (device < 0 || device >= devices()) return INVALID_DEVICE;
+    memset(identity, 0x5d, 16);
+    identity[0] = static_cast<unsigned char>(device);
     return 0;
 }
 
@@ -421,11 +515,16 @@ int cuMemAlloc_v2(uintptr_t* address, size_t bytes) {
     NOT_WHILE_RECORDING();
     if (bytes == 0) return INVALID_VALUE;
     if (held[current->device] + bytes > memory()) return OUT_OF_MEMORY;
-    void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED) return OUT_OF_MEMORY;
+    int file = memfd_create("standin", MFD_CLOEXEC);
+    if (file < 0 || ftruncate(file, bytes) != 0) return OUT_OF_MEMORY;
+    void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (block == MAP_FAILED) {
+        close(file);
+        return OUT_OF_MEMORY;
+    }
     if (bytes <= size_t(64) << 20) memset(block, 0xa5, bytes);  // never zero by chance
     *address = reinterpret_cast<uintptr_t>(block);
-    blocks[*address] = {bytes, current->device};
+    blocks[*address] = {bytes, current->device, file};
     held[current->device] += bytes;
     return 0;
 }
@@ -436,9 +535,65 @@ int cuMemFree_v2(uintptr_t address) {
     auto found = blocks.find(address);
     if (found == blocks.end()) return INVALID_VALUE;
     finish_all();
-    munmap(reinterpret_cast<void*>(address), found->second.bytes);
+    unmap(address, found->second);
     held[current->device] -= found->second.bytes;
     blocks.erase(found);
+    return 0;
+}
+
+int cuIpcGetMemHandle(Handle* handle, uintptr_t address) {
+    ENTER();
+    auto found = blocks.find(address);
+    if (found == blocks.end()) return INVALID_VALUE;
+    struct stat status;
+    if (fstat(found->second.file, &status) != 0) return INVALID_VALUE;
+    found->second.shared = true;
+    *handle = {HANDLE_MAGIC, getpid(), found->second.file, status.st_ino, found->second.bytes,
+            found->second.device, {}};
+    return 0;
+}
+
+// Fails in the process the memory is of, as the real one does, and where devices are to be apart.
+int cuIpcOpenMemHandle_v2(uintptr_t* address, Handle handle, unsigned flags) {
+    ENTER();
+    (void) flags;
+    if (handle.magic != HANDLE_MAGIC) return INVALID_HANDLE;
+    if (handle.process == getpid()) return INVALID_CONTEXT;
+    if (!setting("CASTALIA_STANDIN_REACH", 1)) return PEER_ACCESS_UNSUPPORTED;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/fd/%ld", handle.process, handle.file);
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    struct stat status;
+    bool fits = file >= 0 && fstat(file, &status) == 0 && status.st_ino == handle.inode;
+    void* block = MAP_FAILED;
+    if (fits) block = mmap(nullptr, handle.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (file >= 0) close(file);
+    if (block == MAP_FAILED) return INVALID_HANDLE;
+    *address = reinterpret_cast<uintptr_t>(block);
+    opened[*address] = {handle.bytes, current->device};
+    note("opened", handle.process);
+    return 0;
+}
+
+int cuIpcCloseMemHandle(uintptr_t address) {
+    ENTER();
+    auto found = opened.find(address);
+    if (found == opened.end()) return INVALID_VALUE;
+    finish_all();
+    unmap(address, found->second);
+    opened.erase(found);
+    note("closed", 0);
+    return 0;
+}
+
+// Done as late as it may be: when its stream is waited for, or has other work.
+int cuMemcpyDtoDAsync_v2(uintptr_t to, uintptr_t from, size_t bytes, void* handle) {
+    ENTER();
+    Stream* stream = of(handle);
+    if (!stream) return INVALID_HANDLE;
+    if (!on_device(to, bytes) || !on_device(from, bytes)) return INVALID_VALUE;
+    stream->pending.push_back(
+            [=] { memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes); });
     return 0;
 }
 
@@ -592,7 +747,7 @@ int cuStreamQuery(void* handle) {
     ENTER();
     Stream* stream = of(handle);
     if (!stream) return INVALID_HANDLE;
-    return stream->pending.empty() ? 0 : NOT_READY;
+    return stream->advance() ? 0 : NOT_READY;
 }
 
 int cuStreamWaitEvent(void* handle, void* event, unsigned flags) {

@@ -2,6 +2,7 @@ package castalia.kernels;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * One compute device and its operations, used by one rank. Calls come from one thread at a time;
@@ -29,6 +30,16 @@ public interface Device extends AutoCloseable {
     /** Whether memory lies in one of this device's arenas and not in the host's memory. */
     default boolean owns(MemorySegment memory) {
         return false;
+    }
+
+    /** This device's memory for devices of other processes, where they can read it. */
+    default Optional<PeerMemory> peerMemory() {
+        return Optional.empty();
+    }
+
+    /** How this device sends memory to others by its maker's library, where that is there. */
+    default Optional<DeviceGroups> groups() {
+        return Optional.empty();
     }
 
     /** Copies host bytes to the start of a buffer. */

@@ -2,6 +2,7 @@ package castalia.kernels;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 
 /** Does everything as another device, whose owner it is; a subclass overrides what it looks at. */
 public class ForwardingDevice implements Device {
@@ -31,6 +32,16 @@ public class ForwardingDevice implements Device {
     @Override
     public boolean owns(MemorySegment memory) {
         return device.owns(memory);
+    }
+
+    @Override
+    public Optional<PeerMemory> peerMemory() {
+        return device.peerMemory();
+    }
+
+    @Override
+    public Optional<DeviceGroups> groups() {
+        return device.groups();
     }
 
     @Override

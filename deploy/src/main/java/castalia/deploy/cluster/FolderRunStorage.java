@@ -18,6 +18,7 @@ import castalia.protocol.control.GenerationPlan;
 import castalia.protocol.identity.Claimant;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.LayoutWish;
+import castalia.protocol.layout.ParallelLayout;
 import castalia.protocol.run.RunStorage;
 import castalia.protocol.specification.RunSpecification;
 import castalia.protocol.step.ScalarState;
@@ -131,9 +132,11 @@ final class FolderRunStorage implements RunStorage {
             choice.requireWorkers(request.workers(), request.layout(), run);
             int workers = request.workers().orElse(choice.wish().ranks());
             long early = SocketSettings.Bounds.DEFAULT.earlyBytes();
-            MachineMemory.require(run.plan(), training.recomputation(Math.max(1, workers), early),
-                    choice.wish().fit(workers, run.virtualRanks()), early,
-                    training.hosting().usableBytes());
+            ParallelLayout layout = choice.wish().fit(workers, run.virtualRanks());
+            MachineMemory.require(run.plan(), training.recomputation(
+                            Math.max(1, workers + request.spares()), early), layout, early,
+                    training.hosting().usableBytes(layout.ranks(),
+                            Math.max(0, workers + request.spares() - layout.ranks())));
             choice.record(log, request.layout());
             return choice;
         });

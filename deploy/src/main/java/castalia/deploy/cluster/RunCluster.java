@@ -170,7 +170,8 @@ public final class RunCluster implements AutoCloseable {
                     specification.tokensPerStep(), specification.virtualRanks()),
                     System::nanoTime);
             this.page = opened(new StatusPage(settings.pagePort(), this::state));
-            this.machine = new RunStatus.Machine(settings.node(), training.hosting().usableBytes(),
+            this.machine = new RunStatus.Machine(settings.node(),
+                    training.hosting().usableBytes(settings.workers(), settings.spares()),
                     training.recomputation(Math.max(1, settings.workers() + settings.spares()),
                             SocketSettings.Bounds.DEFAULT.earlyBytes()));
             Consumer<RunNews> news = item -> {

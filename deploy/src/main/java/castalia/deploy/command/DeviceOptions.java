@@ -3,15 +3,19 @@ package castalia.deploy.command;
 import castalia.deploy.bench.DeviceSpeed;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.shell.Quantity;
+import castalia.deploy.train.DeviceChoice;
+import castalia.deploy.train.Hosting;
 import castalia.deploy.train.MachineMemory;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.planner.Devices;
 import castalia.protocol.planner.LayoutPlanner;
+import castalia.protocol.planner.Recomputation;
 import castalia.protocol.planner.Workload;
 import castalia.workers.exchange.socket.SocketSettings;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The devices to plan for: a mixin. */
@@ -25,12 +29,17 @@ final class DeviceOptions {
     /** Between processes of one machine. */
     private static final double LOCAL_LINK = 4e9;
 
+    @Mixin
+    @SuppressWarnings("UnusedVariable") // picocli calls it
+    private ComputeDevice device = new ComputeDevice();
+
     @Option(names = "--devices", paramLabel = "N",
-            description = "How many devices (default: the processors of this machine).")
-    private int count = Runtime.getRuntime().availableProcessors();
+            description = "How many devices (default: the processors of this machine, or its GPUs).")
+    private @Nullable Integer asked;
 
     @Option(names = "--device-memory", paramLabel = "SIZE",
-            description = "Memory of a device, as 80GiB (default: an equal share of this machine's).")
+            description = "Memory of a device, as 80GiB (default: an equal share of this machine's, or"
+                    + " what its GPUs have for tensors).")
     private @Nullable String memory;
 
     @Option(names = "--devices-per-node", paramLabel = "N",
@@ -58,7 +67,9 @@ final class DeviceOptions {
      */
     record Chosen(Devices devices, String description) {}
 
-    int count() {
+    int count(CastaliaHome home) {
+        int count = asked != null ? asked
+                : ofGpus() ? gpus(home) : Runtime.getRuntime().availableProcessors();
         if (count < 1 || count > Devices.MOST) {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                     "--devices " + count + " must lie between 1 and " + Devices.MOST);
@@ -66,13 +77,24 @@ final class DeviceOptions {
         return count;
     }
 
+    private boolean ofGpus() {
+        return memory == null && DeviceChoice.ofProcess().cuda();
+    }
+
+    private static int gpus(CastaliaHome home) {
+        return DeviceChoice.ofProcess().ordinal().isPresent() ? 1 : DeviceChoice.all(home).size();
+    }
+
     Chosen choose(Workload work, CastaliaHome home) {
         boolean here = memory == null;
-        long bytes = memory == null ? MachineMemory.usableBytes() : Quantity.bytes("--device-memory", memory);
+        int count = count(home);
+        long bytes = memory != null ? Quantity.bytes("--device-memory", memory)
+                : ofGpus() ? new Hosting(count, 1, Recomputation.NONE).usableBytes()
+                        : MachineMemory.usableBytes();
         double rate = flops != null ? Quantity.flops("--flops", flops)
                 : here ? DeviceSpeed.flops(work.plan(), count, home) : OTHER_FLOPS;
         double inside = nodeLink != null ? Quantity.bytesPerSecond("--node-link", nodeLink)
-                : here ? LOCAL_LINK : OTHER_NODE_LINK;
+                : here && !ofGpus() ? LOCAL_LINK : OTHER_NODE_LINK;
         double between = link != null ? Quantity.bytesPerSecond("--link", link) : OTHER_LINK;
         int together = perNode != null ? perNode : here ? count : OTHER_PER_NODE;
         if (together < 1) {
@@ -80,10 +102,11 @@ final class DeviceOptions {
                     "--devices-per-node " + together + " must be at least 1");
         }
         Devices devices = new Devices(count, together, bytes, here,
-                SocketSettings.Bounds.DEFAULT.earlyBytes(), rate, inside, between);
+                ofGpus() ? 0 : SocketSettings.Bounds.DEFAULT.earlyBytes(), rate, inside, between);
         return new Chosen(devices, String.format(Locale.ROOT,
                 "%d %s %s, %d a node; %.4g TFLOP/s%s, %.4g GB/s in a node%s, %.4g GB/s between%s",
-                count, here ? "ranks that share" : "devices of", LayoutPlanner.text(bytes), together,
+                count, here ? "ranks that share" : "devices of",
+                LayoutPlanner.text(bytes) + (ofGpus() ? " of GPU memory" : ""), together,
                 rate * 1e-12, flops != null ? "" : here ? " (products measured)" : " (assumed)",
                 inside * 1e-9, nodeLink != null ? "" : " (assumed)", between * 1e-9,
                 link != null ? "" : " (assumed)"));

@@ -34,7 +34,9 @@ final class GpuCommand {
             description = {
                 "Check a GPU: training beside the CPU's, the same bits twice and on two ranks,",
                 "recovery of processes that share it, and speed of Pythia models.",
-                "Writes gpu-check.json and gpu-check.txt. Exit code 1 if something fails."
+                "Writes gpu-check.json and gpu-check.txt. Exit code 1 if something fails.",
+                "To end within 8 minutes much is short: three steps of a small model for parity and bits,",
+                "the quick demo, ten timed steps of a model; what there is no time for is listed as not run."
             },
             footer = {
                 "",
@@ -65,6 +67,11 @@ final class GpuCommand {
                 description = "Tokens of their sequences (default 2048).")
         private int sequence;
 
+        @Option(names = "--batch", paramLabel = "B", defaultValue = "16",
+                description = "Most sequences of their micro-batch, fewer where they do not fit"
+                        + " (default 16).")
+        private int batch;
+
         @Option(names = "--steps", paramLabel = "N", defaultValue = "10",
                 description = "Timed steps of each (default 10).")
         private int steps;
@@ -82,9 +89,9 @@ final class GpuCommand {
 
         @Override
         public Integer call() {
-            if (sequence < 1 || steps < 1 || minutes < 1) {
+            if (sequence < 1 || batch < 1 || steps < 1 || minutes < 1) {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
-                        "--seq, --steps and --minutes must be at least 1");
+                        "--seq, --batch, --steps and --minutes must be at least 1");
             }
             DeviceChoice.choose(device);
             if (!DeviceChoice.ofProcess().cuda()) {
@@ -95,7 +102,7 @@ final class GpuCommand {
             PrintWriter console = spec.commandLine().getOut();
             List<String> lines = new ArrayList<>();
             GpuCheck.Report report = new GpuCheck(new GpuCheck.Settings(
-                    models, sequence, steps, !noRecovery, Duration.ofMinutes(minutes)),
+                    models, sequence, batch, steps, !noRecovery, Duration.ofMinutes(minutes)),
                     CastaliaHome.ofProcess(), line -> {
                         lines.add(line);
                         console.println(line);

@@ -25,15 +25,17 @@ import picocli.CommandLine.Spec;
             "List the parallel layouts of a model that fit on given devices, and what each costs.",
             "A layout is D x t: D replicas of t ranks each, a ZeRO stage, and buddies (b). It shows the",
             "memory of the fullest rank part by part, the bytes of the busiest rank per step, and an",
-            "estimated time. Without --device-memory the devices are ranks of this machine. The memory of",
-            "the Java process itself comes on top."
+            "estimated time. Without --device-memory the devices are ranks of this machine: its processors,",
+            "or with --device cuda its GPUs, less 1 GiB for each process. The memory of the Java process",
+            "itself comes on top."
         },
         footer = {
             "",
             "Examples:",
             "  ./castalia layouts --model pythia-6.9b --devices 64 --device-memory 80GiB",
             "  ./castalia layouts --model pythia-12b --devices 256 --device-memory 40GiB --tp 4",
-            "  ./castalia layouts --config pythia-70m.yml --devices 2 --json"
+            "  ./castalia layouts --config pythia-70m.yml --devices 2 --json",
+            "  ./castalia layouts --model pythia-2.8b --device cuda"
         })
 final class LayoutsCommand implements Callable<Integer> {
     private static final int NEAREST = 5;
@@ -82,7 +84,7 @@ final class LayoutsCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
-        Workload work = workload.workload(devices.count());
+        Workload work = workload.workload(devices.count(home));
         DeviceOptions.Chosen chosen = devices.choose(work, home);
         out.println(workload.description(work));
         out.println(chosen.description());
@@ -118,7 +120,7 @@ final class LayoutsCommand implements Callable<Integer> {
                 .toList();
         if (some.isEmpty()) {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID, "no layout is like that on "
-                    + devices.count() + " devices: --tp must be a power of two that divides T, --dp times"
+                    + devices.count(home) + " devices: --tp must be a power of two that divides T, --dp times"
                     + " --tp at most the devices, --zero 0 to 3, --buddies 0 to 2 and less than the"
                     + " ranks (0 with --zero 0)");
         }

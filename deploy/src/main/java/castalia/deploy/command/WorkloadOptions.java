@@ -3,6 +3,7 @@ package castalia.deploy.command;
 import castalia.deploy.configuration.NeoxYaml;
 import castalia.deploy.configuration.TokenizerSize;
 import castalia.deploy.configuration.TrainingConfiguration;
+import castalia.deploy.train.DeviceChoice;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
 import castalia.protocol.model.PythiaModels;
@@ -75,12 +76,14 @@ final class WorkloadOptions {
             Problems problems = new Problems();
             TrainingConfiguration read =
                     NeoxYaml.read(config, TokenizerSize.unknown(), problems);
-            return Workload.of(read.plan(), read.recomputation());
+            return Workload.of(
+                    read.plan(), read.recomputation(), DeviceChoice.ofProcess().head());
         }
         PythiaModels.Preset preset = BenchCommand.preset(String.valueOf(model));
         try {
             return Workload.of(plan(preset, devices),
-                    keep ? Recomputation.NONE : Recomputation.BLOCK);
+                    keep ? Recomputation.NONE : Recomputation.BLOCK,
+                    DeviceChoice.ofProcess().head());
         } catch (IllegalArgumentException e) {
             throw CastaliaException.of(ErrorCode.CONFIG_INVALID, e);
         }

@@ -5,6 +5,7 @@ import castalia.deploy.cluster.ChildJvms;
 import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.DeviceChoice;
 import castalia.deploy.train.Hosting;
+import castalia.deploy.train.MachineMemory;
 import castalia.deploy.train.Wiring;
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
@@ -46,6 +47,10 @@ public final class GpuCheck {
 
     private static final double NORM_BOUND = 1e-3;
     private static final int RECOVERY_SECONDS = 240;
+
+    /** What was begun in time may last so long after it. */
+    private static final int GRACE_SECONDS = 100;
+
     private static final int GOODBYE_SECONDS = 30;
 
     /** Dense peak of BF16, from data sheets, by words of a GPU's name. */
@@ -59,12 +64,14 @@ public final class GpuCheck {
      *
      * @param models Pythia models to time, such as {@code 160m}
      * @param sequence tokens of their sequences
+     * @param batch most sequences of their micro-batch; fewer where they do not fit
      * @param steps timed steps of each
      * @param recovery whether processes are killed, too
      * @param limit time after which nothing more is begun
      */
     public record Settings(
-            List<String> models, int sequence, int steps, boolean recovery, Duration limit) {
+            List<String> models, int sequence, int batch, int steps, boolean recovery,
+            Duration limit) {
 
         public Settings {
             models = List.copyOf(models);
@@ -286,9 +293,12 @@ public final class GpuCheck {
                 // It ended: its exit code says how.
             }
         });
+        long left = settings.limit.toSeconds() + GRACE_SECONDS
+                - TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begun);
+        long patience = Math.min(RECOVERY_SECONDS, left);
         try {
-            if (!demo.waitFor(RECOVERY_SECONDS, TimeUnit.SECONDS)) {
-                throw new Wrong("the demo was not done after " + RECOVERY_SECONDS + " s");
+            if (!demo.waitFor(patience, TimeUnit.SECONDS)) {
+                throw new Wrong("the demo was not done after " + patience + " s");
             }
             reader.join();
         } finally { // nothing of it runs beside what is timed next
@@ -301,20 +311,36 @@ public final class GpuCheck {
         return String.join("; ", last);
     }
 
+    /**
+     * Steps of one micro-batch, of as many sequences as fit.
+     *
+     * @throws Wrong if not one does
+     */
+    private TrainingPlan timed(PythiaModels.Preset preset, Hosting hosting, int sequences) {
+        TrainingPlan plan = TrainingPlan.builder(
+                preset.shape(), new LearningRateSchedule.Constant(preset.peakRate(), 0))
+                .virtualRanks(1).globalBatch(sequences).microBatch(sequences)
+                .sequence(settings.sequence).precision(Precision.BF16)
+                .lossScaler(new LossScaler.None()).trainSteps(2L + settings.steps).build();
+        if (MachineMemory.fits(plan, hosting)) {
+            return plan;
+        }
+        if (sequences == 1) {
+            throw new Wrong("it does not fit the GPU's memory");
+        }
+        return timed(preset, hosting, sequences / 2);
+    }
+
     private String speed(String model, List<Gpu> gpus) {
         PythiaModels.Preset preset = PythiaModels.all().stream()
                 .filter(p -> p.name().equals(model)).findFirst()
                 .orElseThrow(() -> new Wrong("there is no such model"));
-        TrainingPlan plan = TrainingPlan.builder(
-                preset.shape(), new LearningRateSchedule.Constant(preset.peakRate(), 0))
-                .virtualRanks(1).globalBatch(1).microBatch(1).sequence(settings.sequence)
-                .precision(Precision.BF16).lossScaler(new LossScaler.None())
-                .trainSteps(2L + settings.steps).build();
+        Hosting hosting = new Hosting(1, 1, Recomputation.NONE);
+        TrainingPlan plan = timed(preset, hosting, settings.batch);
         SyntheticBatches source = new SyntheticBatches(
                 Wiring.batches(plan), plan.model().vocabulary(), plan.seed());
         StepBench.Result result = StepBench.run(preset.fullName(), plan, source,
-                new Hosting(1, 1, Recomputation.NONE), home, 2, settings.steps, false,
-                _ -> {});
+                hosting, home, 2, settings.steps, false, _ -> {});
         String gpu = gpus.get(DeviceChoice.ofProcess().ordinal().orElse(0)).name();
         double peak = PEAKS.stream().filter(p -> gpu.contains(p.word))
                 .mapToDouble(Peak::flops).findFirst().orElse(0);
@@ -324,8 +350,8 @@ public final class GpuCheck {
                 + 12.0 * shape.layers() * shape.hidden() * settings.sequence;
         double mfu = peak == 0 ? 0 : perToken * result.tokens_per_s() / peak;
         speeds.add(new Speed(result, mfu));
-        return String.format(Locale.ROOT, "%.1f tokens/s in bf16 at %d tokens%s",
-                result.tokens_per_s(), settings.sequence,
+        return String.format(Locale.ROOT, "%.1f tokens/s in bf16, %d sequences of %d tokens%s",
+                result.tokens_per_s(), plan.microBatch(), settings.sequence,
                 peak == 0 ? "" : String.format(Locale.ROOT, ", MFU %.1f %%", 100 * mfu));
     }
 }

@@ -2,6 +2,10 @@ package castalia.deploy.train;
 
 import castalia.deploy.shell.CastaliaHome;
 import castalia.kernels.Device;
+import castalia.kernels.DeviceGroup;
+import castalia.kernels.DeviceGroups;
+import castalia.kernels.ForwardingDevice;
+import castalia.kernels.PeerMemory;
 import castalia.kernels.Repetition;
 import castalia.kernels.cuda.CudaDevice;
 import castalia.kernels.cuda.CudaSettings;
@@ -14,7 +18,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.BooleanSupplier;
 import java.util.function.IntFunction;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -38,17 +44,23 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
     /** The driver library, for machines that keep it elsewhere. */
     private static final String DRIVER = "castalia.gpu.driver";
 
+    /** {@code false}: devices of processes do not read each other's memory, whether they could or not. */
+    private static final String PEER_MEMORY = "castalia.gpu.peer-memory";
+
+    /**
+     * Whether NCCL brings weights to the ranks that lack them: {@code auto}, where it is installed and
+     * ranks are on several machines; {@code on}, wherever no two ranks share a GPU; {@code off}.
+     */
+    private static final String NCCL = "castalia.gpu.nccl";
+
     /** Whether passes are recorded as CUDA graphs: auto (of small models), on or off. */
     private static final String GRAPHS = "castalia.gpu.graphs";
 
     /** What worker processes are given, too. */
     private static final List<String> PROPERTIES =
-            List.of(DEVICE, LIBRARY_PATH, DRIVER, GRAPHS);
+            List.of(DEVICE, LIBRARY_PATH, DRIVER, PEER_MEMORY, NCCL, GRAPHS);
 
     private static final @Nullable String AT_START = System.getProperty(DEVICE);
-
-    /** Contexts and libraries take some of a GPU's memory. */
-    private static final double USABLE = 0.92;
 
     private static final String CPU = "cpu";
     private static final String CUDA = "cuda";
@@ -100,9 +112,10 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
      * GPUs for ranks by number.
      *
      * @param sharers ranks of this machine
+     * @param mostBytes most memory of a rank, whatever the GPU has
      * @throws CastaliaException if a GPU cannot be used, saying why
      */
-    IntFunction<Device> gpus(int sharers, CastaliaHome home) {
+    IntFunction<Device> gpus(int sharers, long mostBytes, CastaliaHome home) {
         String driver = driver();
         String natives = home.natives().toString();
         List<Gpu> gpus = attempt(() -> Gpu.all(driver, natives));
@@ -110,12 +123,100 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         Repetition graphs = graphs();
         return rank -> {
             int number = ordinal.orElse(rank % gpus.size());
-            int together = ordinal.isPresent() ? sharers
-                    : (sharers + gpus.size() - 1) / gpus.size();
             long memory = number < gpus.size() ? gpus.get(number).memoryBytes() : 1;
-            return attempt(() -> new CudaDevice(new CudaSettings(number, driver, libraries,
-                    natives, Math.max(1, (long) (USABLE * memory) / together), graphs)));
+            long limit = Math.min(mostBytes, GpuMemory.limit(memory, together(sharers, gpus)));
+            CudaSettings settings =
+                    new CudaSettings(number, driver, libraries, natives, limit, graphs);
+            return attempt(() -> new Chosen(new CudaDevice(settings), settings));
         };
+    }
+
+    /** Ranks on one GPU, of {@code sharers} on this machine. */
+    private int together(int sharers, List<Gpu> gpus) {
+        return ordinal.isPresent() ? sharers : (sharers + gpus.size() - 1) / gpus.size();
+    }
+
+    /**
+     * Memory of GPUs for tensors of all ranks of this machine, in equal parts; nothing is allocated to
+     * find out.
+     *
+     * @throws CastaliaException if there is no such GPU, saying why
+     */
+    long usableBytes(int ranks, CastaliaHome home) {
+        List<Gpu> gpus = all(home);
+        if (ordinal.isPresent() && ordinal.getAsInt() >= gpus.size()) {
+            gpus(1, Long.MAX_VALUE, home).apply(0).close(); // says so
+        }
+        int together = together(ranks, gpus);
+        long least = gpus.stream()
+                .filter(gpu -> ordinal.isEmpty() || gpu.ordinal() == ordinal.getAsInt())
+                .mapToLong(gpu -> GpuMemory.forTensors(gpu.memoryBytes(), together))
+                .min().orElse(0);
+        return ranks * least;
+    }
+
+    /** A GPU that exchanges memory with others in the ways that were chosen. */
+    private static final class Chosen extends ForwardingDevice {
+
+        private final boolean peers;
+        private final String nccl;
+
+        Chosen(CudaDevice device, CudaSettings settings) {
+            super(device);
+            peers = Boolean.parseBoolean(System.getProperty(PEER_MEMORY, "true"));
+            nccl = System.getProperty(NCCL, "auto");
+            if (!List.of("auto", "on", "off").contains(nccl)) {
+                device.close();
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID,
+                        NCCL + "=" + nccl + " must be auto, on or off");
+            }
+            String why = CudaDevice.whyNoGroups(settings);
+            if (nccl.equals("on") && !why.isEmpty()) {
+                device.close();
+                throw new CudaUnavailableException(NCCL + "=on, but " + why);
+            }
+        }
+
+        @Override
+        public Optional<PeerMemory> peerMemory() {
+            return peers ? super.peerMemory() : Optional.empty();
+        }
+
+        @Override
+        public Optional<DeviceGroups> groups() {
+            return nccl.equals("off") ? Optional.empty()
+                    : nccl.equals("on") ? super.groups().map(Wanted::new) : super.groups();
+        }
+    }
+
+    /** Groups of devices on one machine, too. */
+    private record Wanted(DeviceGroups groups) implements DeviceGroups {
+
+        @Override
+        public boolean wanted() {
+            return true;
+        }
+
+        @Override
+        public String identity() {
+            return groups.identity();
+        }
+
+        @Override
+        public Optional<byte[]> invitation() {
+            return groups.invitation();
+        }
+
+        @Override
+        public Optional<DeviceGroup> join(
+                byte[] invitation, int ranks, int rank, BooleanSupplier goOn) {
+            return groups.join(invitation, ranks, rank, goOn);
+        }
+
+        @Override
+        public void giveUp() {
+            groups.giveUp();
+        }
     }
 
     /** The GPUs of this machine. */
@@ -140,7 +241,7 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
     }
 
     /** How such a device sweeps the head's rows. */
-    HeadSweep head() {
+    public HeadSweep head() {
         return cuda ? HeadSweep.OF_GPU : HeadSweep.OF_CPU;
     }
 
@@ -176,7 +277,7 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         try (var versions = Files.newDirectoryStream(prefix, "python3*")) {
             for (Path version : versions) {
                 for (String packages : List.of("site-packages", "dist-packages")) {
-                    Stream.of("cu13/lib", "cublas/lib")
+                    Stream.of("cu13/lib", "cublas/lib", "nccl/lib")
                             .map(end -> version.resolve(packages).resolve("nvidia").resolve(end))
                             .map(Path::toString).filter(DeviceChoice::hasLibrary)
                             .forEach(folders::add);
@@ -189,6 +290,7 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
 
     private static boolean hasLibrary(String folder) {
         return Files.exists(Path.of(folder, "libcublasLt.so.13"))
-                || Files.exists(Path.of(folder, "libcublasLt.so.12"));
+                || Files.exists(Path.of(folder, "libcublasLt.so.12"))
+                || Files.exists(Path.of(folder, "libnccl.so.2"));
     }
 }

@@ -1,5 +1,6 @@
 package castalia.deploy.train;
 
+import castalia.deploy.shell.CastaliaHome;
 import castalia.protocol.planner.Recomputation;
 
 /**
@@ -44,10 +45,24 @@ public record Hosting(
         return new Hosting(ranks, threads, other, portable, memoryBytes);
     }
 
-    /** Memory that all ranks of this machine may use; of a GPU's nothing is known before it is opened. */
+    /**
+     * Memory that all ranks of this machine may use together, in equal parts: its own, or that of its
+     * GPUs where those compute.
+     */
     public long usableBytes() {
-        return DeviceChoice.ofProcess().cuda()
-                ? memoryBytes : Math.min(memoryBytes, MachineMemory.usableBytes());
+        DeviceChoice choice = DeviceChoice.ofProcess();
+        return Math.min(memoryBytes, choice.cuda()
+                ? choice.usableBytes(ranks, CastaliaHome.ofProcess()) : MachineMemory.usableBytes());
+    }
+
+    /**
+     * Memory of those ranks of this machine that compute, where others wait beside them: a GPU's is
+     * divided among all of its processes at their start.
+     */
+    public long usableBytes(int computing, int waiting) {
+        int all = computing + waiting;
+        return DeviceChoice.ofProcess().cuda() && all > 0
+                ? on(all).usableBytes() / all * computing : usableBytes();
     }
 
     /** Threads of one rank: an equal share, at least one. */

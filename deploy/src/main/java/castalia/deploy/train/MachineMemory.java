@@ -38,7 +38,7 @@ public final class MachineMemory {
      * @param earlyBytes most bytes of frames a rank keeps; 0 for ranks of one process
      */
     public static Recomputation fitting(TrainingPlan plan, Hosting hosting, long earlyBytes) {
-        int ranks = earlyBytes > 0 && plan.virtualRanks() > 1 ? 2 : 1; // frames come from others
+        int ranks = early(earlyBytes) > 0 && plan.virtualRanks() > 1 ? 2 : 1; // frames come from others
         ParallelLayout whole = new ParallelLayout(ranks, 1, 0, 0);
         long share = Math.max(1, hosting.usableBytes() / hosting.ranks());
         long usable = share > Long.MAX_VALUE / ranks ? share : ranks * share;
@@ -50,12 +50,23 @@ public final class MachineMemory {
         return Recomputation.BLOCK;
     }
 
+    /** Frames that come early lie in the machine's memory, not in a GPU's. */
+    private static long early(long bytes) {
+        return DeviceChoice.ofProcess().cuda() ? 0 : bytes;
+    }
+
+    /** Whether ranks that divide nothing have room, each on an equal share of what may be used. */
+    public static boolean fits(TrainingPlan plan, Hosting hosting) {
+        ParallelLayout layout = ParallelLayout.of(hosting.ranks());
+        return planner(plan, hosting.recomputation(), layout, 0, hosting.usableBytes()).fits(layout);
+    }
+
     private static LayoutPlanner planner(
             TrainingPlan plan, Recomputation recomputation, ParallelLayout layout, long earlyBytes,
             long usableBytes) {
         return new LayoutPlanner(
                 Workload.of(plan, recomputation, DeviceChoice.ofProcess().head()),
-                new Devices(layout.ranks(), layout.ranks(), usableBytes, true, earlyBytes, SOME_FLOPS,
+                new Devices(layout.ranks(), layout.ranks(), usableBytes, true, early(earlyBytes), SOME_FLOPS,
                         SOME_BANDWIDTH, SOME_BANDWIDTH));
     }
 
@@ -79,8 +90,9 @@ public final class MachineMemory {
         }
         planner(plan, recomputation, layout, earlyBytes, usableBytes).refusal(layout).ifPresent(why -> {
             throw new CastaliaException(ErrorCode.OUT_OF_MEMORY, why
-                    + ". Or choose a smaller micro-batch, recomputation, or a machine with more memory;"
-                    + " ./castalia layouts shows more");
+                    + ". Or choose a smaller micro-batch, recomputation, or "
+                    + (DeviceChoice.ofProcess().cuda() ? "GPUs" : "a machine")
+                    + " with more memory; ./castalia layouts shows more");
         });
     }
 }

@@ -46,7 +46,7 @@ public final class Wiring {
     public static IntFunction<Device> devices(Hosting hosting, int sharers, CastaliaHome home) {
         DeviceChoice choice = DeviceChoice.ofProcess();
         if (choice.cuda()) {
-            return choice.gpus(sharers, home);
+            return choice.gpus(sharers, hosting.memoryBytes() / sharers, home);
         }
         CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
                 home.natives().toString(), hosting.usableBytes() / sharers,

@@ -11,8 +11,10 @@ import castalia.testing.CudaStandIn;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -33,6 +35,8 @@ class CudaProcessesTest {
     private static final int STEPS = 6;
     private static final String DRIVER = "castalia.gpu.driver";
     private static final String LIBRARIES = "castalia.gpu.library-path";
+    private static final String PEER_MEMORY = "castalia.gpu.peer-memory";
+    private static final String NCCL = "castalia.gpu.nccl";
 
     @TempDir
     @SuppressWarnings("NullAway.Init") // JUnit fills it
@@ -50,6 +54,8 @@ class CudaProcessesTest {
     void clear() throws IOException {
         Files.deleteIfExists(faults());
         Files.deleteIfExists(Path.of(CudaStandIn.folder(), "faults.struck"));
+        Files.deleteIfExists(opened());
+        Files.deleteIfExists(settings());
     }
 
     @AfterEach
@@ -57,6 +63,18 @@ class CudaProcessesTest {
         DeviceChoice.choose("");
         System.clearProperty(DRIVER);
         System.clearProperty(LIBRARIES);
+        System.clearProperty(PEER_MEMORY);
+        System.clearProperty(NCCL);
+    }
+
+    /** Where the stand-in writes what processes open of each other, if it is there. */
+    private static Path opened() {
+        return Path.of(CudaStandIn.folder(), "peers");
+    }
+
+    /** What the stand-ins of processes read at their start. */
+    private static Path settings() {
+        return Path.of(CudaStandIn.folder(), "settings");
     }
 
     private static Path faults() {
@@ -65,7 +83,7 @@ class CudaProcessesTest {
 
     private static LayoutRequest layout(int d, int t, int zero) {
         return new LayoutRequest(OptionalInt.of(d), OptionalInt.of(t), OptionalInt.of(zero),
-                OptionalInt.of(1));
+                OptionalInt.of(zero == 0 ? 0 : 1));
     }
 
     private TinyRun.Answer alone(TinyRun tiny) {
@@ -90,16 +108,90 @@ class CudaProcessesTest {
         TinyRun tiny = TinyRun.sliced(folder, "bf16", 24, STEPS, 100);
         TinyRun.Answer alone = alone(tiny);
         Files.writeString(faults(), fault + "\n");
+        Files.createFile(opened());
         Witness witness = new Witness((_, _) -> {});
         DeviceChoice.choose("cuda");
         TinyRun.Answer answer =
                 tiny.onWorkers(folder.resolve("cluster"), 2, 1, layout(2, 1, 1), witness);
         assertThat(answer).as("%s", witness).isEqualTo(alone);
+        assertThat(Files.readAllLines(opened())).as("processes read each other's memory")
+                .filteredOn(line -> line.startsWith("opened")).hasSizeGreaterThan(1);
         if (!message.isEmpty()) {
             assertThat(witness.lost()).as("%s", witness).isZero();
             assertThat(witness.count(news -> news instanceof RunNews.Detected(var _, String how)
                     && how.contains(message))).as("%s", witness).isPositive();
         }
+    }
+
+    @Tag("full")
+    @Test
+    void payloadsOfProcessesThatShareAGpuStayThereAndAKilledOneIsReadByNobody() throws IOException {
+        TinyRun tiny = TinyRun.sliced(folder, "bf16", 24, STEPS, 100);
+        TinyRun.Answer alone = alone(tiny);
+        Files.createFile(opened());
+        AtomicBoolean killed = new AtomicBoolean();
+        Witness witness = new Witness((heard, progress) -> {
+            if (progress.step() >= 2 && killed.compareAndSet(false, true)) {
+                ProcessHandle.of(heard.members().getLast().pid())
+                        .ifPresent(ProcessHandle::destroyForcibly);
+            }
+        });
+        DeviceChoice.choose("cuda");
+        TinyRun.Answer answer =
+                tiny.onWorkers(folder.resolve("cluster"), 3, 0, layout(3, 1, 2), witness);
+        assertThat(answer).as("%s", witness).isEqualTo(alone);
+        assertThat(killed).isTrue();
+        assertThat(witness.lost()).as("%s", witness).isZero();
+        List<String> lines = Files.readAllLines(opened());
+        assertThat(lines).filteredOn(line -> line.startsWith("opened")).hasSizeGreaterThan(5);
+        assertThat(lines).filteredOn(line -> line.startsWith("closed")).hasSizeGreaterThan(1);
+    }
+
+    @Tag("full")
+    @Test
+    void weightsThatAGroupOfDevicesBringsAreTheSameAndAKilledRankEndsIt() throws IOException {
+        TinyRun tiny = TinyRun.sliced(folder, "bf16", 24, STEPS, 100);
+        TinyRun.Answer alone = alone(tiny);
+        Files.createFile(opened());
+        Files.writeString(settings(), "CASTALIA_STANDIN_DEVICES 3\n");
+        System.setProperty(NCCL, "on");
+        AtomicBoolean killed = new AtomicBoolean();
+        Witness witness = new Witness((heard, progress) -> {
+            if (progress.step() >= 2 && killed.compareAndSet(false, true)) {
+                ProcessHandle.of(heard.members().getFirst().pid())
+                        .ifPresent(ProcessHandle::destroyForcibly);
+            }
+        });
+        DeviceChoice.choose("cuda");
+        TinyRun.Answer answer =
+                tiny.onWorkers(folder.resolve("cluster"), 3, 0, layout(3, 1, 1), witness);
+        assertThat(answer).as("%s", witness).isEqualTo(alone);
+        assertThat(killed).isTrue();
+        assertThat(witness.lost()).as("%s", witness).isZero();
+        assertThat(Files.readAllLines(opened())).filteredOn(line -> line.startsWith("moved "))
+                .hasSizeGreaterThan(STEPS);
+    }
+
+    /** Beside a run whose payloads go through host memory and sockets: only notes and votes do here. */
+    @Tag("full")
+    @ParameterizedTest
+    @CsvSource({"2, 1, 0", "2, 1, 1", "1, 2, 1", "2, 2, 2", "2, 1, 3", "1, 2, 3"})
+    void noLayoutOfProcessesThatShareAGpuChangesABit(int d, int t, int zero) throws IOException {
+        TinyRun tiny = TinyRun.sliced(folder, "bf16", 24, STEPS, 100);
+        TinyRun.Answer alone = alone(tiny);
+        long[] bytes = new long[2];
+        for (int apart = 0; apart < 2; apart++) {
+            System.setProperty(PEER_MEMORY, apart == 0 ? "true" : "false");
+            Files.deleteIfExists(opened());
+            Files.createFile(opened());
+            Witness witness = new Witness();
+            DeviceChoice.choose("cuda");
+            assertThat(tiny.onWorkers(folder.resolve("cluster-" + apart), d * t, 0,
+                    layout(d, t, zero), witness)).as("%s", witness).isEqualTo(alone);
+            bytes[apart] = witness.dataPlaneBytes();
+            assertThat(Files.readAllLines(opened()).isEmpty()).isEqualTo(apart == 1);
+        }
+        assertThat(bytes[0]).as("of %s", bytes[1]).isPositive().isLessThan(bytes[1] / 3);
     }
 
     @Test

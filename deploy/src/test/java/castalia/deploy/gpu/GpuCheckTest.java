@@ -56,6 +56,25 @@ class GpuCheckTest {
         assertThat(report.get("device").asText()).startsWith("cuda; cublasLt 13.0.0, kernels ");
     }
 
+    /** Everything: processes that share the GPU, one of them killed, and a timed model. */
+    @Tag("full")
+    @Test
+    void allOfItHolds() throws IOException {
+        System.setProperty(DRIVER, CudaStandIn.driver("gpu check"));
+        System.setProperty(LIBRARIES, CudaStandIn.folder());
+        Cli.Result result = Cli.run("gpu", "check", "--models", "14m", "--seq", "32", "--batch", "1",
+                "--steps", "1", "--minutes", "7", "--out", folder);
+        assertThat(result.code()).as("%s", result).isZero();
+        assertThat(result.out()).contains("holds       recovery of processes that share the GPU: recovery ")
+                .contains("verdict EQUAL, bit for bit").contains("holds       speed of pythia-14m: ")
+                .doesNotContain("not run").doesNotContain("fails");
+        JsonNode report = new ObjectMapper().readTree(
+                Files.readString(folder.resolve("gpu-check.json")));
+        assertThat(report.get("holds").asBoolean()).isTrue();
+        assertThat(report.get("speeds").get(0).get("step").get("tokens_per_s").asDouble())
+                .isPositive();
+    }
+
     @Test
     void aMachineWithoutAGpuIsToldInOneLine() {
         System.setProperty(DRIVER, "libno-driver.so.1");

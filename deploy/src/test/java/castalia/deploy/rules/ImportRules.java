@@ -44,6 +44,7 @@ final class ImportRules {
             Set.of(
                     "castalia.kernels.cpu.NativeFiles",
                     "castalia.kernels.natives.NativeFile",
+                    "castalia.kernels.natives.ProcessSpace",
                     "castalia.kernels.cpu.OneDnn",
                     "castalia.kernels.cpu.CpuDevice");
 

@@ -4,10 +4,12 @@ import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.Copier;
 import castalia.kernels.Device;
+import castalia.kernels.DeviceGroups;
 import castalia.kernels.Kernels;
 import castalia.kernels.KnownAnswers;
 import castalia.kernels.NumericVersion;
 import castalia.kernels.OutOfDeviceMemoryException;
+import castalia.kernels.PeerMemory;
 import castalia.kernels.Repeated;
 import castalia.kernels.Repetition;
 import castalia.kernels.check.CheckedKernels;
@@ -15,6 +17,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import org.jspecify.annotations.Nullable;
@@ -44,6 +47,8 @@ public final class CudaDevice implements Device {
     private final java.lang.foreign.Arena host = java.lang.foreign.Arena.ofShared();
     private final NativePointer.Stream stream;
     private final DeviceMemory memory;
+    private final PeerMemory peerMemory;
+    private final String libraryPath;
     private final Staging staging;
     private final Deque<Runnable> opened = new ArrayDeque<>();
     private final String fingerprint;
@@ -52,6 +57,7 @@ public final class CudaDevice implements Device {
     private @Nullable NumericVersion version;
     private long workingMoves;
     private boolean recording;
+    private boolean withoutGroups;
     private boolean closed;
 
     /**
@@ -89,7 +95,8 @@ public final class CudaDevice implements Device {
         }
         KernelImages images = source.of(settings, capability);
         fingerprint = images.fingerprint();
-        library = CublasLt.open(settings.libraryPath());
+        libraryPath = settings.libraryPath();
+        library = CublasLt.open(libraryPath);
         context = Driver.retain(gpu);
         opened.push(() -> Driver.release(gpu));
         try {
@@ -98,6 +105,7 @@ public final class CudaDevice implements Device {
             opened.push(() -> Driver.destroy(stream));
             memory = new DeviceMemory(settings.memoryLimitBytes());
             opened.push(memory::close);
+            peerMemory = new CudaPeerMemory(this, memory);
             staging = new Staging(driver, stream, host);
             opened.push(staging::close);
             KernelFunctions functions = new KernelFunctions(images);
@@ -127,6 +135,24 @@ public final class CudaDevice implements Device {
             Driver.setCurrent(context);
             CURRENT.set(context);
         }
+    }
+
+    /** Waits for everything that was started. */
+    void finish() {
+        requireDoing("what others read");
+        Driver.synchronize(stream);
+    }
+
+    /** Whether nothing that was started is left to be done. */
+    boolean idle() {
+        enter();
+        return Driver.idle(stream);
+    }
+
+    /** Starts a copy from memory that this device reaches. */
+    void copy(long to, long from, long bytes) {
+        requireDoing("a copy from another process");
+        driver.withinDevice(to, from, bytes, stream.address());
     }
 
     DriverLibrary driver() {
@@ -217,6 +243,28 @@ public final class CudaDevice implements Device {
     @Override
     public boolean owns(MemorySegment segment) {
         return segment.isNative() && memory.contains(segment.address());
+    }
+
+    @Override
+    public Optional<PeerMemory> peerMemory() {
+        return Optional.of(peerMemory);
+    }
+
+    /** By NCCL, where it is installed. */
+    @Override
+    public Optional<DeviceGroups> groups() {
+        return withoutGroups ? Optional.empty() : Nccl.find(libraryPath).library().map(
+                nccl -> new NcclGroups(nccl, this, Driver.identity(gpu)));
+    }
+
+    /** From now on. */
+    void withoutGroups() {
+        withoutGroups = true;
+    }
+
+    /** Why {@link #groups} has none, in one line; empty if it has. */
+    public static String whyNoGroups(CudaSettings settings) {
+        return Nccl.find(settings.libraryPath()).why();
     }
 
     @Override

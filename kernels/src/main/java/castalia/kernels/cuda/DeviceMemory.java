@@ -2,8 +2,10 @@ package castalia.kernels.cuda;
 
 import castalia.kernels.OutOfDeviceMemoryException;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 
 /**
@@ -22,6 +24,7 @@ final class DeviceMemory implements AutoCloseable {
     private final List<NativePointer.Memory> slabs = new ArrayList<>();
     private final TreeMap<Long, Long> slabEnds = new TreeMap<>();
     private final TreeMap<Long, Long> free = new TreeMap<>();
+    private final Set<Long> lent = new HashSet<>();
     private long slabBytes;
     private long heldBytes;
 
@@ -94,7 +97,7 @@ final class DeviceMemory implements AutoCloseable {
     private boolean gone(NativePointer.Memory slab) {
         long start = slab.address();
         long size = slabEnds.getOrDefault(start, start) - start;
-        if (free.getOrDefault(start, 0L) != size) {
+        if (free.getOrDefault(start, 0L) != size || lent.contains(start)) {
             return false;
         }
         Driver.free(slab);
@@ -122,6 +125,31 @@ final class DeviceMemory implements AutoCloseable {
             end += behind;
         }
         free.put(start, end - start);
+    }
+
+    /**
+     * What the driver gave at once.
+     *
+     * @param memory for the driver
+     * @param address its first byte
+     */
+    record Slab(NativePointer.Memory memory, long address, long bytes) {}
+
+    /** The slab of an address. It is not given back to the driver: others read it. */
+    synchronized Slab lend(long address) {
+        for (NativePointer.Memory slab : slabs) {
+            long end = slabEnds.getOrDefault(slab.address(), 0L);
+            if (slab.address() <= address && address < end) {
+                lent.add(slab.address());
+                return new Slab(slab, slab.address(), end - slab.address());
+            }
+        }
+        throw new IllegalArgumentException("no memory of this device");
+    }
+
+    /** Nobody else reads any slab any more. */
+    synchronized void takeBack() {
+        lent.clear();
     }
 
     synchronized boolean contains(long address) {

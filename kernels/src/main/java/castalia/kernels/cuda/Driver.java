@@ -3,6 +3,7 @@ package castalia.kernels.cuda;
 import castalia.kernels.natives.NativeFile;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.util.HexFormat;
 import java.util.List;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
@@ -15,6 +16,7 @@ import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUstreamCaptureMode;
 import jcuda.driver.CUstream_flags;
+import jcuda.driver.CUuuid;
 import jcuda.driver.JCudaDriver;
 
 /**
@@ -110,6 +112,13 @@ final class Driver {
     static int sharedBytes(CUdevice device) {
         return attribute(device,
                 CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
+    }
+
+    /** Tells it from every other, whatever its number. */
+    static String identity(CUdevice device) {
+        CUuuid identity = new CUuuid();
+        Results.require(JCudaDriver.cuDeviceGetUuid(identity, device), "cuDeviceGetUuid");
+        return HexFormat.of().formatHex(identity.bytes);
     }
 
     private static int attribute(CUdevice device, int attribute) {
@@ -212,6 +221,16 @@ final class Driver {
     /** Waits for all work of a stream; errors of that work are thrown here. */
     static void synchronize(NativePointer.Stream stream) {
         Results.require(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+    }
+
+    /** Whether all work of a stream is done; errors of that work are thrown here. */
+    static boolean idle(NativePointer.Stream stream) {
+        int code = JCudaDriver.cuStreamQuery(stream);
+        if (code == Results.NOT_READY) {
+            return false;
+        }
+        Results.require(code, "cuStreamQuery");
+        return true;
     }
 
     static void destroy(NativePointer.Stream stream) {

@@ -23,19 +23,22 @@ final class DriverLibrary {
     /** What is called through JCuda, by the names the library exports. */
     static final List<String> THROUGH_JCUDA = List.of(
             "cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName",
-            "cuDeviceTotalMem_v2", "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain",
-            "cuDevicePrimaryCtxRelease_v2",
-            "cuCtxSetCurrent", "cuMemAlloc_v2", "cuMemFree_v2",
+            "cuDeviceTotalMem_v2", "cuDeviceGetUuid", "cuDeviceGetAttribute",
+            "cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease_v2", "cuCtxSetCurrent",
+            "cuMemAlloc_v2", "cuMemFree_v2", "cuIpcGetMemHandle",
+            "cuIpcOpenMemHandle_v2", "cuIpcCloseMemHandle",
             "cuMemHostRegister_v2", "cuMemHostUnregister", "cuModuleLoadData", "cuModuleUnload",
             "cuModuleGetFunction", "cuFuncSetAttribute", "cuStreamCreateWithPriority",
-            "cuStreamSynchronize", "cuStreamWaitEvent", "cuStreamDestroy_v2", "cuEventCreate",
-            "cuEventRecord", "cuEventSynchronize", "cuEventDestroy_v2", "cuStreamBeginCapture_v2",
+            "cuStreamSynchronize", "cuStreamQuery", "cuStreamWaitEvent", "cuStreamDestroy_v2",
+            "cuEventCreate", "cuEventRecord", "cuEventSynchronize", "cuEventDestroy_v2",
+            "cuStreamBeginCapture_v2",
             "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuGraphLaunch",
             "cuGraphDestroy", "cuGraphExecDestroy");
 
     /** What is called here. */
     static final List<String> DIRECTLY = List.of("cuDriverGetVersion", "cuLaunchKernel",
-            "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuMemsetD8Async");
+            "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuMemcpyDtoDAsync_v2",
+            "cuMemsetD8Async");
 
     /** The toolkit that JCuda's library was built with; the driver keeps what that one had. */
     private static final int OLDEST = 12000;
@@ -46,6 +49,7 @@ final class DriverLibrary {
     private final MethodHandle launch;
     private final MethodHandle toDevice;
     private final MethodHandle toHost;
+    private final MethodHandle withinDevice;
     private final MethodHandle fill;
 
     private DriverLibrary(SymbolLookup library, int version) {
@@ -56,6 +60,8 @@ final class DriverLibrary {
                 JAVA_LONG);
         toHost = Foreign.status(library, "cuMemcpyDtoHAsync_v2", JAVA_LONG, JAVA_LONG, JAVA_LONG,
                 JAVA_LONG);
+        withinDevice = Foreign.status(library, "cuMemcpyDtoDAsync_v2", JAVA_LONG, JAVA_LONG,
+                JAVA_LONG, JAVA_LONG);
         fill = Foreign.status(library, "cuMemsetD8Async", JAVA_LONG, JAVA_BYTE, JAVA_LONG,
                 JAVA_LONG);
     }
@@ -139,6 +145,11 @@ final class DriverLibrary {
 
     void toHost(long to, long from, long bytes, long stream) {
         copy(toHost, "cuMemcpyDtoHAsync", to, from, bytes, stream);
+    }
+
+    /** Starts a copy from memory that the device reaches. */
+    void withinDevice(long to, long from, long bytes, long stream) {
+        copy(withinDevice, "cuMemcpyDtoDAsync", to, from, bytes, stream);
     }
 
     private static void copy(

@@ -13,6 +13,7 @@ final class Results {
     static final int INVALID_PTX = 218;
     static final int UNSUPPORTED_PTX = 222;
     static final int NOT_FOUND = 500;
+    static final int NOT_READY = 600;
 
     /** Errors of a call, after which the context still works. */
     private static final Map<Integer, String> OF_A_CALL = Map.ofEntries(
@@ -23,7 +24,7 @@ final class Results {
             Map.entry(UNSUPPORTED_PTX, "the driver is older than the kernels' PTX"),
             Map.entry(400, "a handle is invalid"),
             Map.entry(NOT_FOUND, "a name was not found"),
-            Map.entry(600, "work is not finished"),
+            Map.entry(NOT_READY, "work is not finished"),
             Map.entry(900, "this is not possible while a stream's work is recorded"),
             Map.entry(901, "what a stream recorded is void"),
             Map.entry(907, "an event of recorded work cannot be waited for"),

@@ -39,6 +39,10 @@ public record FrameTag(Kind kind, long generation, long step, int attempt, int c
         /** Asks an owner for a chunk's weights in the compute type; has no payload. */
         FETCH,
         /** The answer to a {@link #FETCH}, with the same other fields. */
-        FETCHED
+        FETCHED,
+        /** Whether the ranks' devices reach each other's memory. */
+        REACH,
+        /** A payload that lay in its sender's device was read; step counts those. Has no payload. */
+        TAKEN
     }
 }

@@ -15,6 +15,11 @@ public interface Transport extends AutoCloseable {
     /** Ranks of the generation. */
     int ranks();
 
+    /** Whether ranks may be processes of their own. */
+    default boolean betweenProcesses() {
+        return false;
+    }
+
     /**
      * Starts sending a payload and returns. The payload must not change until {@link #drain}. What
      * is sent to a peer in another process whose connection ended is dropped: the generation is

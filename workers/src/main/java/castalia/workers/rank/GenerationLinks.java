@@ -12,6 +12,7 @@ import castalia.protocol.step.Verdict;
 import castalia.protocol.step.VirtualRanks;
 import castalia.protocol.step.Vote;
 import castalia.workers.exchange.AbandonedException;
+import castalia.workers.exchange.DeviceLinks;
 import castalia.workers.exchange.GradientReducer;
 import castalia.workers.exchange.LayerwiseReducer;
 import castalia.workers.exchange.LeafReducer;
@@ -39,6 +40,7 @@ final class GenerationLinks implements AutoCloseable {
     private final boolean speaks;
     private final Transport transport;
     private final BooleanSupplier abandoned;
+    private final DeviceLinks others;
     private final Arena scratch;
     private final List<java.lang.foreign.Arena> lent = new ArrayList<>();
     private final GradientPath gradients;
@@ -55,22 +57,23 @@ final class GenerationLinks implements AutoCloseable {
             Kernels kernels, Supplier<Arena> arenas, int passes) {}
 
     /**
-     * Makes the exchanges and room for every chunk held. {@code transport} is closed with it, and
-     * also when this fails.
+     * Makes the exchanges and room for every chunk held. {@code others} are closed with it, by the
+     * caller when this fails.
      *
      * @param abandoned whether the generation is known to be over; asked by the rank's thread
      */
     GenerationLinks(
             long generation,
             Placement placement,
-            Transport transport,
+            DeviceLinks others,
             BooleanSupplier abandoned,
             Parts parts) {
         this.generation = generation;
         this.placement = placement;
         this.virtualRanks = placement.virtualRanks();
+        this.others = others;
+        this.transport = others.transport();
         this.speaks = placement.speaks(transport.rank());
-        this.transport = transport;
         this.abandoned = abandoned;
         this.scratch = parts.arenas().get();
         ChunkGrid grid = parts.grid();
@@ -87,11 +90,12 @@ final class GenerationLinks implements AutoCloseable {
                             generation, placement, transport, parts.held(), parts.weights(),
                             parts.kernels()))
                     : new WeightPath.Gathered(generation, parts.weights(),
-                            new WeightGather(grid, placement, transport), transport);
+                            new WeightGather(
+                                    grid, placement, transport, others.group(), abandoned),
+                            transport);
             this.votes = new VoteExchange(transport, placement, grid.size());
         } catch (RuntimeException | Error e) {
             scratch.close();
-            transport.close();
             throw e;
         }
     }
@@ -177,11 +181,11 @@ final class GenerationLinks implements AutoCloseable {
         payloads.close();
     }
 
-    /** Ends the transport first: from then on nothing is read from this rank's memory. */
+    /** Ends what exchanges first: from then on nothing is read from this rank's memory. */
     @Override
     public void close() {
         try {
-            transport.close();
+            others.close();
             lent.forEach(java.lang.foreign.Arena::close);
         } finally {
             votes.close();

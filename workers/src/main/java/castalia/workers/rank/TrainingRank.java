@@ -18,7 +18,7 @@ import castalia.protocol.step.StateDigest;
 import castalia.protocol.step.Verdict;
 import castalia.protocol.step.VirtualRanks;
 import castalia.workers.data.BatchSource;
-import castalia.workers.exchange.StagedTransport;
+import castalia.workers.exchange.DeviceLinks;
 import castalia.workers.exchange.Transport;
 import castalia.workers.model.FlatViews;
 import castalia.workers.model.ModelPlan;
@@ -111,21 +111,22 @@ public final class TrainingRank implements AutoCloseable {
      */
     public void install(
             long generation, Placement placement, Transport direct, BooleanSupplier abandoned) {
-        Transport transport = StagedTransport.of(direct, device);
+        DeviceLinks others = new DeviceLinks(direct, Optional.empty());
         try {
             leave();
+            others = DeviceLinks.of(direct, device, generation, grid.size(), abandoned);
             held().forgetGradients();
-            if (model.place(placement, transport.rank())) {
+            if (model.place(placement, direct.rank())) {
                 state.weightsIncomplete();
             }
+            links = new GenerationLinks(generation, placement, others, abandoned,
+                    new GenerationLinks.Parts(grid, held(), model.weights(), buffers, kernels,
+                            device::arena, work.passes()));
         } catch (RuntimeException | Error e) {
-            transport.close();
+            others.close();
             throw e;
         }
-        links = new GenerationLinks(generation, placement, transport, abandoned,
-                new GenerationLinks.Parts(grid, held(), model.weights(), buffers, kernels,
-                        device::arena, work.passes()));
-        model.connect(links);
+        model.connect(links());
     }
 
     /** Leaves the generation, if there is one: its transport is closed; what is held stays. */

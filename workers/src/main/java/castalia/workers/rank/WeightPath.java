@@ -80,8 +80,7 @@ sealed interface WeightPath {
 
         @Override
         public void exchange(long version, Runnable whenComplete) {
-            gather.send(generation, version, weights::of);
-            if (gather.lacks()) {
+            if (gather.begin(generation, version, weights::of)) {
                 coming = new Coming(version, 0, whenComplete);
             } else {
                 whenComplete.run();

@@ -147,7 +147,7 @@ final class Lessons implements AutoCloseable {
                 }
             }
             case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS, STORED, MOVE, MOVED,
-                    SLICE, FETCH, FETCHED -> throw new
+                    SLICE, FETCH, FETCHED, REACH, TAKEN -> throw new
                     IllegalStateException(parcel.tag() + " was offered to a learner");
         }
     }

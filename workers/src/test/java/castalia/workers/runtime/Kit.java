@@ -1,5 +1,6 @@
 package castalia.workers.runtime;
 
+import castalia.kernels.Device;
 import castalia.protocol.control.WorkerMessage;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Member;
@@ -18,6 +19,7 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.function.IntUnaryOperator;
 import java.util.function.LongPredicate;
+import java.util.function.Supplier;
 
 /**
  * What the workers of a test's run have in common.
@@ -31,15 +33,23 @@ record Kit(
         IntUnaryOperator fillMillis,
         long steps,
         LongPredicate due,
-        Optional<WorkerParts.Validation> validation) {
+        Optional<WorkerParts.Validation> validation,
+        Supplier<Device> device) {
 
     static final String RUN = "ab".repeat(32);
     private static final Duration DATA = Duration.ofSeconds(30);
 
+    /** On the device that tests compute on. */
+    Kit(RankSettings settings, MemoryCheckpoints storage, IntUnaryOperator fillMillis, long steps,
+            LongPredicate due, Optional<WorkerParts.Validation> validation) {
+        this(settings, storage, fillMillis, steps, due, validation,
+                () -> TinyRun.devices(1).apply(0));
+    }
+
     /** A worker's parts. */
     WorkerParts parts(Member member, DataPlane plane, Consumer<WorkerMessage> outbox,
             Consumer<String> onDismissed) {
-        return new WorkerParts(settings, () -> TinyRun.devices(1).apply(0), plane,
+        return new WorkerParts(settings, device, plane,
                 new WorkerMessage.Registered(member, RUN, "nv", "build", "cpu", Fence.NONE),
                 new SlowSource(TinyRun.sources(settings.plan(), 1).getFirst(), fillMillis),
                 DATA, validation, due, steps,

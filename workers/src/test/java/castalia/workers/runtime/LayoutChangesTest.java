@@ -2,11 +2,13 @@ package castalia.workers.runtime;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import castalia.kernels.Device;
 import castalia.protocol.layout.LayoutWish;
 import castalia.protocol.planner.Recomputation;
 import castalia.protocol.specification.Precision;
 import castalia.protocol.specification.TrainingPlan;
 import castalia.protocol.step.StateDigest;
+import castalia.workers.exchange.SharedDevice;
 import castalia.workers.rank.RankSettings;
 import castalia.workers.rank.TinyRun.Layout;
 import castalia.workers.rank.TinyRun;
@@ -16,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -42,13 +45,18 @@ class LayoutChangesTest {
 
     private static void change(
             Precision precision, int steps, int changes, int kills, boolean sockets, long seed) {
+        change(precision, steps, changes, kills, sockets, seed, () -> TinyRun.devices(1).apply(0));
+    }
+
+    private static void change(Precision precision, int steps, int changes, int kills,
+            boolean sockets, long seed, Supplier<Device> device) {
         TrainingPlan plan =
                 TinyRun.in(TinyRun.eightSlices().trainSteps(steps).build(), precision);
         RankSettings settings = RankSettings.of(plan, Recomputation.NONE);
         // a step takes long enough for a boundary two steps ahead to be heard of in time
         Kit kit = new Kit(settings, new MemoryCheckpoints(settings.grid()),
                 virtualRank -> virtualRank == 0 ? 80 : 0, steps,
-                step -> kills > 0 && step % SAVE_EVERY == 0, Optional.empty());
+                step -> kills > 0 && step % SAVE_EVERY == 0, Optional.empty(), device);
         try (LiveRun run = new LiveRun(kit, alone(plan, steps), WORKERS,
                 new LayoutWish(3, 1, 1, 1), sockets ? LiveRun.sockets() : LiveRun.local())) {
             LayoutChanges script = new LayoutChanges(
@@ -77,6 +85,14 @@ class LayoutChangesTest {
     @Test
     void norDoKilledWorkersAmongThem() {
         change(Precision.BF16, 60, 20, 6, true, 2);
+    }
+
+    @Test
+    void norDoTheyWhereDevicesReadEachOthersMemory() {
+        long before = SharedDevice.READ_BYTES.get();
+        change(Precision.BF16, 60, 20, 6, true, 7,
+                () -> new SharedDevice(TinyRun.devices(1).apply(0), true));
+        assertThat(SharedDevice.READ_BYTES.get() - before).isGreaterThan(1 << 20);
     }
 
     @Tag("full")

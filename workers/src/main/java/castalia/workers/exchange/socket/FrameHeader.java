@@ -160,6 +160,8 @@ sealed interface FrameHeader {
             case MOVED -> 10;
             case FETCH -> 11;
             case FETCHED -> 12;
+            case REACH -> 13;
+            case TAKEN -> 14;
         };
     }
 

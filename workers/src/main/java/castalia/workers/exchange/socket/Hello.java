@@ -46,7 +46,7 @@ record Hello(Role role, String run, Incarnation sender, Incarnation receiver) {
                 case STATE, UPDATE -> FEED;
                 case FETCH, FETCHED -> FETCH;
                 case PARTIAL_GRADIENT, FINISHED_GRADIENT, VOTE, WEIGHTS, STORED, SLICE, MOVE,
-                        MOVED -> MEMBER;
+                        MOVED, REACH, TAKEN -> MEMBER;
             };
         }
 

@@ -117,6 +117,11 @@ final class SocketTransport implements Transport {
     }
 
     @Override
+    public boolean betweenProcesses() {
+        return true;
+    }
+
+    @Override
     public void send(int to, FrameTag tag, MemorySegment payload) {
         requirePeer(to, tag, Role.MEMBER);
         if (payload.byteSize() > mostBytes) {

@@ -84,7 +84,7 @@ class FrameHeaderTest {
 
     @ParameterizedTest
     @CsvSource({
-        "0, 4, 1, magic", "4, 1, 1, version", "5, 1, 0, kind", "5, 1, 13, kind", "5, 1, 64, stale",
+        "0, 4, 1, magic", "4, 1, 1, version", "5, 1, 0, kind", "5, 1, 15, kind", "5, 1, 64, stale",
         "6, 2, -1, pieces", "16, 8, -1, term", "24, 8, -1, generation", "32, 8, -1, step",
         "40, 4, -1, attempt", "44, 4, -1, chunk", "48, 4, -1, part", "52, 4, -1, length",
         "52, 4, 1048577, length 1048577"
