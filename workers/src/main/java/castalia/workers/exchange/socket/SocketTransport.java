@@ -244,9 +244,7 @@ final class SocketTransport implements Transport {
     public void drain(int to) {
         long begun = System.nanoTime();
         requireLive();
-        Outbound connection = to == rank ? null : peer(to);
-        waitFor(to, () -> "receipt of frames",
-                () -> connection == null ? begun : connection.movedAt(begun),
+        waitFor(to, () -> "receipt of frames", () -> to == rank ? begun : peer(to).movedAt(begun),
                 nanos -> receipts.await(to, nanos));
         waitedNanos += System.nanoTime() - begun;
     }
