@@ -354,7 +354,7 @@ KERNEL(castalia_fold_groups_f32, (float* out0, float* out1, float* out2, float* 
   float* out = blockIdx.y == 0 ? out0 : blockIdx.y == 1 ? out1 : blockIdx.y == 2 ? out2 : out3;
   const float* from = partials + (i64)blockIdx.y * groups * columns + column;
   float sum = from[0];
-#pragma unroll 16
+#pragma unroll 32
   for (int group = 1; group < groups; group++) {
     sum += from[(i64)group * columns];
   }

@@ -134,6 +134,7 @@ FOR_EACH_TYPE(SUM_PARTIALS)
 // castalia_residual_T(T* out, const T* x, {float*}[16] partials, int n, const T* bias1,
 // const T* bias2 or null, int copies, int rows, int columns): out = round(x + (tree(partials)
 // + (copies bias1 + copies bias2))); out may be x. Grid pieces(rows * columns).
+// castalia_residual_one_T(the same): for n = 1, where the tree would keep registers from more threads.
 template <typename T>
 __device__ __forceinline__ void loadBias(float* to, const T* bias, int column, int columns,
                                          bool sameRow) {
@@ -148,19 +149,24 @@ __device__ __forceinline__ void loadBias(float* to, const T* bias, int column, i
   }
 }
 
-template <typename T>
+template <typename T, bool ONE>
 __device__ __forceinline__ void residual(T* out, const T* x, const Buffers<const float>& partials,
                                          int n, const T* bias1, const T* bias2, int copies,
                                          int rows, int columns) {
   i64 count = (i64)rows * columns;
-  bool vector = wide(out) && wide(x) && allWide(partials, n);
+  bool vector = wide(out) && wide(x) && allWide(partials, ONE ? 1 : n);
   float factor = (float)copies;
   bool sameRow = columns % 8 == 0 && wide(bias1) && (bias2 == nullptr || wide(bias2));
   for (i64 at = first8(); at < count; at += step8()) {
     float sum[8], old[8];
-    treeOf(sum, partials, n, at, count, vector);
+    if (ONE) {
+      load8(sum, partials.at[0], at, count, vector);
+    } else {
+      treeOf(sum, partials, n, at, count, vector);
+    }
     load8(old, x, at, count, vector);
-    int column = (int)(at % columns);
+    // A division of 64-bit numbers takes several times as long.
+    int column = count < 0x80000000ll ? (int)((unsigned)at % (unsigned)columns) : (int)(at % columns);
     float first[8], second[8];
     loadBias(first, bias1, column, columns, sameRow);
     if (bias2 != nullptr) {
@@ -182,7 +188,12 @@ __device__ __forceinline__ void residual(T* out, const T* x, const Buffers<const
   KERNEL(castalia_residual_##name, (T* out, const T* x,                                          \
       BY_VALUE(Buffers<const float>) partials, int n, const T* bias1, const T* bias2, int copies, \
       int rows, int columns)) {                                                                   \
-    residual(out, x, partials, n, bias1, bias2, copies, rows, columns);                           \
+    residual<T, false>(out, x, partials, n, bias1, bias2, copies, rows, columns);                 \
+  }                                                                                               \
+  KERNEL(castalia_residual_one_##name, (T* out, const T* x,                                      \
+      BY_VALUE(Buffers<const float>) partials, int n, const T* bias1, const T* bias2, int copies, \
+      int rows, int columns)) {                                                                   \
+    residual<T, true>(out, x, partials, n, bias1, bias2, copies, rows, columns);                  \
   }
 FOR_EACH_TYPE(RESIDUAL)
 

@@ -5,6 +5,7 @@ import castalia.kernels.Device;
 import castalia.kernels.ForwardingDevice;
 import castalia.kernels.Kernels;
 import castalia.kernels.MatmulShape;
+import castalia.kernels.Repetition;
 import castalia.workers.model.ModelPlan;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
@@ -189,6 +190,12 @@ public final class KernelProfile {
         @Override
         public Kernels kernels() {
             return kernels;
+        }
+
+        /** What is recorded is not seen. */
+        @Override
+        public Repetition repetition() {
+            return Repetition.OFF;
         }
     }
 }

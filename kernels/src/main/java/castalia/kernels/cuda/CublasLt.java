@@ -33,6 +33,7 @@ final class CublasLt {
     static final int WITH_GELU_SLOPE = 64 | 128;
 
     private static final List<String> NAMES = List.of("libcublasLt.so.13", "libcublasLt.so.12");
+    private static final int INVALID_VALUE = 7;
     private static final int NOT_SUPPORTED = 15;
     private static final int COMPUTE_F32 = 68;
     private static final int REAL_F32 = 0;
@@ -245,7 +246,7 @@ final class CublasLt {
                     JAVA_LONG, JAVA_LONG).invokeExact(handle, objects.description, objects.a,
                     objects.b, objects.out, objects.out, preference, 1, result.address(),
                     found.address());
-            if (status == NOT_SUPPORTED) {
+            if (status == NOT_SUPPORTED || status == INVALID_VALUE) {
                 return false;
             }
             require(status, "cublasLtMatmulAlgoGetHeuristic");

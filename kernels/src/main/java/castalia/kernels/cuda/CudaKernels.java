@@ -40,6 +40,7 @@ final class CudaKernels implements Kernels {
     private final Map<DType, KernelFunctions.Typed> casts = new EnumMap<>(DType.class);
     private final KernelFunctions.Typed sumPartials;
     private final KernelFunctions.Typed residual;
+    private final KernelFunctions.Typed residualOfOne;
     private final KernelFunctions.Typed addBias;
     private final KernelFunctions.Typed gelu;
     private final KernelFunctions.Typed geluBackward;
@@ -66,6 +67,7 @@ final class CudaKernels implements Kernels {
         }
         sumPartials = functions.typed("sum_partials");
         residual = functions.typed("residual");
+        residualOfOne = functions.typed("residual_one");
         addBias = functions.typed("add_bias");
         gelu = functions.typed("gelu");
         geluBackward = functions.typed("gelu_backward");
@@ -246,7 +248,8 @@ final class CudaKernels implements Kernels {
             @Nullable Buffer bias2, int copies, int rows, int columns) {
         device.enter();
         Grids.same("residual", x, bias1);
-        launcher.of(residual.of(Grids.same("residual", out, x))).buffer(out).buffer(x)
+        launcher.of((partials.length == 1 ? residualOfOne : residual)
+                .of(Grids.same("residual", out, x))).buffer(out).buffer(x)
                 .buffers(partials, MOST_PARTIALS).i32(partials.length).buffer(bias1).buffer(bias2).i32(copies)
                 .i32(rows).i32(columns)
                 .launch(Grids.pieces((long) rows * columns), Grids.THREADS);

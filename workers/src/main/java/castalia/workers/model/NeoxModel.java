@@ -27,6 +27,9 @@ import org.jspecify.annotations.Nullable;
  */
 public final class NeoxModel implements AutoCloseable {
 
+    /** Listens to no layer: such passes may be started as a whole. */
+    public static final IntConsumer NOBODY = _ -> {};
+
     private final ModelPlan plan;
     private final Device device;
     private final Kernels kernels;
@@ -51,7 +54,7 @@ public final class NeoxModel implements AutoCloseable {
     private final Buffer[] labelRows;
     private LayerWeights layers = LayerWeights.PRESENT;
     private final @Nullable Repetitions repetitions;
-    private IntConsumer layerDone = _ -> {};
+    private IntConsumer layerDone = NOBODY;
     private long forwardNanos;
     private long backwardNanos;
 
@@ -198,12 +201,9 @@ public final class NeoxModel implements AutoCloseable {
         }
         upload(inputs, targets);
         Repetitions repeated = repetitions;
-        if (repeated != null && layers.equals(LayerWeights.PRESENT)) {
+        if (repeated != null && layers.equals(LayerWeights.PRESENT) && layerDone.equals(NOBODY)) {
             long start = System.nanoTime();
             repeated.run(gradients, scale, accumulate, losses, pass);
-            for (int layer = blocks.length + 1; layer >= 0; layer--) {
-                layerDone.accept(layer);
-            }
             backwardNanos += System.nanoTime() - start;
             return;
         }

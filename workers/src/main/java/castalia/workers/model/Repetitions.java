@@ -10,7 +10,8 @@ import java.util.function.IntConsumer;
 
 /**
  * Passes of a model that differ in nothing but tokens, each recorded once by the device: starting a
- * small model's thousand operations one by one takes longer than doing them. A pass leaves its losses in
+ * small model's thousand operations one by one takes longer than doing them. Where somebody waits for
+ * single layers they are started one by one. A pass leaves its losses in
  * one place, from where they are copied to that of the moment.
  */
 final class Repetitions implements AutoCloseable {
@@ -56,7 +57,7 @@ final class Repetitions implements AutoCloseable {
                 forget();
             }
             repeated = device.repeated(
-                    () -> work.compute(gradients, scale, accumulate, own.of(0), _ -> {}));
+                    () -> work.compute(gradients, scale, accumulate, own.of(0), NeoxModel.NOBODY));
             known.put(key, repeated);
         }
         repeated.run();

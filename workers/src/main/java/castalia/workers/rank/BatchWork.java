@@ -65,7 +65,7 @@ final class BatchWork {
             long start = System.nanoTime();
             source.fill(step, virtualRank, m, inputs, labels);
             dataNanos += System.nanoTime() - start;
-            computing.onLayerDone(m == last ? layerDone : _ -> {});
+            computing.onLayerDone(m == last ? layerDone : NeoxModel.NOBODY);
             computing.lossAndGradient(into, inputs, labels, scale, m > 0, model.losses(),
                     pass(virtualRank, m));
             sequences += plan.microBatch();

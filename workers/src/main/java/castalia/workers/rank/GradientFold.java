@@ -6,6 +6,7 @@ import castalia.protocol.layout.LocalSpace;
 import castalia.protocol.step.ReductionTree;
 import castalia.protocol.step.ReductionTree.Node;
 import castalia.workers.model.FlatViews;
+import castalia.workers.model.NeoxModel;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -67,18 +68,19 @@ final class GradientFold {
      *
      * @param finished told of every chunk when its folded gradients are final, the last layer first,
      *     while the last virtual rank's backward pass goes on
+     * @param early whether it wants to be told before that pass is over
      */
-    FlatViews[] fold(Leaf leaf, Finished finished) {
+    FlatViews[] fold(Leaf leaf, Finished finished, boolean early) {
         free.clear();
         free.addAll(all);
         layers.begin();
         for (int i = 0; i < folded.length; i++) {
-            fold(i, leaf, finished);
+            fold(i, leaf, finished, early);
         }
         return folded;
     }
 
-    private void fold(int position, Leaf leaf, Finished finished) {
+    private void fold(int position, Leaf leaf, Finished finished, boolean early) {
         Node node = cover.get(position);
         List<FlatViews> sums = new ArrayList<>();
         for (int n = 0; n < node.count(); n++) {
@@ -94,10 +96,11 @@ final class GradientFold {
                     }
                     finished.chunk(chunk, folded);
                 };
-                leaf.compute(node.first() + n, into, layer -> layers.visit(layer, each));
+                leaf.compute(node.first() + n, into,
+                        early ? layer -> layers.visit(layer, each) : NeoxModel.NOBODY);
                 layers.rest(each);
             } else {
-                leaf.compute(node.first() + n, into, _ -> {});
+                leaf.compute(node.first() + n, into, NeoxModel.NOBODY);
                 int merges = last ? sums.size() - 1 : Integer.numberOfTrailingZeros(~n);
                 for (int m = 0; m < merges; m++) {
                     FlatViews right = sums.removeLast();

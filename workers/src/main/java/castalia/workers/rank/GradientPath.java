@@ -37,7 +37,7 @@ sealed interface GradientPath {
                 if (early.get(chunk)) {
                     reducer.send(generation, step, chunk, of);
                 }
-            });
+            }, !early.isEmpty());
             requireCurrent.run();
             reducer.finish(generation, step, folded);
         }

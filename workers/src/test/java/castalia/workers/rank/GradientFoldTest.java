@@ -91,7 +91,7 @@ class GradientFoldTest {
                 for (FlatViews one : of) {
                     assertThat(one.chunk(chunk).elements()).isPositive();
                 }
-            });
+            }, step == 0);
             assertThat(finished).hasSize(GRID.size());
             List<Integer> ascending = new ArrayList<>();
             for (int v = block.first(); v < block.end(); v++) {
