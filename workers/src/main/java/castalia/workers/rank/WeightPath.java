@@ -106,6 +106,12 @@ sealed interface WeightPath {
             receive(gather.group(layer));
         }
 
+        @Override
+        public boolean takeAll() {
+            settle();
+            return true;
+        }
+
         private void receive(int last) {
             for (Coming now = coming; now != null && now.group <= last; now = coming) {
                 gather.receive(generation, now.version, now.group, weights::of);
