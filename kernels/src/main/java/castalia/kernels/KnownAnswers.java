@@ -87,6 +87,18 @@ public final class KnownAnswers {
         return HexFormat.of().formatHex(digest.digest());
     }
 
+    /** SHA-256 of attention over one sequence of fixed operands, forward and backward. */
+    public static String ofAttention(
+            Device device, DType type, int sequence, int heads, int dimension) {
+        MessageDigest digest = sha256();
+        try (Arena arena = device.arena()) {
+            KnownAnswers answers = new KnownAnswers(arena, device, type, digest);
+            answers.attention(answers.values(type, sequence, 3 * heads * dimension, 9), sequence,
+                    heads, dimension);
+        }
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
     /** SHA-256 over a fixed set of small products and kernels, in F32 and in BF16. */
     public static String ofKernels(Device device) {
         return ofKernels(device, List.of(DType.F32, DType.BF16));
@@ -181,15 +193,19 @@ public final class KnownAnswers {
     }
 
     private void attention() {
-        int width = HEADS * DIMENSION;
-        Buffer qkv = values(type, SEQUENCE, 3 * width, 9);
+        Buffer qkv = values(type, SEQUENCE, 3 * HEADS * DIMENSION, 9);
         Buffer table = values(DType.F32, SEQUENCE, 8, 10);
         kernels.rotary(qkv, table, false, 1, SEQUENCE, HEADS, DIMENSION, 8);
-        Buffer out = empty(type, (long) SEQUENCE * width);
-        Buffer lse = empty(DType.F32, (long) SEQUENCE * HEADS);
-        Buffer dQkv = empty(type, 3L * SEQUENCE * width);
-        kernels.attention(out, lse, qkv, 1, SEQUENCE, HEADS, DIMENSION);
-        kernels.attentionBackward(dQkv, out, out, lse, qkv, 1, SEQUENCE, HEADS, DIMENSION);
+        attention(qkv, SEQUENCE, HEADS, DIMENSION);
+    }
+
+    private void attention(Buffer qkv, int sequence, int heads, int dimension) {
+        long elements = (long) sequence * heads * dimension;
+        Buffer out = empty(type, elements);
+        Buffer lse = empty(DType.F32, (long) sequence * heads);
+        Buffer dQkv = empty(type, 3 * elements);
+        kernels.attention(out, lse, qkv, 1, sequence, heads, dimension);
+        kernels.attentionBackward(dQkv, out, out, lse, qkv, 1, sequence, heads, dimension);
         take(qkv, out, lse, dQkv);
     }
 

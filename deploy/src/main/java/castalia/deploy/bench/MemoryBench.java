@@ -44,7 +44,7 @@ public final class MemoryBench {
     /** Executes some steps on all ranks of a layout, in this process. */
     public static Result here(
             TrainingPlan plan, ParallelLayout layout, int steps, CastaliaHome home) {
-        Hosting hosting = new Hosting(layout.ranks(), layout.ranks(), Recomputation.NONE);
+        Hosting hosting = new Hosting(layout.ranks(), 1, Recomputation.NONE);
         List<Device> devices = Collections.synchronizedList(new ArrayList<>());
         try (RankGroup group = new RankGroup(RankSettings.of(plan, hosting.recomputation()), layout,
                 rank -> {

@@ -12,6 +12,7 @@ import castalia.protocol.planner.Devices;
 import castalia.protocol.planner.LayoutPlanner;
 import castalia.protocol.planner.Recomputation;
 import castalia.protocol.planner.Workload;
+import castalia.protocol.specification.TrainingPlan;
 import castalia.workers.exchange.socket.SocketSettings;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -81,6 +82,24 @@ final class DeviceOptions {
         return memory == null && DeviceChoice.ofProcess().cuda();
     }
 
+    /** Bytes of one device, or of all of them together where they share this machine's. */
+    private long bytes(int count) {
+        return memory != null ? Quantity.bytes("--device-memory", memory)
+                : ofGpus() ? new Hosting(count, 1, Recomputation.NONE).usableBytes()
+                        : MachineMemory.usableBytes();
+    }
+
+    private long earlyBytes() {
+        return ofGpus() ? 0 : SocketSettings.Bounds.DEFAULT.earlyBytes();
+    }
+
+    /** As little as the configuration's {@code auto} computes again on such a device. */
+    Recomputation fitting(TrainingPlan plan, CastaliaHome home) {
+        int count = count(home);
+        return MachineMemory.fitting(
+                plan, memory == null ? bytes(count) / count : bytes(count), earlyBytes());
+    }
+
     private static int gpus(CastaliaHome home) {
         return DeviceChoice.ofProcess().ordinal().isPresent() ? 1 : DeviceChoice.all(home).size();
     }
@@ -88,9 +107,7 @@ final class DeviceOptions {
     Chosen choose(Workload work, CastaliaHome home) {
         boolean here = memory == null;
         int count = count(home);
-        long bytes = memory != null ? Quantity.bytes("--device-memory", memory)
-                : ofGpus() ? new Hosting(count, 1, Recomputation.NONE).usableBytes()
-                        : MachineMemory.usableBytes();
+        long bytes = bytes(count);
         double rate = flops != null ? Quantity.flops("--flops", flops)
                 : here ? DeviceSpeed.flops(work.plan(), count, home) : OTHER_FLOPS;
         double inside = nodeLink != null ? Quantity.bytesPerSecond("--node-link", nodeLink)
@@ -101,8 +118,8 @@ final class DeviceOptions {
             throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                     "--devices-per-node " + together + " must be at least 1");
         }
-        Devices devices = new Devices(count, together, bytes, here,
-                ofGpus() ? 0 : SocketSettings.Bounds.DEFAULT.earlyBytes(), rate, inside, between);
+        Devices devices =
+                new Devices(count, together, bytes, here, earlyBytes(), rate, inside, between);
         return new Chosen(devices, String.format(Locale.ROOT,
                 "%d %s %s, %d a node; %.4g TFLOP/s%s, %.4g GB/s in a node%s, %.4g GB/s between%s",
                 count, here ? "ranks that share" : "devices of",

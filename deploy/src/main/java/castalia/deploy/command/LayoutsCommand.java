@@ -84,7 +84,7 @@ final class LayoutsCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
-        Workload work = workload.workload(devices.count(home));
+        Workload work = workload.workload(devices, home);
         DeviceOptions.Chosen chosen = devices.choose(work, home);
         out.println(workload.description(work));
         out.println(chosen.description());

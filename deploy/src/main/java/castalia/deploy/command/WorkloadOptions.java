@@ -3,6 +3,7 @@ package castalia.deploy.command;
 import castalia.deploy.configuration.NeoxYaml;
 import castalia.deploy.configuration.TokenizerSize;
 import castalia.deploy.configuration.TrainingConfiguration;
+import castalia.deploy.shell.CastaliaHome;
 import castalia.deploy.train.DeviceChoice;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
@@ -65,9 +66,9 @@ final class WorkloadOptions {
     /**
      * What was asked for.
      *
-     * @param devices devices there are, for the choice of V
+     * @param devices devices there are, for the choice of V and of what fits their memory
      */
-    Workload workload(int devices) {
+    Workload workload(DeviceOptions devices, CastaliaHome home) {
         if ((model == null) == (config == null)) {
             throw new CastaliaException(
                     ErrorCode.CONFIG_INVALID, "give either --model or --config");
@@ -76,12 +77,13 @@ final class WorkloadOptions {
             Problems problems = new Problems();
             TrainingConfiguration read =
                     NeoxYaml.read(config, TokenizerSize.unknown(), problems);
-            return Workload.of(
-                    read.plan(), read.recomputation(), DeviceChoice.ofProcess().head());
+            return Workload.of(read.plan(), read.engine().fits()
+                    ? devices.fitting(read.plan(), home) : read.recomputation(),
+                    DeviceChoice.ofProcess().head());
         }
         PythiaModels.Preset preset = BenchCommand.preset(String.valueOf(model));
         try {
-            return Workload.of(plan(preset, devices),
+            return Workload.of(plan(preset, devices.count(home)),
                     keep ? Recomputation.NONE : Recomputation.BLOCK,
                     DeviceChoice.ofProcess().head());
         } catch (IllegalArgumentException e) {

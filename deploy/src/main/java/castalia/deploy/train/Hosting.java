@@ -1,6 +1,8 @@
 package castalia.deploy.train;
 
 import castalia.deploy.shell.CastaliaHome;
+import castalia.protocol.CastaliaException;
+import castalia.protocol.ErrorCode;
 import castalia.protocol.planner.Recomputation;
 
 /**
@@ -19,6 +21,9 @@ public record Hosting(
 
     /** More threads than any machine has. */
     private static final int MOST_THREADS = 1024;
+
+    /** System property: true where a machine rehearses what another will do, and in tests. */
+    private static final String ANY_THREADS = "castalia.threads.any";
 
     public Hosting {
         if (ranks < 1) {
@@ -43,6 +48,24 @@ public record Hosting(
     /** The same computing other things again. */
     public Hosting computingAgain(Recomputation other) {
         return new Hosting(ranks, threads, other, portable, memoryBytes);
+    }
+
+    /**
+     * The same, of threads that this machine can run at once.
+     *
+     * @throws CastaliaException if it has fewer processors for this process
+     */
+    public Hosting onThisMachine() {
+        int processors = Runtime.getRuntime().availableProcessors();
+        if (threads > processors && !DeviceChoice.ofProcess().cuda()
+                && !Boolean.getBoolean(ANY_THREADS)) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID, "threads " + threads
+                    + ": this process may use " + processors + (processors == 1
+                    ? " processor" : " processors") + " of this machine, and more threads would wait "
+                    + "for each other; give at most " + processors + " (--threads, or castalia: "
+                    + "threads), or -D" + ANY_THREADS + "=true in CASTALIA_JAVA_OPTS");
+        }
+        return this;
     }
 
     /**

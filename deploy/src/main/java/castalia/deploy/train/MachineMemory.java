@@ -38,9 +38,14 @@ public final class MachineMemory {
      * @param earlyBytes most bytes of frames a rank keeps; 0 for ranks of one process
      */
     public static Recomputation fitting(TrainingPlan plan, Hosting hosting, long earlyBytes) {
+        return fitting(plan, hosting.usableBytes() / hosting.ranks(), earlyBytes);
+    }
+
+    /** As the other, of the memory that one rank may use. */
+    public static Recomputation fitting(TrainingPlan plan, long bytes, long earlyBytes) {
         int ranks = early(earlyBytes) > 0 && plan.virtualRanks() > 1 ? 2 : 1; // frames come from others
         ParallelLayout whole = new ParallelLayout(ranks, 1, 0, 0);
-        long share = Math.max(1, hosting.usableBytes() / hosting.ranks());
+        long share = Math.max(1, bytes);
         long usable = share > Long.MAX_VALUE / ranks ? share : ranks * share;
         for (Recomputation each : Recomputation.values()) {
             if (planner(plan, each, whole, earlyBytes, usable).refusal(whole).isEmpty()) {

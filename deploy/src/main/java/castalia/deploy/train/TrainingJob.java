@@ -111,7 +111,7 @@ public record TrainingJob(
         try {
             EngineSettings engine = configuration.engine();
             Hosting wished = new Hosting(w, t, configuration.recomputation(), engine.portable(),
-                    engine.memoryBytes());
+                    engine.memoryBytes()).onThisMachine();
             if (engine.portable() && DeviceChoice.ofProcess().cuda()) {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                         "products: portable computes on the CPU; leave it out for --device cuda");

@@ -41,14 +41,14 @@ public final class Wiring {
      * The device of every rank, of the process's back end.
      *
      * @param sharers ranks that share this machine's memory, those of other processes included
-     * @throws CastaliaException if this machine has no such device
+     * @throws CastaliaException if this machine has no such device, or fewer processors than threads
      */
     public static IntFunction<Device> devices(Hosting hosting, int sharers, CastaliaHome home) {
         DeviceChoice choice = DeviceChoice.ofProcess();
         if (choice.cuda()) {
             return choice.gpus(sharers, hosting.memoryBytes() / sharers, home);
         }
-        CpuSettings settings = new CpuSettings(hosting.threadsPerRank(),
+        CpuSettings settings = new CpuSettings(hosting.onThisMachine().threadsPerRank(),
                 home.natives().toString(), hosting.usableBytes() / sharers,
                 hosting.portable() ? MatmulEngine.JAVA : MatmulEngine.AUTO);
         return _ -> new CpuDevice(settings);

@@ -98,7 +98,10 @@ class LayoutsCommandTest {
         Cli.Result result = Cli.run("layouts", "--config", config, "--devices", 2);
         assertThat(result.code()).as(result.err()).isZero();
         assertThat(result.out()).contains("fp32, V = 4, T = 2", "2 ranks that share",
-                "(products measured)", "1x2 ZeRO 1 b1");
+                "(products measured)", "1x2 ZeRO 1 b1", "blocks kept");
+        Cli.Result tight = Cli.run(
+                "layouts", "--config", config, "--devices", 2, "--device-memory", "100KiB");
+        assertThat(tight.out()).contains("blocks computed again");
     }
 
     @ParameterizedTest

@@ -131,6 +131,21 @@ class BadInputTest {
     }
 
     @Test
+    void moreThreadsThanProcessorsAreRefusedWithWhatFits() throws IOException {
+        int processors = Runtime.getRuntime().availableProcessors();
+        String most = "at most " + processors;
+        System.clearProperty("castalia.threads.any");
+        try {
+            refused(train(YAML, "--threads", processors + 1), 10, "threads " + (processors + 1), most);
+            refused(train(YAML.replace("\"virtual-ranks\": 2}", "\"virtual-ranks\": 2, \"threads\": 1000}")),
+                    10, "threads 1000", most);
+            refused(Cli.run("bench", "step", "--model", "pythia-14m", "--threads", processors + 1), 10, most);
+        } finally {
+            System.setProperty("castalia.threads.any", "true");
+        }
+    }
+
+    @Test
     void aModelThatDoesNotFitInMemoryIsRefusedBeforeItIsTouched() throws IOException {
         String large = YAML.replace("\"hidden-size\": 16", "\"hidden-size\": 16384")
                 .replace("\"num-layers\": 1", "\"num-layers\": 20");

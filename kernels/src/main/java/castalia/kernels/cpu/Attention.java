@@ -28,6 +28,12 @@ final class Attention {
     /** Queries and keys of a backward block. */
     static final int BACKWARD_BLOCK = 256;
 
+    /**
+     * oneDNN's F32 products whose sums have just this length take twice the time of those with one
+     * more: they are given a zero more, which changes no sum.
+     */
+    private static final int SLOW_SUMS = 32;
+
     /** Sequences longer than this have two groups of key blocks. */
     private static final int GROUPED_FROM = 512;
 
@@ -83,6 +89,12 @@ final class Attention {
         /** Elements between rows of tiles with one column per dimension. */
         final int width;
 
+        /** Length of the sums over a head's dimension. */
+        final int inner;
+
+        /** Elements between packed rows, which end with zeros; 0 where rows are used as they lie. */
+        final int packed;
+
         /** Elements between tokens of qkv, and of outputs. */
         final int qkvStride;
         final int outStride;
@@ -104,6 +116,9 @@ final class Attention {
             this.heads = heads;
             this.dimension = dimension;
             width = Rows.padded(dimension);
+            boolean slow = type == DType.F32 && dimension == SLOW_SUMS;
+            inner = slow ? dimension + 1 : dimension;
+            packed = slow ? Rows.padded(inner) : 0;
             qkvStride = 3 * heads * dimension;
             outStride = heads * dimension;
             queryBlocks = blocks(sequence, FORWARD_QUERIES);
@@ -155,26 +170,57 @@ final class Attention {
             values[q] = new Product[count];
             for (int k = 0; k < count; k++) {
                 int keys = forwardKeys(q, k);
-                scores[q][k] = products.block(new MatmulShape(rows, keys, dimension, false, true,
-                        qkvStride, qkvStride, FORWARD_KEYS, type, DType.F32, false, false));
+                scores[q][k] = products.block(overDimension(rows, keys, qkvStride, FORWARD_KEYS));
                 values[q][k] = products.block(new MatmulShape(rows, dimension, keys, false, false,
-                        FORWARD_KEYS, qkvStride, width, type, DType.F32, k > 0, false));
+                        tileStride(FORWARD_KEYS), qkvStride, width, type, DType.F32, k > 0,
+                        false));
             }
         }
 
         private void prepareBackward(Products products, int k, int q) {
             int keys = backwardSize(k);
             int queries = backwardSize(q);
-            backScores[k][q] = products.block(new MatmulShape(keys, queries, dimension, false,
-                    true, qkvStride, qkvStride, BACKWARD_BLOCK, type, DType.F32, false, false));
-            backValues[k][q] = products.block(new MatmulShape(keys, queries, dimension, false,
-                    true, qkvStride, outStride, BACKWARD_BLOCK, type, DType.F32, false, false));
+            backScores[k][q] =
+                    products.block(overDimension(keys, queries, qkvStride, BACKWARD_BLOCK));
+            backValues[k][q] =
+                    products.block(overDimension(keys, queries, outStride, BACKWARD_BLOCK));
             dValues[k][q] = products.block(new MatmulShape(keys, dimension, queries, false, false,
-                    BACKWARD_BLOCK, outStride, width, type, DType.F32, q > k, false));
+                    tileStride(BACKWARD_BLOCK), outStride, width, type, DType.F32, q > k, false));
             dKeys[k][q] = products.block(new MatmulShape(keys, dimension, queries, false, false,
-                    BACKWARD_BLOCK, qkvStride, width, type, DType.F32, q > k, false));
+                    tileStride(BACKWARD_BLOCK), qkvStride, width, type, DType.F32, q > k, false));
             dQueries[k][q] = products.block(new MatmulShape(queries, dimension, keys, true, false,
-                    BACKWARD_BLOCK, qkvStride, width, type, DType.F32, k >= groups, false));
+                    tileStride(BACKWARD_BLOCK), qkvStride, width, type, DType.F32, k >= groups,
+                    false));
+        }
+
+        /** Rows of queries, keys, values or gradients times others, transposed. */
+        private MatmulShape overDimension(int rows, int columns, int strideB, int strideOut) {
+            return new MatmulShape(rows, columns, inner, false, true,
+                    packed > 0 ? packed : qkvStride, packed > 0 ? packed : strideB, strideOut,
+                    type, DType.F32, false, false);
+        }
+
+        /** Elements between rows of a tile of F32 in whose place narrower elements lie. */
+        int tileStride(int columns) {
+            return columns * Float.BYTES / type.bytes();
+        }
+
+        /** Bytes of packed rows; 0 where rows are used as they lie. */
+        long packedBytes(int rows) {
+            return 4L * rows * packed;
+        }
+
+        /** Where {@code rows} rows are to be read: at {@code to}, if they are to be packed there. */
+        long pack(long to, long from, int rows, int stride) {
+            if (packed == 0) {
+                return from;
+            }
+            for (int row = 0; row < rows; row++) {
+                long target = to + 4L * row * packed;
+                Rows.copy(target, from + 4L * row * stride, dimension);
+                Rows.zero(target + 4L * dimension, 4L * (packed - dimension));
+            }
+            return to;
         }
     }
 }

@@ -33,7 +33,6 @@ final class AttentionBackward extends WorkerPool.Task {
     private static final int SIZE = Attention.BACKWARD_BLOCK;
     private static final long STATE_BYTES = 4L * SIZE;
     private static final long TILE_BYTES = 4L * SIZE * SIZE;
-    private static final long ROUNDED_BYTES = 2L * SIZE * SIZE;
 
     private final Scratch scratch;
     private final Deltas deltas;
@@ -66,8 +65,8 @@ final class AttentionBackward extends WorkerPool.Task {
         scratch.ensureShared(deltaBytes + shape.groups * partialBytes);
         delta = scratch.shared();
         partials = delta + deltaBytes;
-        scratch.ensureRows(64 + 2 * STATE_BYTES + 2 * TILE_BYTES + 2 * ROUNDED_BYTES
-                + 8L * SIZE * shape.width);
+        scratch.ensureRows(64 + 2 * STATE_BYTES + 2 * TILE_BYTES + 8L * SIZE * shape.width
+                + 4 * shape.packedBytes(SIZE));
         deltas.run(pool, shape, delta, dOut, out.segment().address(), batch);
         pool.run(this, pairs * shape.groups);
         queryGradients.run(pool, shape, dQkv, partials, batch);
@@ -89,10 +88,10 @@ final class AttentionBackward extends WorkerPool.Task {
         long work = scratch.rows(thread) + 64;
         long scores = work + 2 * STATE_BYTES;
         long products = scores + TILE_BYTES;
-        long rounded = products + TILE_BYTES;
-        long roundedProducts = rounded + ROUNDED_BYTES;
-        long dKeys = roundedProducts + ROUNDED_BYTES;
+        long dKeys = products + TILE_BYTES;
         long dValues = dKeys + 4L * SIZE * shape.width;
+        long packed = dValues + 4L * SIZE * shape.width;
+        long packedBytes = shape.packedBytes(SIZE);
         long token = (long) (pair / shape.heads) * shape.sequence;
         int head = pair % shape.heads;
         long headOffset = (token * shape.heads + head) * 3L * dimension;
@@ -103,35 +102,38 @@ final class AttentionBackward extends WorkerPool.Task {
                 + 4L * ((long) group * pairs + pair) * shape.sequence * shape.width;
         float scale = (float) (1 / Math.sqrt(dimension));
         int keyCount = shape.backwardSize(k);
+        long keyRows = shape.pack(packed, keys, keyCount, shape.qkvStride);
+        long valueRows = shape.pack(packed + packedBytes, keys + (long) dimension * bytes,
+                keyCount, shape.qkvStride);
         for (int q = k; q < shape.blocks; q++) {
             int queryCount = shape.backwardSize(q);
             long at = (long) q * SIZE;
             long queries = headAt + at * shape.qkvStride * bytes;
             long gradients = outAt + at * shape.outStride * bytes;
-            shape.backScores[k][q].run(thread, scores, keys, queries, 0);
-            shape.backValues[k][q].run(
-                    thread, products, keys + (long) dimension * bytes, gradients, 0);
+            shape.backScores[k][q].run(thread, scores, keyRows, shape.pack(
+                    packed + 2 * packedBytes, queries, queryCount, shape.qkvStride), 0);
+            shape.backValues[k][q].run(thread, products, valueRows, shape.pack(
+                    packed + 3 * packedBytes, gradients, queryCount, shape.outStride), 0);
             long state = 4L * ((long) pair * shape.sequence + at);
             Rows.copy(work, lse + state, queryCount);
             Rows.pad(work, queryCount);
             Rows.copy(work + STATE_BYTES, delta + state, queryCount);
             Rows.pad(work + STATE_BYTES, queryCount);
             for (int row = 0; row < keyCount; row++) {
-                tileRow(scores + 4L * row * SIZE, products + 4L * row * SIZE, work, scale,
-                        q == k ? row : 0, queryCount);
+                long p = scores + 4L * row * SIZE;
+                long ds = products + 4L * row * SIZE;
+                tileRow(p, ds, work, scale, q == k ? row : 0, queryCount);
                 if (shape.rounded) {
+                    // In place: the tile stays small enough for the second-level cache.
                     int size = Rows.padded(queryCount);
-                    Rows.round(shape.type, rounded + 2L * row * SIZE, scores + 4L * row * SIZE, size);
-                    Rows.round(shape.type, roundedProducts + 2L * row * SIZE,
-                            products + 4L * row * SIZE, size);
+                    Rows.round(shape.type, p, p, size);
+                    Rows.round(shape.type, ds, ds, size);
                 }
             }
-            long p = shape.rounded ? rounded : scores;
-            long ds = shape.rounded ? roundedProducts : products;
-            shape.dValues[k][q].run(thread, dValues, p, gradients, 0);
-            shape.dKeys[k][q].run(thread, dKeys, ds, queries, 0);
+            shape.dValues[k][q].run(thread, dValues, scores, gradients, 0);
+            shape.dKeys[k][q].run(thread, dKeys, products, queries, 0);
             shape.dQueries[k][q].run(
-                    thread, partial + 4L * at * shape.width, ds, keys, 0);
+                    thread, partial + 4L * at * shape.width, products, keys, 0);
         }
         long target = dQkv
                 + (headOffset + (long) k * SIZE * shape.qkvStride + dimension) * bytes;

@@ -17,7 +17,6 @@ final class AttentionForward extends WorkerPool.Task {
     private static final long FOLD_BYTES = 128;
     private static final long STATE_BYTES = 4L * QUERIES;
     private static final long SCORE_BYTES = 4L * QUERIES * KEYS;
-    private static final long ROUNDED_BYTES = 2L * QUERIES * KEYS;
 
     private final Scratch scratch;
     private Attention.@Nullable Plan plan;
@@ -37,8 +36,8 @@ final class AttentionForward extends WorkerPool.Task {
         lse = logSums.segment().address();
         qkv = from.segment().address();
         pairs = batch * shape.heads;
-        scratch.ensureRows(FOLD_BYTES + 2 * STATE_BYTES + SCORE_BYTES + ROUNDED_BYTES
-                + 4L * (QUERIES + 1) * shape.width);
+        scratch.ensureRows(FOLD_BYTES + 2 * STATE_BYTES + SCORE_BYTES
+                + 4L * (QUERIES + 1) * shape.width + shape.packedBytes(QUERIES + KEYS));
         pool.run(this, pairs * shape.queryBlocks);
     }
 
@@ -61,24 +60,27 @@ final class AttentionForward extends WorkerPool.Task {
         long maxima = fold + FOLD_BYTES;
         long sums = maxima + STATE_BYTES;
         long scores = sums + STATE_BYTES;
-        long rounded = scores + SCORE_BYTES;
-        long result = rounded + ROUNDED_BYTES;
+        long packedQueries = scores + SCORE_BYTES;
+        long packedKeys = packedQueries + shape.packedBytes(QUERIES);
+        long result = packedKeys + shape.packedBytes(KEYS);
         long token = (long) sequence * shape.sequence;
         long headAt = qkv + ((token * shape.heads + head) * 3L * shape.dimension) * bytes;
-        long queries = headAt + (long) q * QUERIES * shape.qkvStride * bytes;
+        long queries = shape.pack(packedQueries,
+                headAt + (long) q * QUERIES * shape.qkvStride * bytes, rows, shape.qkvStride);
         float scale = (float) (1 / Math.sqrt(shape.dimension));
         for (int k = 0; k < shape.forwardKeyBlocks(q); k++) {
             long keys = headAt
                     + ((long) k * KEYS * shape.qkvStride + shape.dimension) * bytes;
-            shape.scores[q][k].run(thread, scores, queries, keys, 0);
             int count = shape.forwardKeys(q, k);
+            shape.scores[q][k].run(thread, scores, queries,
+                    shape.pack(packedKeys, keys, count, shape.qkvStride), 0);
             for (int row = 0; row < rows; row++) {
                 int seen = Math.min(count, q * QUERIES + row + 1 - k * KEYS);
                 softmaxRow(shape, k == 0, row, seen, count, scale, fold, maxima, sums, scores,
-                        rounded, result);
+                        result);
             }
-            shape.values[q][k].run(thread, result, shape.rounded ? rounded : scores,
-                    keys + (long) shape.dimension * bytes, 0);
+            shape.values[q][k].run(
+                    thread, result, scores, keys + (long) shape.dimension * bytes, 0);
         }
         long first = (token + (long) q * QUERIES) * shape.heads + head;
         for (int row = 0; row < rows; row++) {
@@ -91,16 +93,12 @@ final class AttentionForward extends WorkerPool.Task {
     }
 
     private static void softmaxRow(Attention.Plan shape, boolean first, int row, int seen,
-            int count, float scale, long fold, long maxima, long sums, long scores, long rounded,
-            long result) {
+            int count, float scale, long fold, long maxima, long sums, long scores, long result) {
         long line = scores + 4L * row * KEYS;
         long state = 4L * row;
         if (seen <= 0) {
             // This query sees no key of the block.
             Rows.zero(line, 4L * Rows.padded(count));
-            if (shape.rounded) {
-                Rows.zero(rounded + 2L * row * KEYS, 2L * Rows.padded(count));
-            }
             return;
         }
         int size = Rows.padded(seen);
@@ -125,7 +123,7 @@ final class AttentionForward extends WorkerPool.Task {
             Rows.zero(line + 4L * size, 4L * (whole - size));
         }
         if (shape.rounded) {
-            Rows.round(shape.type, rounded + 2L * row * KEYS, line, whole);
+            Rows.round(shape.type, line, line, whole);
         }
     }
 

@@ -93,30 +93,42 @@ final class CrossEntropy {
 
     /** The largest of a row of whole groups; NaN if an element is not finite. */
     private static float largestOfWhole(long x, int elements, long work) {
-        VectorMath.largest(x, elements, work);
-        notFinite(x, elements, work + 64);
+        largestFinite(x, elements, work);
         float result = Memory.f32(work);
-        float bad = 0f;
-        for (int i = 0; i < L; i++) {
+        for (int i = 1; i < L; i++) {
             result = Math.max(result, Memory.f32(work + 4L * i));
-            bad += Memory.f32(work + 64 + 4L * i);
         }
-        return Float.isNaN(bad) ? Float.NaN : result;
+        return result;
     }
 
-    /** A NaN fails every comparison, so it is looked for by itself: 0 times it is NaN. */
-    private static void notFinite(long x, int elements, long lanes) {
-        FloatVector a = FloatVector.zero(F);
+    /**
+     * Leaves at {@code lanes} the largest of all elements that share a lane, or NaN. A NaN fails every
+     * comparison, so what is not finite is looked for by itself: 0 times it is NaN. Two chains of each
+     * hide the latency.
+     */
+    private static void largestFinite(long x, int elements, long lanes) {
+        FloatVector a = fromMemorySegment(F, ALL, x, ORDER);
         FloatVector b = a;
+        FloatVector badA = FloatVector.zero(F);
+        FloatVector badB = badA;
         int whole = elements / (2 * L) * (2 * L);
         for (int i = 0; i < whole; i += 2 * L) {
-            a = fromMemorySegment(F, ALL, x + 4L * i, ORDER).fma(FloatVector.zero(F), a);
-            b = fromMemorySegment(F, ALL, x + 4L * i + 4L * L, ORDER).fma(FloatVector.zero(F), b);
+            FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+            a = a.blend(v, v.compare(VectorOperators.GT, a));
+            badA = v.fma(FloatVector.zero(F), badA);
+            v = fromMemorySegment(F, ALL, x + 4L * i + VectorMath.VB, ORDER);
+            b = b.blend(v, v.compare(VectorOperators.GT, b));
+            badB = v.fma(FloatVector.zero(F), badB);
         }
         for (int i = whole; i < elements; i += L) {
-            a = fromMemorySegment(F, ALL, x + 4L * i, ORDER).fma(FloatVector.zero(F), a);
+            FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER);
+            a = a.blend(v, v.compare(VectorOperators.GT, a));
+            badA = v.fma(FloatVector.zero(F), badA);
         }
-        a.add(b).intoMemorySegment(ALL, lanes, ORDER);
+        a = a.blend(b, b.compare(VectorOperators.GT, a));
+        FloatVector bad = badA.add(badB);
+        a.blend(Float.NaN, bad.compare(VectorOperators.NE, bad))
+                .intoMemorySegment(ALL, lanes, ORDER);
     }
 
     /** Replaces a row by {@code exp(x - max)} and returns the sum over 16 lanes. */

@@ -63,13 +63,6 @@ final class Pointwise {
             pool.run(this, Math.toIntExact((bytes + BLOCK_BYTES - 1) / BLOCK_BYTES));
         }
 
-        void runZero(WorkerPool pool, long address, long size) {
-            to = address;
-            bytes = size;
-            pattern = 0;
-            pool.run(this, Math.toIntExact((bytes + BLOCK_BYTES - 1) / BLOCK_BYTES));
-        }
-
         private static long bf16Bits(float value) {
             int bits = Float.floatToRawIntBits(value);
             int rounded = Float.isNaN(value)

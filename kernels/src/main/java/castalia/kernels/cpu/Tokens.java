@@ -113,12 +113,15 @@ final class Tokens {
         }
     }
 
-    /** Adds rows of the gradient to their tokens' rows; a block is a strip of columns. */
+    /**
+     * Adds rows of the gradient to their tokens' rows. A block is a range of tokens and a strip of
+     * columns, whose sums stay in the second-level cache from when they are zeroed.
+     */
     static final class Gradient extends WorkerPool.Task {
-        private static final int STRIP = 64;
+        private static final int STRIP = 512;
+        private static final int RANGE = 256;
 
         private final Scratch scratch;
-        private final Pointwise.Fill fill = new Pointwise.Fill();
         private long dWeight;
         private long dOut;
         private DType outType = DType.F32;
@@ -127,6 +130,8 @@ final class Tokens {
         private int rows;
         private int columns;
         private int vocabulary;
+        private int ranges;
+        private boolean added;
 
         Gradient(Scratch scratch) {
             this.scratch = scratch;
@@ -142,31 +147,42 @@ final class Tokens {
             rows = rowCount;
             columns = columnCount;
             vocabulary = size;
+            ranges = (vocabulary + RANGE - 1) / RANGE;
+            added = accumulate;
             scratch.ensureRows(4L * STRIP);
-            if (!accumulate) {
-                fill.runZero(pool, dWeight, 4L * vocabulary * columns);
-            }
-            pool.run(this, (columns + STRIP - 1) / STRIP);
+            pool.run(this, Math.multiplyExact(ranges, (columns + STRIP - 1) / STRIP));
         }
 
         @Override
         void block(int block, int thread) {
-            long work = scratch.rows(thread);
-            int column = block * STRIP;
+            int column = block / ranges * STRIP;
             int width = Math.min(STRIP, columns - column);
+            int from = block % ranges * RANGE;
+            int end = Math.min(vocabulary, from + RANGE);
+            if (!added) {
+                for (int token = from; token < end; token++) {
+                    Rows.zero(sums(token, column), 4L * width);
+                }
+            }
             for (int row = 0; row < rows; row++) {
                 long token = (long) Memory.i32(tokens + 4L * row) - first;
-                if (token < 0 || token >= vocabulary) {
-                    continue;
+                if (token >= from && token < end) {
+                    addRow(sums(token, column), (long) row * columns + column, width,
+                            scratch.rows(thread));
                 }
-                long to = dWeight + 4L * (token * columns + column);
-                long at = (long) row * columns + column;
-                if (outType == DType.F32) {
-                    add(to, dOut + 4 * at, width);
-                } else {
-                    Rows.load(outType, work, dOut + 2 * at, width);
-                    add(to, work, width);
-                }
+            }
+        }
+
+        private long sums(long token, int column) {
+            return dWeight + 4L * (token * columns + column);
+        }
+
+        private void addRow(long to, long at, int width, long work) {
+            if (outType == DType.F32) {
+                add(to, dOut + 4 * at, width);
+            } else {
+                Rows.load(outType, work, dOut + 2 * at, width);
+                add(to, work, width);
             }
         }
 

@@ -15,11 +15,12 @@ import java.util.Optional;
 /**
  * What a device answers for every distinct product of a run over fixed operands. The numeric version
  * holds the answers of a few small products; library products may still differ between two machines
- * for a run's own shapes, so who trains together or goes on with a run compares these. In F16 they
- * have one entry more, for the kernels: the numeric version, which all runs share, has none of it.
+ * for a run's own shapes, so who trains together or goes on with a run compares these. One entry more
+ * is attention's, whose blocks are products too. In F16 another is of the kernels: the numeric
+ * version, which all runs share, has none of it.
  *
- * @param byShape SHA-256 (hexadecimal) of a product's answer, by the shape in words; in the order
- *     of the plan
+ * @param byShape SHA-256 (hexadecimal) of an answer, by the shape in words; in the order of the
+ *     plan
  */
 public record ProductAnswers(Map<String, String> byShape) {
 
@@ -49,6 +50,11 @@ public record ProductAnswers(Map<String, String> byShape) {
         for (MatmulShape shape : plan.products()) {
             byShape.put(shape.inWords(), KnownAnswers.of(device, shape));
         }
+        int heads = plan.sliceHeads();
+        int dimension = plan.shape().headDimension();
+        byShape.put("attention of " + heads + " heads of " + dimension + " over " + plan.sequence()
+                + " tokens, " + plan.compute(), KnownAnswers.ofAttention(
+                device, plan.compute(), plan.sequence(), heads, dimension));
         if (plan.compute() == DType.F16) {
             byShape.put(F16_KERNELS, KnownAnswers.ofKernels(device, DType.F16));
         }

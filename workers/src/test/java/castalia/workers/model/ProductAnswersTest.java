@@ -46,7 +46,9 @@ class ProductAnswersTest {
         ModelPlan plan = plan(tensorSlices, type);
         ProductAnswers one = onCpu(1, plan);
         assertThat(one.byShape()).hasSize(
-                plan.products().size() + (type == DType.F16 ? 1 : 0));
+                plan.products().size() + 1 + (type == DType.F16 ? 1 : 0));
+        assertThat(one.byShape()).containsKey(
+                "attention of " + 2 / tensorSlices + " heads of 6 over 300 tokens, " + type);
         assertThat(onCpu(3, plan)).isEqualTo(one);
         assertThat(one.hash()).matches("[0-9a-f]{16}");
     }
