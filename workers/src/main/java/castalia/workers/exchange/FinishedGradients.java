@@ -91,11 +91,21 @@ final class FinishedGradients {
      */
     static void addReceived(
             Kernels kernels, Buffer sum, Transport transport, int from, FrameTag tag, Buffer room) {
-        transport.receive(from, tag, room.segment(), (offset, bytes) -> {
+        transport.receive(from, tag, room.segment(), adding(kernels, sum));
+    }
+
+    /** Begins {@link #addReceived}, which is to follow. */
+    static void beginAdding(
+            Kernels kernels, Buffer sum, Transport transport, int from, FrameTag tag, Buffer room) {
+        transport.begin(from, tag, room.segment(), adding(kernels, sum));
+    }
+
+    private static Transport.Pieces adding(Kernels kernels, Buffer sum) {
+        return (offset, bytes) -> {
             long elements = bytes.byteSize() / Float.BYTES;
             kernels.add(sum.slice(offset / Float.BYTES, elements),
                     new Buffer(DType.F32, elements, bytes), elements);
-        });
+        };
     }
 
     /** The chunks this rank owns, in that order. */

@@ -190,6 +190,11 @@ public final class GradientReducer {
         for (int chunk : late) {
             send(generation, step, chunk, folded);
         }
+        if (tree instanceof Term.Sum(Term.Folded left, Term.Folded right)) {
+            for (int chunk : finished.owned()) {
+                beginAdding(left, right, generation, step, chunk, folded);
+            }
+        }
         for (int chunk : finished.owned()) {
             scratchUsed = 0;
             finished.send(generation, step, chunk,
@@ -233,6 +238,21 @@ public final class GradientReducer {
                 yield sum;
             }
         };
+    }
+
+    /**
+     * Where two replicas compute, each chunk takes one addition, which may begin as soon as the other's
+     * part comes: this thread computes nothing until the last is done.
+     */
+    private void beginAdding(Term.Folded left, Term.Folded right, long generation, long step, int chunk,
+            FlatViews[] folded) {
+        if (isMine(left, chunk) != isMine(right, chunk)) {
+            Term.Folded own = isMine(left, chunk) ? left : right;
+            Term.Folded part = isMine(left, chunk) ? right : left;
+            FinishedGradients.beginAdding(kernels, folded[own.position()].chunk(chunk), transport,
+                    placement.source(part.replica(), chunk),
+                    partial(generation, step, chunk, part.first()), scratch[0][chunk]);
+        }
     }
 
     private void addReceived(

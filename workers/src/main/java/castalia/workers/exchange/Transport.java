@@ -66,6 +66,13 @@ public interface Transport extends AutoCloseable {
         pieces.piece(0, room);
     }
 
+    /**
+     * Begins a {@link #receive(int, FrameTag, MemorySegment, Pieces)}, which is to follow with the same
+     * tag: from now on pieces may be given, on other threads, one at a time of all that are begun. They
+     * end with {@link #forget} or the generation.
+     */
+    default void begin(int from, FrameTag tag, MemorySegment room, Pieces pieces) {}
+
     /** Is told of a payload's parts. */
     @FunctionalInterface
     interface Pieces {

@@ -8,6 +8,7 @@ import castalia.workers.exchange.FrameTag.Kind;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
@@ -26,7 +27,7 @@ public final class WeightGather {
     private final Placement placement;
     private final Transport transport;
     private final int[][] receivers;
-    private final int[] received;
+    private final int[][] received;
     private final BooleanSupplier abandoned;
     private @Nullable DeviceGroup group;
 
@@ -55,8 +56,19 @@ public final class WeightGather {
                     : IntStream.range(0, placement.ranks())
                             .filter(to -> lacks(to, chunk)).toArray();
         }
-        this.received =
-                IntStream.range(0, grid.size()).filter(c -> lacks(rank, c)).toArray();
+        int[] lacking = IntStream.range(0, grid.size()).filter(c -> lacks(rank, c)).toArray();
+        int[][] ofOthers = grid.byLayer(
+                Arrays.stream(lacking).filter(c -> !isNear(rank, c)).toArray());
+        this.received = new int[1 + ofOthers.length][];
+        received[0] = Arrays.stream(lacking).filter(c -> isNear(rank, c)).toArray();
+        System.arraycopy(ofOthers, 0, received, 1, ofOthers.length);
+    }
+
+    /** Whether a chunk's owner computes the same passes. */
+    private boolean isNear(int rank, int chunk) {
+        int owner = placement.owner(chunk);
+        return placement.computes(rank) && placement.computes(owner)
+                && placement.replica(owner) == placement.replica(rank);
     }
 
     private boolean lacks(int rank, int chunk) {
@@ -68,36 +80,67 @@ public final class WeightGather {
      * with the older ones any more.
      */
     public void expect(long generation, long step, IntFunction<Buffer> compute) {
-        for (int chunk : group == null ? received : new int[0]) {
-            transport.expect(placement.owner(chunk), tag(generation, step, chunk),
-                    compute.apply(chunk).segment());
+        if (group == null) {
+            expectAll(generation, step, compute);
+        }
+    }
+
+    private void expectAll(long generation, long step, IntFunction<Buffer> compute) {
+        for (int[] some : received) {
+            for (int chunk : some) {
+                transport.expect(placement.owner(chunk), tag(generation, step, chunk),
+                        compute.apply(chunk).segment());
+            }
         }
     }
 
     /**
-     * Sends what this rank owns to those who lack it and receives what it lacks.
+     * Groups in which a rank receives what it lacks: first what ranks of its own replica send, since an
+     * exchange in a pass waits until they took all that was sent before; then layer by layer.
+     */
+    public int groups() {
+        return received.length;
+    }
+
+    /** The one of these groups with which all that a layer needs is there. */
+    public int group(int layer) {
+        return 1 + layer;
+    }
+
+    /**
+     * Sends what this rank owns to those who lack it and receives what it lacks, after {@link #expect}.
      *
      * @param step version of the weights
      * @param compute gives the weights of a chunk, in the compute type
      */
     public void gather(long generation, long step, IntFunction<Buffer> compute) {
+        boolean more = begin(generation, step, compute);
+        for (int some = 0; more && some < received.length; some++) {
+            receive(generation, step, some, compute);
+        }
+    }
+
+    /**
+     * The first half of {@link #gather}: starts sending; a group of devices does all of it.
+     *
+     * @return whether there is anything to receive
+     */
+    public boolean begin(long generation, long step, IntFunction<Buffer> compute) {
         DeviceGroup together = group;
         if (together != null) {
             if (exchanged(together, generation, step, compute)) {
-                return;
+                return false;
             }
             group = null;
             together.close();
+            expectAll(generation, step, compute);
         }
         for (int chunk = 0; chunk < receivers.length; chunk++) {
             for (int to : receivers[chunk]) {
                 transport.send(to, tag(generation, step, chunk), compute.apply(chunk).segment());
             }
         }
-        for (int chunk : received) {
-            transport.receive(placement.owner(chunk), tag(generation, step, chunk),
-                    compute.apply(chunk).segment());
-        }
+        return Arrays.stream(received).anyMatch(some -> some.length > 0);
     }
 
     /** Whether every rank has everything. */
@@ -108,9 +151,9 @@ public final class WeightGather {
                 together.send(to, compute.apply(chunk).segment());
             }
         }
-        for (int chunk : received) {
-            together.receive(placement.owner(chunk), compute.apply(chunk).segment());
-        }
+        // in the order in which their owners send them
+        Arrays.stream(received).flatMapToInt(Arrays::stream).sorted().forEach(chunk ->
+                together.receive(placement.owner(chunk), compute.apply(chunk).segment()));
         long end = System.nanoTime() + EXCHANGE_NANOS;
         boolean done = together.exchange(
                 () -> !abandoned.getAsBoolean() && System.nanoTime() - end < 0);
@@ -120,6 +163,19 @@ public final class WeightGather {
             return AllExchange.of(transport, new FrameTag(Kind.REACH, generation, step, 0, 0, 5), own,
                             _ -> 1, host).stream()
                     .allMatch(one -> one.get(ValueLayout.JAVA_BYTE, 0) == 1);
+        }
+    }
+
+    /**
+     * A part of the second half: receives what is lacking of one of the {@link #groups}, which go in order.
+     * They were all expected, so each chunk has its place as soon as it comes; the last is waited for
+     * first, and then the others are there.
+     */
+    public void receive(long generation, long step, int some, IntFunction<Buffer> compute) {
+        for (int i = received[some].length - 1; i >= 0; i--) {
+            int chunk = received[some][i];
+            transport.receive(placement.owner(chunk), tag(generation, step, chunk),
+                    compute.apply(chunk).segment());
         }
     }
 

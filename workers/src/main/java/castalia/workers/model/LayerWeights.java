@@ -13,6 +13,11 @@ public interface LayerWeights {
 
         @Override
         public void need(int layer) {}
+
+        @Override
+        public boolean takeAll() {
+            return true;
+        }
     };
 
     /**
@@ -25,4 +30,10 @@ public interface LayerWeights {
      * an exception of the exchange that brings them; the pass is then void.
      */
     void need(int layer);
+
+    /**
+     * Waits until all weights are in memory, where they stay during the next pass; false where there is
+     * no room for all of them. May end as {@link #need}.
+     */
+    boolean takeAll();
 }

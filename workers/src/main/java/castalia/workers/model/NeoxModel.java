@@ -201,7 +201,7 @@ public final class NeoxModel implements AutoCloseable {
         }
         upload(inputs, targets);
         Repetitions repeated = repetitions;
-        if (repeated != null && layers.equals(LayerWeights.PRESENT) && layerDone.equals(NOBODY)) {
+        if (repeated != null && layerDone.equals(NOBODY) && layers.takeAll()) {
             long start = System.nanoTime();
             repeated.run(gradients, scale, accumulate, losses, pass);
             backwardNanos += System.nanoTime() - start;

@@ -100,6 +100,11 @@ final class FetchedLayers implements LayerWeights {
         ahead(window);
     }
 
+    @Override
+    public boolean takeAll() {
+        return false;
+    }
+
     /** Starts to fetch what every window but one is needed for next. */
     private void ahead(int used) {
         int seen = 1 << used;

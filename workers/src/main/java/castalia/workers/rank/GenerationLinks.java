@@ -91,7 +91,8 @@ final class GenerationLinks implements AutoCloseable {
                             parts.kernels()))
                     : new WeightPath.Gathered(generation, parts.weights(),
                             new WeightGather(
-                                    grid, placement, transport, others.group(), abandoned));
+                                    grid, placement, transport, others.group(), abandoned),
+                            transport);
             this.votes = new VoteExchange(transport, placement, grid.size());
         } catch (RuntimeException | Error e) {
             scratch.close();

@@ -82,6 +82,26 @@ final class RankState {
         }
     }
 
+    /** As {@link #begin}, where the tensors of some chunks were set. */
+    void loaded(ScalarState state, int[] chunks) {
+        begin(state);
+        for (int chunk : chunks) {
+            held.loaded(chunk, state.step());
+        }
+    }
+
+    /** As {@link #begin}, where some chunks are of its step already; see {@link TrainingRank#resume}. */
+    void resume(ScalarState state, int[] chunks) {
+        for (int chunk : chunks) {
+            if (held.version(chunk) != state.step()) {
+                throw new IllegalStateException("chunk " + chunk + " is at version "
+                        + held.version(chunk) + " where the generation starts at "
+                        + state.step() + " (-1: it is not here)");
+            }
+        }
+        begin(state);
+    }
+
     /** Makes a scalar state current that is newer than the one before, as learnt chunks do. */
     void follow(ScalarState state) {
         if (!everSet || state.step() > scalars.step()) {

@@ -38,9 +38,12 @@ final class RankStep {
         work.requireShape(source);
         ScalarState scalars = state.scalars();
         long step = scalars.step();
-        if (state.weightsVersion() != step) {
+        if (state.weightsVersion() != step && !links.weights().brings(step)) {
             throw new IllegalStateException("compute weights of version " + state.weightsVersion()
                     + " for step " + step);
+        }
+        if (links.block.count() == 0) {
+            links.weights().settle(); // no pass takes them
         }
         state.held().forgetGradients();
         float scale = (float) (scalars.lossScale() / plan.tokensPerMicroBatch());
@@ -96,7 +99,7 @@ final class RankStep {
                 state.weightsIncomplete();
                 links.weights().expect(step + 1);
                 double rate = state.apply(links.heldChunks, apply);
-                exchangeWeights(links);
+                links.weights().exchange(step + 1, state::weightsComplete);
                 yield report(before, apply, apply.norm(), rate, links, System.nanoTime() - start);
             }
             case Verdict.Skip skip -> {
@@ -133,17 +136,15 @@ final class RankStep {
         }
     }
 
-    /** Rounds held weights, and then as {@link #exchangeWeights}. */
+    /** Rounds held weights and brings every rank those of the scalar state's version. */
     void gather(GenerationLinks links) {
-        links.weights().withdraw();
+        WeightPath weights = links.weights();
+        weights.settle();
+        weights.withdraw();
         state.cast(links.heldChunks);
-        exchangeWeights(links);
-    }
-
-    /** Brings every rank the compute weights of the scalar state's version, or lets it fetch them. */
-    private void exchangeWeights(GenerationLinks links) {
-        links.weights().exchange(state.scalars().step());
-        state.weightsComplete();
+        weights.expect(state.scalars().step());
+        weights.exchange(state.scalars().step(), state::weightsComplete);
+        weights.settle();
         links.transport().drain();
     }
 

@@ -38,7 +38,8 @@ import org.jspecify.annotations.Nullable;
  * <p>A step: for each hosted virtual rank forward and backward of its micro-batches, folding
  * complete subtrees of the canonical tree; the reducer finishes the sums at each chunk's owner and
  * forwards them to the buddy; all ranks vote and derive the same verdict; owners and buddies apply
- * it; new weights are gathered. Used by one thread; its device belongs to it.
+ * it; new weights are gathered, while the next step begins. Used by one thread; its device belongs
+ * to it.
  *
  * <p>The slot outlives generations: device, model, held chunks and their versions stay, and {@link
  * #install} gives it a new place. A step may end at any exchange with an exception of the
@@ -192,13 +193,23 @@ public final class TrainingRank implements AutoCloseable {
         return state.held();
     }
 
-    /** The weights that it computes with, in the compute type. */
+    /** The weights that it computes with, in the compute type, all of them; not while a step runs. */
     public FlatViews compute() {
+        settle();
         return model.weights().views();
+    }
+
+    /** Waits for compute weights on their way; to be called before an exchange that is no step's. */
+    public void settle() {
+        GenerationLinks now = links;
+        if (now != null) {
+            now.weights().settle();
+        }
     }
 
     /** Inverts a bit of a weight in the compute type, for fault injection; false if there is none. */
     public boolean flip(long element, int bit) {
+        settle();
         Optional<Buffer> weights = model.weights().flippable();
         weights.ifPresent(w -> bytes().flip(w, element, bit));
         return weights.isPresent();
@@ -246,7 +257,7 @@ public final class TrainingRank implements AutoCloseable {
         return work.sequences();
     }
 
-    /** Version of the complete compute weights in memory, or {@link #INCOMPLETE}. */
+    /** Version of the complete compute weights, those on their way not among them, or {@link #INCOMPLETE}. */
     public long weightsVersion() {
         return state.weightsVersion();
     }
@@ -256,10 +267,7 @@ public final class TrainingRank implements AutoCloseable {
      * digests and gathers the compute weights.
      */
     public void loaded(ScalarState scalars) {
-        state.begin(scalars);
-        for (int chunk : links().heldChunks) {
-            held().loaded(chunk, scalars.step());
-        }
+        state.loaded(scalars, links().heldChunks);
         gather();
     }
 
@@ -270,14 +278,7 @@ public final class TrainingRank implements AutoCloseable {
      * @throws IllegalStateException if one is missing or of another version
      */
     public void resume(ScalarState scalars) {
-        for (int chunk : links().heldChunks) {
-            if (held().version(chunk) != scalars.step()) {
-                throw new IllegalStateException("chunk " + chunk + " is at version "
-                        + held().version(chunk) + " where the generation starts at "
-                        + scalars.step() + " (-1: it is not here)");
-            }
-        }
-        state.begin(scalars);
+        state.resume(scalars, links().heldChunks);
         if (placement().slices(rank()).count() == 0) {
             state.weightsComplete(); // it computes with none
         }

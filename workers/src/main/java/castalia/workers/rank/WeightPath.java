@@ -3,22 +3,34 @@ package castalia.workers.rank;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.WeightGather;
 import castalia.workers.model.LayerWeights;
+import org.jspecify.annotations.Nullable;
 
 /** How ranks come by the compute weights that others own, in one generation. */
 sealed interface WeightPath {
 
     /**
-     * The weights of a version are those in memory now: brings them to whoever computes with them, or
-     * lets them be fetched.
+     * The weights of a version are those in memory now: starts to bring them to whoever computes with
+     * them, or lets them be fetched. Passes wait for what they need of them.
+     *
+     * @param whenComplete run when this rank has all that it is brought
      */
-    void exchange(long version);
+    void exchange(long version, Runnable whenComplete);
+
+    /** Whether the weights of a version are on their way to this rank. */
+    boolean brings(long version);
+
+    /**
+     * Waits for what is on its way: to be called where no pass begins next, before anything else is
+     * exchanged.
+     */
+    void settle();
 
     /** Says that the weights of a version are next, and that nobody here reads older ones. */
     void expect(long version);
 
     /**
-     * To be called before the weights change: when it returns, nobody reads them any more. May end
-     * with an exception of the transport.
+     * To be called before the weights change: when it returns, nobody reads them, or any payload that
+     * was sent before. May end with an exception of the transport.
      */
     void withdraw();
 
@@ -31,9 +43,35 @@ sealed interface WeightPath {
     /** Who brings a model its weights. */
     LayerWeights layers();
 
-    /** ZeRO 0 to 2: everybody gets all weights of its slices before it computes. */
-    record Gathered(
-            long generation, ComputeWeights weights, WeightGather gather) implements WeightPath {
+    /**
+     * ZeRO 0 to 2: everybody gets all weights of its slices, while its next pass begins: a layer is
+     * waited for where it is needed first.
+     *
+     * <p>What was sent does not change while anybody takes it: who votes took all of it before, and new
+     * weights are made when all votes are there.
+     */
+    final class Gathered implements WeightPath, LayerWeights {
+
+        private final long generation;
+        private final ComputeWeights weights;
+        private final WeightGather gather;
+        private final Transport transport;
+        private @Nullable Coming coming;
+
+        /**
+         * Weights on their way.
+         *
+         * @param group the first of {@link WeightGather#groups} that is not here yet
+         */
+        private record Coming(long version, int group, Runnable whenComplete) {}
+
+        Gathered(long generation, ComputeWeights weights, WeightGather gather,
+                Transport transport) {
+            this.generation = generation;
+            this.weights = weights;
+            this.gather = gather;
+            this.transport = transport;
+        }
 
         @Override
         public void expect(long version) {
@@ -41,13 +79,55 @@ sealed interface WeightPath {
         }
 
         @Override
-        public void exchange(long version) {
-            gather.gather(generation, version, weights::of);
+        public void exchange(long version, Runnable whenComplete) {
+            if (gather.begin(generation, version, weights::of)) {
+                coming = new Coming(version, 0, whenComplete);
+            } else {
+                whenComplete.run();
+            }
         }
 
-        /** What was sent may change: whoever exchanged drained the transport. */
         @Override
-        public void withdraw() {}
+        public boolean brings(long version) {
+            Coming now = coming;
+            return now != null && now.version == version;
+        }
+
+        @Override
+        public void settle() {
+            receive(gather.groups() - 1);
+        }
+
+        @Override
+        public void begin(boolean backward) {}
+
+        @Override
+        public void need(int layer) {
+            receive(gather.group(layer));
+        }
+
+        @Override
+        public boolean takeAll() {
+            settle();
+            return true;
+        }
+
+        private void receive(int last) {
+            for (Coming now = coming; now != null && now.group <= last; now = coming) {
+                gather.receive(generation, now.version, now.group, weights::of);
+                boolean all = now.group == gather.groups() - 1;
+                coming = all ? null
+                        : new Coming(now.version, now.group + 1, now.whenComplete);
+                if (all) {
+                    now.whenComplete.run();
+                }
+            }
+        }
+
+        @Override
+        public void withdraw() {
+            transport.drain();
+        }
 
         /** Everybody has them. */
         @Override
@@ -58,7 +138,7 @@ sealed interface WeightPath {
 
         @Override
         public LayerWeights layers() {
-            return LayerWeights.PRESENT;
+            return this;
         }
     }
 
@@ -79,19 +159,29 @@ sealed interface WeightPath {
         public void expect(long version) {}
 
         @Override
-        public void exchange(long version) {
+        public void exchange(long version, Runnable whenComplete) {
             layers.version(version);
             transport.serve(version, weights.served());
+            whenComplete.run();
         }
+
+        @Override
+        public boolean brings(long version) {
+            return false;
+        }
+
+        @Override
+        public void settle() {}
 
         @Override
         public void withdraw() {
             transport.withdraw();
+            transport.drain();
         }
 
         @Override
         public void skipped(long version) {
-            exchange(version);
+            exchange(version, () -> {});
         }
 
         @Override

@@ -226,6 +226,9 @@ final class RankLoop implements AutoCloseable {
             feeder.boundary(rank);
             return;
         }
+        if (due || pause.isPresent() || feeder.busy() || validates(version, last)) {
+            rank.settle();
+        }
         if (due && now.lacks(version)) {
             stored.begin(rank);
         }
@@ -263,12 +266,16 @@ final class RankLoop implements AutoCloseable {
         }
     }
 
+    private boolean validates(long version, boolean last) {
+        return version != 0 && version != validated && parts.validation()
+                .filter(v -> last || version % v.interval() == 0).isPresent();
+    }
+
     private void validate(Membership now, long version, boolean last) {
-        WorkerParts.Validation validation = parts.validation().orElse(null);
-        if (validation == null || version == 0 || version == validated
-                || (!last && version % validation.interval() != 0)) {
+        if (!validates(version, last)) {
             return;
         }
+        WorkerParts.Validation validation = parts.validation().orElseThrow();
         double loss = Boundary.validate(rank, now, validation, parts.settings().plan());
         validated = version;
         if (rank.rank() == 0) {

@@ -33,7 +33,6 @@ public final class WorkerRuntime implements RankRuntime {
     private final Object gate = new Object();
     private Fence seen = Fence.NONE;
     private long staleMessages;
-    private long overflowing;
     private volatile long turn;
     private volatile boolean closed;
 
@@ -78,13 +77,6 @@ public final class WorkerRuntime implements RankRuntime {
         }
     }
 
-    /** Messages dropped because too many waited. */
-    long overflowing() {
-        synchronized (gate) {
-            return overflowing;
-        }
-    }
-
     @Override
     public void accept(CoordinatorMessage message) {
         synchronized (gate) {
@@ -104,12 +96,9 @@ public final class WorkerRuntime implements RankRuntime {
                 nextTurn();
             }
             Order order = new Order(message, turn);
-            if (!orders.offer(order)) {
-                overflowing++; // as if lost on its way
-                if (ends) { // the oldest makes room: a dismissal is not said again
-                    var _ = orders.poll();
-                    boolean _ = orders.offer(order);
-                }
+            if (!orders.offer(order) && ends) { // others are as if lost on their way
+                var _ = orders.poll(); // the oldest makes room: a dismissal is not said again
+                boolean _ = orders.offer(order);
             }
         }
     }

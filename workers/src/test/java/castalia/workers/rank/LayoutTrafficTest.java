@@ -174,6 +174,7 @@ class LayoutTrafficTest {
                 t.received.across.clear();
             });
             workers.step();
+            workers.onAll(TrainingRank::settle); // the last weights are taken
             List<RankTraffic> planned = PlacementTraffic.of(Workload.of(plan, Recomputation.NONE),
                     workers.members().getFirst().placement(), PER_NODE);
             for (int r = 0; r < layout.ranks(); r++) {

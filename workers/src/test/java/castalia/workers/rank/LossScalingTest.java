@@ -73,6 +73,7 @@ class LossScalingTest {
             assertThat(report.stateBefore()).isEqualTo(digest);
             assertThat(Double.isNaN(report.gradientNorm())).isEqualTo(scaling.skipped());
             assertThat(group.rank(r).scalars()).isEqualTo(group.scalars());
+            group.rank(r).settle();
             assertThat(group.rank(r).weightsVersion()).isEqualTo(before.step() + 1);
         }
         assertThat(scaling.lossScale()).isEqualTo(before.lossScale());

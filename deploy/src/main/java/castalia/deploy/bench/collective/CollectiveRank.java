@@ -29,6 +29,7 @@ import java.io.PrintWriter;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.management.CompilationMXBean;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.security.SecureRandom;
@@ -47,7 +48,8 @@ public final class CollectiveRank {
     private static final Duration PATIENCE = Duration.ofMinutes(1);
     private static final long SAMPLE_NANOS = 60_000_000;
     private static final int MOST_TIMES = 200;
-    private static final double WARM_SECONDS = 1.5;
+    private static final double QUIET_SECONDS = 1;
+    private static final double MOST_WARM_SECONDS = 20;
     private static final int WARM_TIMES = 10;
     private static final long WARM_BYTES = 1 << 20;
     private static final int FIRST_VOTES = 1000;
@@ -59,6 +61,7 @@ public final class CollectiveRank {
     private final PrintWriter out;
     private final OperatingSystemMXBean system =
             (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+    private final CompilationMXBean compiler = ManagementFactory.getCompilationMXBean();
     private long number;
 
     /**
@@ -184,13 +187,23 @@ public final class CollectiveRank {
         return new Sample(slowest * 1e-9 / times, processors * 1e-9 / times);
     }
 
-    /** Lets the JVM compile what is timed. */
+    /** Goes on until no JVM has compiled anything for a while: all ranks see the same numbers. */
     private void warmUp(Group group, Runnable... collectives) {
         double seconds = 0;
-        while (seconds < WARM_SECONDS) {
+        double quiet = 0;
+        long compiled = 0;
+        while (quiet < QUIET_SECONDS && seconds < MOST_WARM_SECONDS) {
+            double taken = 0;
             for (Runnable collective : collectives) {
-                seconds += sample(group, collective, WARM_TIMES).seconds * WARM_TIMES;
+                taken += sample(group, collective, WARM_TIMES).seconds * WARM_TIMES;
             }
+            long now = 0;
+            for (MemorySegment one : group.meet(compiler.getTotalCompilationTime(), 0)) {
+                now += one.getAtIndex(ValueLayout.JAVA_LONG, 0);
+            }
+            quiet = now == compiled ? quiet + taken : 0;
+            compiled = now;
+            seconds += taken;
         }
     }
 

@@ -36,19 +36,14 @@ final class Bytes {
      */
     static int read(SocketChannel from, MemorySegment into, ByteBuffer next) throws IOException {
         ByteBuffer buffer = into.asByteBuffer();
-        ByteBuffer arrived = buffer.duplicate();
         ByteBuffer[] both = {buffer, next};
-        CRC32C crc = new CRC32C();
         while (buffer.hasRemaining()) {
-            int start = buffer.position();
             if (from.read(both) < 0) {
-                throw new EOFException("connection ended after " + start + " of "
+                throw new EOFException("connection ended after " + buffer.position() + " of "
                         + into.byteSize() + " bytes of a frame");
             }
-            // while they are still in the cache
-            crc.update(arrived.limit(buffer.position()).position(start));
         }
-        return (int) crc.getValue();
+        return crc(buffer.flip());
     }
 
     /** Reads {@code length} bytes into a scratch buffer, over and over. */

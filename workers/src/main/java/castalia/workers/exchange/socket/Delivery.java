@@ -7,8 +7,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * A payload that a rank waits for, and who is told of its pieces, in order. What is here already is told
  * on the rank's thread; while that waits, the reader of the connection tells each piece as soon as it has
- * checked it: the piece is still in the cache, and nobody is woken before the last. One piece is told at a
- * time. The state is guarded by the mailbox.
+ * checked it: the piece is still in the cache, and nobody is woken before the last. One piece of all
+ * deliveries is told at a time. The state is guarded by the mailbox.
  */
 final class Delivery {
 
@@ -17,8 +17,6 @@ final class Delivery {
     private final int count;
     private final Pieces pieces;
     private int told;
-    private boolean telling;
-    private long movedAt = System.nanoTime();
     private long readerNanos;
     private @Nullable Throwable failure;
 
@@ -45,19 +43,9 @@ final class Delivery {
         return last.piece(count - 1 - told);
     }
 
-    /** Whether a piece is being told. */
-    boolean telling() {
-        return telling;
-    }
-
     /** Whether all pieces were told, or telling one failed. */
     boolean done() {
         return told == count || failure != null;
-    }
-
-    /** When a piece was told last. */
-    long movedAt() {
-        return movedAt;
     }
 
     /** Time for which readers were telling pieces. */
@@ -65,47 +53,37 @@ final class Delivery {
         return readerNanos;
     }
 
-    void take() {
-        telling = true;
-    }
-
     void told(@Nullable Throwable why, long nanos) {
-        telling = false;
         told++;
         failure = why;
         readerNanos += nanos;
-        movedAt = System.nanoTime();
     }
 
-    /** Tells what is here, on a reader's thread; what that throws is kept for the rank. */
-    void deliver(Mailbox mailbox) {
-        for (Mailbox.Room piece = mailbox.next(this); piece != null; piece = mailbox.next(this)) {
-            long begun = System.nanoTime();
-            Throwable why = null;
-            try {
-                tell(piece.segment());
-            } catch (RuntimeException | Error e) {
-                why = e;
-            }
-            mailbox.told(this, piece, why, System.nanoTime() - begun);
+    /**
+     * Tells a piece.
+     *
+     * @param onReader whether this is a reader's thread: what it throws is kept for the rank
+     */
+    void tell(Mailbox mailbox, Place.Room piece, boolean onReader) {
+        long begun = System.nanoTime();
+        Throwable why = null;
+        try {
+            tell(piece.segment);
+        } catch (RuntimeException | Error e) {
+            why = e;
         }
+        mailbox.told(this, piece, why, onReader ? System.nanoTime() - begun : 0);
     }
 
     /**
      * Tells what is here, on the rank's thread.
      *
      * @return whether it is done
-     * @throws IllegalStateException if the payload has another size
      */
     boolean receive(Mailbox mailbox) {
-        for (Mailbox.Room piece = mailbox.next(this); piece != null; piece = mailbox.next(this)) {
-            Throwable why = new IllegalStateException("not told");
-            try {
-                tell(piece.segment());
-                why = null;
-            } finally {
-                mailbox.told(this, piece, why, 0);
-            }
+        for (Mailbox.Told next = mailbox.next(this, false); next != null;
+                next = mailbox.next(this, false)) {
+            next.tell(mailbox);
         }
         return mailbox.isDone(this);
     }

@@ -3,15 +3,34 @@ package castalia.workers.exchange.socket;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
-/** What a rank said that it is going to receive, and did not receive yet. Used by its thread only. */
+/** What a rank is going to receive, as it said, and did not receive yet. Used by its thread only. */
 final class Expectations {
 
     private final Mailbox mailbox;
     private final Map<PieceKey, MemorySegment> all = new HashMap<>();
+    private final Map<PieceKey, Delivery> begun = new HashMap<>();
 
     Expectations(Mailbox mailbox) {
         this.mailbox = mailbox;
+    }
+
+    /** Has the pieces of a payload told from now on. */
+    void begin(Delivery delivery) {
+        mailbox.begin(delivery);
+        begun.put(delivery.last(), delivery);
+    }
+
+    /** A delivery that was begun, or null. */
+    @Nullable Delivery begun(PieceKey last) {
+        return begun.get(last);
+    }
+
+    /** Ends a delivery: nobody is told anything afterwards. */
+    void end(Delivery delivery) {
+        mailbox.end(delivery);
+        begun.remove(delivery.last());
     }
 
     /** Expects a payload, named by its last piece, in place of another destination. */
@@ -35,6 +54,9 @@ final class Expectations {
 
     /** Withdraws all. */
     void clear() {
+        for (Delivery delivery : begun.values().toArray(Delivery[]::new)) {
+            end(delivery);
+        }
         for (PieceKey last : all.keySet().toArray(PieceKey[]::new)) {
             remove(last);
         }

@@ -12,7 +12,7 @@ import java.util.List;
 /**
  * Writes frames to a blocking channel, straight from their payloads' memory. Long payloads go in pieces,
  * each checksummed right before it is written, those for learners whole; short ones go together. Used by
- * one thread.
+ * one thread, except where it says otherwise.
  */
 final class FrameWriter {
 
@@ -24,9 +24,15 @@ final class FrameWriter {
             ByteBuffer.allocateDirect(MOST_TOGETHER * FrameHeader.BYTES);
     private final List<ByteBuffer> buffers = new ArrayList<>();
     private long gathered;
+    private volatile long movedAt = System.nanoTime();
 
     FrameWriter(Core core) {
         this.core = core;
+    }
+
+    /** When something was last written; for any thread. */
+    long movedAt() {
+        return movedAt;
     }
 
     /** Whether frames are few and short enough to be written by one call. */
@@ -70,6 +76,7 @@ final class FrameWriter {
 
     private void flush(SocketChannel to) throws IOException {
         Bytes.write(to, buffers.toArray(ByteBuffer[]::new));
+        movedAt = System.nanoTime();
         core.tallies().sentBytes.add(gathered);
         clear();
     }

@@ -136,23 +136,23 @@ final class Inbound implements Runnable {
         PieceKey key = new PieceKey(
                 frame.sender(), frame.term(), frame.tag(), frame.left());
         switch (mailbox.place(key, frame.length(), answer, this::close)) {
-            case Mailbox.Over(Fence newest) -> {
+            case Place.Over(Fence newest) -> {
                 skip(frame);
                 answerStale(newest);
             }
-            case Mailbox.Duplicate _ -> {
+            case Place.Duplicate _ -> {
                 core.tallies().refused.increment();
                 skip(frame);
             }
-            case Mailbox.Full _ -> throw new RefusedException(
+            case Place.Full _ -> throw new RefusedException(
                     "more early frames than fit in " + core.settings().bounds().earlyBytes()
                             + " bytes: " + frame.tag());
-            case Mailbox.Misfit _ -> throw new RefusedException("damaged frame: " + frame.length()
+            case Place.Misfit _ -> throw new RefusedException("damaged frame: " + frame.length()
                     + " bytes of " + frame.tag());
-            case Mailbox.Room room -> {
+            case Place.Room room -> {
                 boolean whole = false;
                 try {
-                    requireIntact(frame, Bytes.read(channel, room.segment(), header));
+                    requireIntact(frame, Bytes.read(channel, room.segment, header));
                     whole = true;
                 } finally {
                     if (whole) {

@@ -1,7 +1,9 @@
 package castalia.workers.exchange.socket;
 
 import castalia.protocol.identity.Fence;
+import castalia.protocol.identity.Incarnation;
 import castalia.workers.exchange.socket.FramePool.Lease;
+import castalia.workers.exchange.socket.Place.Room;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
@@ -29,50 +31,21 @@ final class Mailbox implements AutoCloseable {
     private final Map<PieceKey, Wanted> waiting = new HashMap<>();
 
     private final Map<PieceKey, Delivery> deliveries = new HashMap<>();
+    /** The delivery of which a piece is told just now. */
+    private @Nullable Delivery telling;
+    /** The delivery that a rank waits for. */
+    private @Nullable Delivery awaited;
+
     private final Map<PieceKey, Room> rooms = new HashMap<>();
+    /** When a piece of a process last arrived. */
+    private final Map<Incarnation, Long> moved = new HashMap<>();
+
     private final FramePool pool;
     private volatile Fence raised = Fence.NONE;
     private volatile boolean closed;
 
     Mailbox(long mostBytes) {
         this.pool = new FramePool(mostBytes);
-    }
-
-    /** What a reader is to do with a payload. */
-    sealed interface Place {}
-
-    /** To skip it: the generation is over. */
-    record Over(Fence newest) implements Place {}
-
-    /** To skip it: there is such a frame already, or nobody asked for it. */
-    record Duplicate() implements Place {}
-
-    /** It is waited for with memory that it cannot be read into, and there is no room for it. */
-    record Full() implements Place {}
-
-    /** It was asked for, but has another length. */
-    record Misfit() implements Place {}
-
-    /** Where to read it. Then it is to be reported as {@link #arrived} or {@link #failed}. */
-    static final class Room implements Place {
-
-        private final PieceKey key;
-        private final MemorySegment segment;
-        private final @Nullable Lease lease;
-        private final Runnable cut;
-        private boolean ready;
-        private boolean dropped;
-
-        private Room(PieceKey key, MemorySegment segment, @Nullable Lease lease, Runnable cut) {
-            this.key = key;
-            this.segment = segment;
-            this.lease = lease;
-            this.cut = cut;
-        }
-
-        MemorySegment segment() {
-            return segment;
-        }
     }
 
     /**
@@ -86,15 +59,15 @@ final class Mailbox implements AutoCloseable {
         try {
             while (true) {
                 if (closed || raised.newerThan(key.fence())) {
-                    return new Over(raised);
+                    return new Place.Over(raised);
                 }
                 if (rooms.containsKey(key)) {
-                    return new Duplicate();
+                    return new Place.Duplicate();
                 }
                 Wanted wanted = waiting.get(key.piece(0));
                 MemorySegment into = wanted == null ? null : wanted.piece(key.left(), length);
                 if (answer && into == null) {
-                    return wanted == null ? new Duplicate() : new Misfit();
+                    return wanted == null ? new Place.Duplicate() : new Place.Misfit();
                 }
                 Room room = room(key, length, cut, into, wanted != null && wanted.lastResort());
                 if (room != null) {
@@ -102,7 +75,7 @@ final class Mailbox implements AutoCloseable {
                     return room;
                 }
                 if (wanted != null) {
-                    return new Full();
+                    return new Place.Full();
                 }
                 space.awaitUninterruptibly();
             }
@@ -128,6 +101,7 @@ final class Mailbox implements AutoCloseable {
         Delivery delivery;
         lock.lock();
         try {
+            moved.put(room.key.from(), System.nanoTime());
             room.ready = true;
             if (room.dropped) {
                 discard(room);
@@ -138,7 +112,9 @@ final class Mailbox implements AutoCloseable {
             lock.unlock();
         }
         if (delivery != null) {
-            delivery.deliver(this);
+            for (Told next = next(delivery, true); next != null; next = next(delivery, true)) {
+                next.tell(this);
+            }
         }
     }
 
@@ -197,7 +173,7 @@ final class Mailbox implements AutoCloseable {
         lock.lock();
         try {
             deliveries.remove(delivery.last(), delivery);
-            while (delivery.telling()) {
+            while (telling == delivery) {
                 letGo.awaitUninterruptibly();
             }
         } finally {
@@ -205,28 +181,45 @@ final class Mailbox implements AutoCloseable {
         }
     }
 
+    /** A piece that is to be told now, by whoever took it. */
+    record Told(Delivery delivery, Room room, boolean onReader) {
+
+        void tell(Mailbox mailbox) {
+            delivery.tell(mailbox, room, onReader);
+        }
+    }
+
     /**
-     * Takes the next piece of a delivery.
+     * Takes the next piece of the delivery that a rank waits for, or else of another.
      *
+     * @param onReader whether a reader will tell it, not the rank
      * @return null if it is not here, somebody else is telling one, or the delivery or generation is over
      */
-    @Nullable Room next(Delivery delivery) {
+    @Nullable Told next(Delivery delivery, boolean onReader) {
         lock.lock();
         try {
-            if (deliveries.get(delivery.last()) != delivery // it has ended
-                    || delivery.telling() || delivery.done() || over(delivery.last().fence())) {
-                return null;
-            }
-            Room room = rooms.get(delivery.next());
-            if (room == null || !room.ready) {
+            Delivery waited = awaited;
+            Delivery of = waited != null && ready(waited) != null ? waited : delivery;
+            Room room = telling == null ? ready(of) : null;
+            if (room == null) {
                 return null;
             }
             rooms.remove(room.key);
-            delivery.take();
-            return room;
+            telling = of;
+            return new Told(of, room, onReader);
         } finally {
             lock.unlock();
         }
+    }
+
+    /** The next piece of a delivery if it is here and may be told. */
+    private @Nullable Room ready(Delivery delivery) {
+        if (deliveries.get(delivery.last()) != delivery // it has ended
+                || delivery.done() || over(delivery.last().fence())) {
+            return null;
+        }
+        Room room = rooms.get(delivery.next());
+        return room != null && room.ready ? room : null;
     }
 
     /** A piece of a delivery was told: its memory is read no more. */
@@ -238,10 +231,14 @@ final class Mailbox implements AutoCloseable {
                 space.signalAll();
             }
             delivery.told(failure, nanos);
-            if (delivery.done()) {
+            telling = null;
+            Delivery waited = awaited;
+            if (waited != null && (waited.done() || ready(waited) != null)) {
                 arrival.signalAll();
             }
-            letGo.signalAll();
+            if (deliveries.get(delivery.last()) != delivery) {
+                letGo.signalAll();
+            }
         } finally {
             lock.unlock();
         }
@@ -257,35 +254,41 @@ final class Mailbox implements AutoCloseable {
         }
     }
 
-    /**
-     * Waits for a delivery.
-     *
-     * @param nanos longest time without a piece
-     * @return whether the wait is over: it is done, can go on, or its generation is over
-     */
-    boolean await(Delivery delivery, long nanos) throws InterruptedException {
-        long begun = System.nanoTime();
-        lock.lockInterruptibly();
+    /** When a piece of a process last arrived, or {@code begun} if that is later. */
+    long movedAt(Incarnation from, long begun) {
+        lock.lock();
         try {
-            while (true) {
-                if (delivery.done() || over(delivery.last().fence()) || isReady(delivery)) {
-                    return true;
-                }
-                long now = System.nanoTime();
-                long left = nanos - Math.min(now - begun, now - delivery.movedAt());
-                if (left <= 0) {
-                    return false;
-                }
-                arrival.awaitNanos(left);
-            }
+            long last = moved.getOrDefault(from, begun);
+            return last - begun > 0 ? last : begun;
         } finally {
             lock.unlock();
         }
     }
 
-    private boolean isReady(Delivery delivery) {
-        Room room = rooms.get(delivery.next());
-        return !delivery.telling() && room != null && room.ready;
+    /**
+     * Waits for a delivery, for a time at most.
+     *
+     * @return whether the wait is over: it is done, can go on, or its generation is over
+     */
+    boolean await(Delivery delivery, long nanos) throws InterruptedException {
+        long left = nanos;
+        lock.lockInterruptibly();
+        awaited = delivery;
+        try {
+            while (true) {
+                if (delivery.done() || over(delivery.last().fence())
+                        || (telling == null && ready(delivery) != null)) {
+                    return true;
+                }
+                if (left <= 0) {
+                    return false;
+                }
+                left = arrival.awaitNanos(left);
+            }
+        } finally {
+            awaited = null;
+            lock.unlock();
+        }
     }
 
     /**
@@ -342,6 +345,7 @@ final class Mailbox implements AutoCloseable {
         lock.lock();
         try {
             raised = fence;
+            moved.clear();
             for (Room room : rooms.values().toArray(Room[]::new)) {
                 if (fence.newerThan(room.key.fence())) {
                     drop(room);

@@ -74,6 +74,12 @@ final class Outbound {
         return peer;
     }
 
+    /** When it last wrote something, or {@code begun} if that is later. */
+    long movedAt(long begun) {
+        long last = writer.movedAt();
+        return last - begun > 0 ? last : begun;
+    }
+
     /** Asks for a connection although there is nothing to write yet. */
     void want() {
         lock.lock();

@@ -17,6 +17,7 @@ import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -196,18 +197,27 @@ final class SocketTransport implements Transport {
         receive(last(from, tag, Role.MEMBER), from, room, true, pieces);
     }
 
+    @Override
+    public void begin(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
+        requireLive();
+        expected.begin(new Delivery(last(from, tag, Role.MEMBER), room, pieces));
+    }
+
     private void receive(
             PieceKey last, int from, MemorySegment room, boolean lastResort, Pieces pieces) {
         requireLive();
-        Delivery delivery = new Delivery(last, room, pieces);
+        Delivery delivery = expected.begun(last);
+        if (delivery == null) {
+            delivery = new Delivery(last, room, pieces);
+            expected.begin(delivery);
+        }
         try {
             expected.add(last, room, lastResort);
-            mailbox.begin(delivery);
             while (!delivery.receive(mailbox)) {
                 await(delivery, from);
             }
         } finally {
-            mailbox.end(delivery);
+            expected.end(delivery);
             expected.remove(last);
             waitedNanos -= delivery.readerNanos();
         }
@@ -218,6 +228,7 @@ final class SocketTransport implements Transport {
         long begun = System.nanoTime();
         FrameTag tag = delivery.last().tag();
         waitFor(from, () -> tag.kind() + " of chunk " + tag.chunk() + ", step " + tag.step(),
+                () -> mailbox.movedAt(members.get(from).incarnation(), begun),
                 nanos -> mailbox.await(delivery, nanos));
         waitedNanos += System.nanoTime() - begun;
     }
@@ -233,7 +244,8 @@ final class SocketTransport implements Transport {
     public void drain(int to) {
         long begun = System.nanoTime();
         requireLive();
-        waitFor(to, () -> "receipt of frames", nanos -> receipts.await(to, nanos));
+        waitFor(to, () -> "receipt of frames", () -> to == rank ? begun : peer(to).movedAt(begun),
+                nanos -> receipts.await(to, nanos));
         waitedNanos += System.nanoTime() - begun;
     }
 
@@ -270,14 +282,23 @@ final class SocketTransport implements Transport {
         boolean await(long nanos) throws InterruptedException;
     }
 
-    void waitFor(int peer, Supplier<String> what, Waiting waiting) {
-        long end = System.nanoTime() + deadlineNanos;
-        long suspectAt = System.nanoTime() + patience.get().toNanos();
+    /**
+     * Waits. What counts is silence: a long payload may take longer than the deadline in all.
+     *
+     * @param movedAt when anything last came from the peer, or went to it; the beginning of the wait or
+     *     later
+     */
+    void waitFor(int peer, Supplier<String> what, LongSupplier movedAt, Waiting waiting) {
+        long heard = movedAt.getAsLong(); // when the peer moved, or was suspected
         while (true) {
+            long moved = movedAt.getAsLong();
+            heard = moved - heard > 0 ? moved : heard;
             long now = System.nanoTime();
+            long patient = patience.get().toNanos();
             boolean done;
             try {
-                done = waiting.await(Math.max(0, Math.min(end - now, suspectAt - now)));
+                done = waiting.await(Math.max(0, Math.min(
+                        moved + deadlineNanos - now, heard + patient - now)));
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
                 throw lost(peer, "interrupted while waiting for " + what.get(), e);
@@ -287,12 +308,15 @@ final class SocketTransport implements Transport {
                 return;
             }
             now = System.nanoTime();
-            if (end - now <= 0) {
+            if (movedAt.getAsLong() != moved) {
+                continue;
+            }
+            if (now - moved >= deadlineNanos) {
                 throw lost(peer, what.get() + " did not come in time", null);
             }
-            if (suspectAt - now <= 0) {
+            if (now - heard >= patient) {
                 suspicions.suspect(members.get(peer), false, what.get());
-                suspectAt = System.nanoTime() + patience.get().toNanos();
+                heard = System.nanoTime();
             }
         }
     }

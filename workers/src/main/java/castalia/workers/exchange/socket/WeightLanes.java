@@ -63,8 +63,19 @@ final class WeightLanes {
         retract();
         for (int r = 0; r < lanes.length; r++) {
             int to = r;
-            transport.waitFor(
-                    to, () -> "receipt of weights", nanos -> answers.await(to, nanos));
+            long begun = System.nanoTime();
+            transport.waitFor(to, () -> "receipt of weights", () -> movedAt(to, begun),
+                    nanos -> answers.await(to, nanos));
+        }
+    }
+
+    private long movedAt(int to, long begun) {
+        lock.lock();
+        try {
+            Outbound lane = lanes[to];
+            return lane == null ? begun : lane.movedAt(begun);
+        } finally {
+            lock.unlock();
         }
     }
 

@@ -5,9 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import castalia.workers.exchange.AbandonedException;
 import castalia.workers.exchange.FrameTag;
+import castalia.workers.exchange.PeerLostException;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.socket.Planes.Way;
 import castalia.workers.exchange.socket.SocketSettings.Bounds;
+import castalia.workers.exchange.socket.SocketSettings.Deadlines;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -237,6 +239,30 @@ class ExpectedFramesTest {
             assertThat(planes.nextSuspicion().what()).contains("WEIGHTS of chunk 1");
             peer.write(Arrays.copyOfRange(frame, 500, frame.length));
             received.join();
+        }
+    }
+
+    @Test
+    void aPayloadMayTakeLongerThanTheDeadlineAsLongAsPiecesCome() throws Exception {
+        Deadlines brief = new Deadlines(
+                Duration.ofSeconds(5), Duration.ofSeconds(5), Duration.ofMillis(1500));
+        try (Planes planes = Planes.open(1, s -> s.withDeadlines(brief));
+                RawPeer peer = new RawPeer(planes, 0)) {
+            planes.members.add(peer.member());
+            Transport rank = planes.join(0, Planes.FIRST, Planes.LONG);
+            int size = 5 * Piece.BYTES;
+            MemorySegment sent = planes.memory(size, 3);
+            CompletableFuture<byte[]> received = CompletableFuture.supplyAsync(
+                    () -> planes.received(rank, 1, tag(1), size));
+            peer.hello();
+            for (int left = 4; left >= 0; left--) {
+                Thread.sleep(500); // 2.5 s in all
+                peer.write(peer.frame(Planes.FIRST, tag(1), left, Piece.of(sent, 4 - left)));
+            }
+            assertThat(received.join()).isEqualTo(sent.toArray(ValueLayout.JAVA_BYTE));
+            assertThatThrownBy(() -> rank.receive(1, tag(2), planes.arena.allocate(8)))
+                    .isInstanceOf(PeerLostException.class)
+                    .hasMessageContaining("did not come in time");
         }
     }
 

@@ -66,9 +66,14 @@ final class RawPeer implements AutoCloseable {
     }
 
     byte[] frame(Fence fence, FrameTag tag, MemorySegment payload) {
+        return frame(fence, tag, 0, payload);
+    }
+
+    /** One piece of a payload, with some left. */
+    byte[] frame(Fence fence, FrameTag tag, int left, MemorySegment payload) {
         ByteBuffer bytes =
                 ByteBuffer.allocate(FrameHeader.BYTES + (int) payload.byteSize());
-        new FrameHeader.Data(LIFE, fence.term(), tag, 0,
+        new FrameHeader.Data(LIFE, fence.term(), tag, left,
                 (int) payload.byteSize(), Bytes.crc(payload.asByteBuffer())).encode(bytes);
         bytes.put(payload.asByteBuffer());
         return bytes.array();
