@@ -24,7 +24,7 @@ printf '%s, %s\n' "$(date -u '+%Y-%m-%d %H:%M UTC')" "load $(cut -d' ' -f1-3 /pr
 
 for workers in 2 4; do
   run=$folder/workers$workers
-  "$root/castalia" train --config "$folder/run.yml" --run "$run" --local $workers --threads $workers > "$run.log" 2>&1
+  "$root/castalia" train --config "$folder/run.yml" --run "$run" --local $workers --threads 1 > "$run.log" 2>&1
   sed -n 's/^{"step":\([0-9]*\),"loss".*"step_s":\([^,]*\),.*"exposed_s":\([^,]*\),.*/\1 \2 \3/p' "$run/metrics.jsonl" |
     awk '$1 >= 3 { printf "%.3f %.3f\n", $3, $2 }' | sort -n |
     awk -v w=$workers '{ e[NR] = $1; s[NR] = $2 }

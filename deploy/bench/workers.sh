@@ -25,7 +25,7 @@ rate() { # rate RUN: tokens/s of its steps
 for pair in 1 2 3; do
   for workers in 1 2; do
     run=$folder/pair$pair-workers$workers
-    "$root/castalia" train --config "$folder/run.yml" --run "$run" --local $workers --threads $workers > "$run.log" 2>&1
+    "$root/castalia" train --config "$folder/run.yml" --run "$run" --local $workers --threads 1 > "$run.log" 2>&1
     printf '%d %s\n' $workers "$(rate "$run")" | tee -a "$folder/rates" | sed 's/^\([0-9]\) /workers \1: tokens\/s /'
   done
 done

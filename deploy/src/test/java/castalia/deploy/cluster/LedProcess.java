@@ -33,8 +33,7 @@ final class LedProcess implements AutoCloseable {
     static LedProcess start(TinyRun of, Path run, int workers, Object... more) {
         Path log = run.resolveSibling(run.getFileName() + "-" + System.nanoTime() + ".log");
         List<String> line = new ArrayList<>(List.of("train", "--config", of.config().toString(),
-                "--run", run.toString(), "--local", Integer.toString(workers), "--threads",
-                Integer.toString(workers)));
+                "--run", run.toString(), "--local", Integer.toString(workers), "--threads", "1"));
         for (Object word : more) {
             line.add(word.toString());
         }
