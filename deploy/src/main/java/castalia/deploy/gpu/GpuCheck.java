@@ -295,7 +295,7 @@ public final class GpuCheck {
         });
         long left = settings.limit.toSeconds() + GRACE_SECONDS
                 - TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begun);
-        long patience = Math.min(RECOVERY_SECONDS, left);
+        long patience = Math.min(Math.max(RECOVERY_SECONDS, settings.limit.toSeconds() / 2), left);
         try {
             if (!demo.waitFor(patience, TimeUnit.SECONDS)) {
                 throw new Wrong("the demo was not done after " + patience + " s");
