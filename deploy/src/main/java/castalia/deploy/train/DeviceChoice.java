@@ -18,6 +18,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.BooleanSupplier;
@@ -163,17 +164,16 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
 
         Chosen(CudaDevice device, CudaSettings settings) {
             super(device);
-            peers = Boolean.parseBoolean(System.getProperty(PEER_MEMORY, "true"));
-            nccl = System.getProperty(NCCL, "auto");
-            if (!List.of("auto", "on", "off").contains(nccl)) {
+            try {
+                peers = word(PEER_MEMORY, "true", "false").equals("true");
+                nccl = word(NCCL, "auto", "on", "off");
+                String why = CudaDevice.whyNoGroups(settings);
+                if (nccl.equals("on") && !why.isEmpty()) {
+                    throw new CudaUnavailableException(NCCL + "=on, but " + why);
+                }
+            } catch (RuntimeException e) {
                 device.close();
-                throw new CastaliaException(ErrorCode.CONFIG_INVALID,
-                        NCCL + "=" + nccl + " must be auto, on or off");
-            }
-            String why = CudaDevice.whyNoGroups(settings);
-            if (nccl.equals("on") && !why.isEmpty()) {
-                device.close();
-                throw new CudaUnavailableException(NCCL + "=on, but " + why);
+                throw e;
             }
         }
 
@@ -245,15 +245,18 @@ public record DeviceChoice(boolean cuda, OptionalInt ordinal) {
         return cuda ? HeadSweep.OF_GPU : HeadSweep.OF_CPU;
     }
 
+    /** A property's value, which is one of some words; the first where it is not set. */
+    private static String word(String property, String... words) {
+        String named = System.getProperty(property, words[0]);
+        if (!List.of(words).contains(named)) {
+            throw new CastaliaException(ErrorCode.CONFIG_INVALID, property + "=" + named
+                    + " must be " + String.join(" or ", words));
+        }
+        return named;
+    }
+
     private static Repetition graphs() {
-        String named = System.getProperty(GRAPHS, "auto");
-        return switch (named) {
-            case "auto" -> Repetition.AUTO;
-            case "on" -> Repetition.ON;
-            case "off" -> Repetition.OFF;
-            default -> throw new CastaliaException(ErrorCode.CONFIG_INVALID,
-                    GRAPHS + " is " + named + "; auto, on and off are possible");
-        };
+        return Repetition.valueOf(word(GRAPHS, "auto", "on", "off").toUpperCase(Locale.ROOT));
     }
 
     /** What was named, else where toolkits and Python packages put their libraries. */

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import castalia.deploy.Cli;
 import castalia.deploy.train.DeviceChoice;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.identity.Member;
 import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.run.RunNews;
 import castalia.testing.CudaStandIn;
@@ -15,6 +16,7 @@ import java.util.List;
 import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Function;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -126,22 +128,7 @@ class CudaProcessesTest {
     @Tag("full")
     @Test
     void payloadsOfProcessesThatShareAGpuStayThereAndAKilledOneIsReadByNobody() throws IOException {
-        TinyRun tiny = TinyRun.sliced(folder, "bf16", 24, STEPS, 100);
-        TinyRun.Answer alone = alone(tiny);
-        Files.createFile(opened());
-        AtomicBoolean killed = new AtomicBoolean();
-        Witness witness = new Witness((heard, progress) -> {
-            if (progress.step() >= 2 && killed.compareAndSet(false, true)) {
-                ProcessHandle.of(heard.members().getLast().pid())
-                        .ifPresent(ProcessHandle::destroyForcibly);
-            }
-        });
-        DeviceChoice.choose("cuda");
-        TinyRun.Answer answer =
-                tiny.onWorkers(folder.resolve("cluster"), 3, 0, layout(3, 1, 2), witness);
-        assertThat(answer).as("%s", witness).isEqualTo(alone);
-        assertThat(killed).isTrue();
-        assertThat(witness.lost()).as("%s", witness).isZero();
+        requireKillChangesNothing(2, List::getLast);
         List<String> lines = Files.readAllLines(opened());
         assertThat(lines).filteredOn(line -> line.startsWith("opened")).hasSizeGreaterThan(5);
         assertThat(lines).filteredOn(line -> line.startsWith("closed")).hasSizeGreaterThan(1);
@@ -150,26 +137,32 @@ class CudaProcessesTest {
     @Tag("full")
     @Test
     void weightsThatAGroupOfDevicesBringsAreTheSameAndAKilledRankEndsIt() throws IOException {
+        Files.writeString(settings(), "CASTALIA_STANDIN_DEVICES 3\n");
+        System.setProperty(NCCL, "on");
+        requireKillChangesNothing(1, List::getFirst);
+        assertThat(Files.readAllLines(opened())).filteredOn(line -> line.startsWith("moved "))
+                .hasSizeGreaterThan(STEPS);
+    }
+
+    /** A run of three processes of which one is killed ends as one that was alone. */
+    private void requireKillChangesNothing(int zero, Function<List<Member>, Member> whom)
+            throws IOException {
         TinyRun tiny = TinyRun.sliced(folder, "bf16", 24, STEPS, 100);
         TinyRun.Answer alone = alone(tiny);
         Files.createFile(opened());
-        Files.writeString(settings(), "CASTALIA_STANDIN_DEVICES 3\n");
-        System.setProperty(NCCL, "on");
         AtomicBoolean killed = new AtomicBoolean();
         Witness witness = new Witness((heard, progress) -> {
             if (progress.step() >= 2 && killed.compareAndSet(false, true)) {
-                ProcessHandle.of(heard.members().getFirst().pid())
+                ProcessHandle.of(whom.apply(heard.members()).pid())
                         .ifPresent(ProcessHandle::destroyForcibly);
             }
         });
         DeviceChoice.choose("cuda");
         TinyRun.Answer answer =
-                tiny.onWorkers(folder.resolve("cluster"), 3, 0, layout(3, 1, 1), witness);
+                tiny.onWorkers(folder.resolve("cluster"), 3, 0, layout(3, 1, zero), witness);
         assertThat(answer).as("%s", witness).isEqualTo(alone);
         assertThat(killed).isTrue();
         assertThat(witness.lost()).as("%s", witness).isZero();
-        assertThat(Files.readAllLines(opened())).filteredOn(line -> line.startsWith("moved "))
-                .hasSizeGreaterThan(STEPS);
     }
 
     /** Beside a run whose payloads go through host memory and sockets: only notes and votes do here. */

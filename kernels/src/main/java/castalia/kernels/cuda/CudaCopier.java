@@ -4,6 +4,8 @@ import castalia.kernels.Buffer;
 import castalia.kernels.Copier;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import jcuda.driver.CUevent;
 
 /**
@@ -21,6 +23,10 @@ final class CudaCopier implements Copier {
     private final long slotBytes;
     private final CUevent[] copied;
     private final long[] bytes;
+
+    /** What is to be given back, the last first. */
+    private final Deque<Runnable> opened = new ArrayDeque<>();
+
     private boolean closed;
 
     CudaCopier(CudaDevice device, NativePointer.Stream work, int slots, long slotBytes) {
@@ -28,16 +34,27 @@ final class CudaCopier implements Copier {
         this.slotBytes = (slotBytes + PAGE - 1) / PAGE * PAGE;
         this.bytes = new long[slots];
         this.copied = new CUevent[slots];
-        device.enter();
-        pinned = arena.allocate(slots * this.slotBytes, PAGE);
-        Driver.register(pinned.address(), pinned.byteSize());
-        stream = Driver.stream();
-        CUevent before = Driver.event();
-        Driver.record(before, work);
-        Driver.waitFor(before, stream);
-        Driver.destroy(before); // once it has happened
-        for (int i = 0; i < slots; i++) {
-            copied[i] = Driver.event();
+        opened.push(arena::close);
+        try {
+            device.enter();
+            pinned = arena.allocate(slots * this.slotBytes, PAGE);
+            Driver.register(pinned.address(), pinned.byteSize());
+            opened.push(() -> Driver.unregister(pinned.address()));
+            stream = Driver.stream();
+            opened.push(() -> Driver.destroy(stream));
+            CUevent before = Driver.event();
+            Driver.record(before, work);
+            Driver.waitFor(before, stream);
+            Driver.destroy(before); // once it has happened
+            for (int i = 0; i < slots; i++) {
+                CUevent event = Driver.event();
+                opened.push(() -> Driver.destroy(event));
+                copied[i] = event;
+            }
+            opened.push(() -> Driver.synchronize(stream));
+        } catch (RuntimeException | Error e) {
+            close();
+            throw e;
         }
     }
 
@@ -69,20 +86,11 @@ final class CudaCopier implements Copier {
             return;
         }
         closed = true;
-        try {
-            device.enter();
-            Driver.synchronize(stream);
-            Driver.unregister(pinned.address());
-            for (CUevent event : copied) {
-                Driver.destroy(event);
-            }
-            Driver.destroy(stream);
-        } catch (CudaException e) {
-            if (!e.lost()) {
-                throw e;
-            }
-        } finally {
-            arena.close();
+        while (!opened.isEmpty()) {
+            CudaException.unlessLost(() -> {
+                device.enter();
+                opened.pop().run();
+            });
         }
     }
 }

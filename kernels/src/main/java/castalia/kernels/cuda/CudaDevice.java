@@ -350,14 +350,12 @@ public final class CudaDevice implements Device {
 
     private void closeAll() {
         try {
-            makeCurrent();
-            while (!opened.isEmpty()) {
-                opened.pop().run();
-            }
-        } catch (CudaException e) {
-            if (!e.lost()) {
-                throw e;
-            }
+            CudaException.unlessLost(() -> {
+                makeCurrent();
+                while (!opened.isEmpty()) {
+                    opened.pop().run();
+                }
+            });
         } finally {
             host.close();
         }

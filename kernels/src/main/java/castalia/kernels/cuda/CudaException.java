@@ -26,4 +26,15 @@ public final class CudaException extends RuntimeException {
     public boolean lost() {
         return lost;
     }
+
+    /** Gives back what lies on a device; where that failed there is nothing left to give back. */
+    static void unlessLost(Runnable giveBack) {
+        try {
+            giveBack.run();
+        } catch (CudaException e) {
+            if (!e.lost) {
+                throw e;
+            }
+        }
+    }
 }

@@ -182,20 +182,20 @@ final class Nccl {
     }
 
     void send(long memory, long bytes, int to, long communicator, long stream) {
-        try {
-            require((int) send.invokeExact(memory, bytes, BYTES, to, communicator, stream),
-                    "ncclSend");
-        } catch (Throwable e) {
-            throw Foreign.failed("ncclSend", e);
-        }
+        move(send, "ncclSend", memory, bytes, to, communicator, stream);
     }
 
     void receive(long memory, long bytes, int from, long communicator, long stream) {
+        move(receive, "ncclRecv", memory, bytes, from, communicator, stream);
+    }
+
+    private static void move(MethodHandle handle, String function, long memory, long bytes, int peer,
+            long communicator, long stream) {
         try {
-            require((int) receive.invokeExact(memory, bytes, BYTES, from, communicator, stream),
-                    "ncclRecv");
+            require((int) handle.invokeExact(memory, bytes, BYTES, peer, communicator, stream),
+                    function);
         } catch (Throwable e) {
-            throw Foreign.failed("ncclRecv", e);
+            throw Foreign.failed(function, e);
         }
     }
 }

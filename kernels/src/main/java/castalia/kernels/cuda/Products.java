@@ -8,6 +8,7 @@ import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -44,12 +45,14 @@ final class Products implements AutoCloseable {
     /** What is kept for a shape and an alignment. */
     private record Prepared(CublasLt.Objects objects, MemorySegment algorithm) {}
 
-    /** A product, or as many of one shape, or one that is multiplied with the slope of a GELU. */
-    private record Key(MatmulShape shape, int groups, boolean slope) {
-
-        Key(MatmulShape shape, int groups) {
-            this(shape, groups, false);
-        }
+    /** What is done with a shape. */
+    private enum Form {
+        /** One product. */
+        WHOLE,
+        /** As many as it has groups. */
+        GROUPS,
+        /** One, multiplied with the slope of a GELU. */
+        SLOPE
     }
 
     private final CublasLt library;
@@ -59,7 +62,8 @@ final class Products implements AutoCloseable {
     private final long stream;
     private final Arena arena = Arena.ofShared();
     private final MemorySegment address = arena.allocate(JAVA_LONG);
-    private final Map<Key, @Nullable Prepared[]> prepared = new HashMap<>();
+    private final Map<Form, Map<MatmulShape, @Nullable Prepared[]>> prepared =
+            new EnumMap<>(Form.class);
 
     /** @param memory where the working memory is taken from */
     Products(CublasLt library, DeviceMemory memory, long limitBytes, long stream) {
@@ -72,8 +76,7 @@ final class Products implements AutoCloseable {
 
     /** Chooses the algorithm for operands as arenas align them. */
     void prepare(MatmulShape shape) {
-        int groups = groups(shape);
-        get(new Key(groups > 1 ? group(shape, groups) : shape, groups), BEST_ALIGNMENT);
+        get(groups(shape) > 1 ? Form.GROUPS : Form.WHOLE, shape, BEST_ALIGNMENT);
     }
 
     /**
@@ -102,13 +105,12 @@ final class Products implements AutoCloseable {
 
     /** Writes the sums of {@link #groups} of terms one behind the other: (groups, M, N) F32. */
     void multiply(MatmulShape shape, int groups, long partials, Buffer a, Buffer b) {
-        MatmulShape group = group(shape, groups);
         long left = b.segment().address();
         long right = a.segment().address();
-        long all = left | right | partials | offset(group.strideB(), group) | offset(
-                group.strideA(), group) | (long) group.m() * group.n() * Float.BYTES;
-        Prepared of = get(new Key(group, groups),
-                (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all)));
+        long terms = (long) shape.k() / groups * shape.input().bytes();
+        long all = left | right | partials | terms * shape.strideB() | terms * shape.strideA()
+                | (long) shape.m() * shape.n() * Float.BYTES;
+        Prepared of = get(Form.GROUPS, shape, alignment(all));
         library.multiply(handle, of.objects, of.algorithm, left, right, partials, false, workspace,
                 workspaceBytes, stream);
     }
@@ -126,8 +128,7 @@ final class Products implements AutoCloseable {
         long right = a.segment().address();
         long result = out.segment().address();
         long all = left | right | result | x.segment().address();
-        Prepared of = get(new Key(shape, 1, true),
-                (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all)));
+        Prepared of = get(Form.SLOPE, shape, alignment(all));
         if (of.algorithm.byteSize() == 0) {
             return false;
         }
@@ -138,9 +139,9 @@ final class Products implements AutoCloseable {
         return true;
     }
 
-    /** Bytes between groups of stored rows. */
-    private static long offset(int stride, MatmulShape group) {
-        return (long) group.k() * stride * group.input().bytes();
+    /** Of several addresses and strides, or-ed. */
+    private static int alignment(long all) {
+        return (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all));
     }
 
     /** Whether cublasLt adds the bias; its bias has the type of the result. */
@@ -157,8 +158,7 @@ final class Products implements AutoCloseable {
         if (added != null) {
             all |= added.segment().address();
         }
-        Prepared of = get(
-                new Key(shape, 1), (int) Math.min(BEST_ALIGNMENT, Long.lowestOneBit(all)));
+        Prepared of = get(Form.WHOLE, shape, alignment(all));
         if (added != null) {
             address.set(JAVA_LONG, 0, added.segment().address());
             library.set(of.objects.description(), CublasLt.BIAS_POINTER, address, Long.BYTES);
@@ -167,30 +167,36 @@ final class Products implements AutoCloseable {
                 workspace, workspaceBytes, stream);
     }
 
-    private Prepared get(Key key, int alignment) {
-        @Nullable Prepared[] all = prepared.get(key);
+    private Prepared get(Form form, MatmulShape shape, int alignment) {
+        Map<MatmulShape, @Nullable Prepared[]> shapes = prepared.get(form);
+        if (shapes == null) {
+            shapes = new HashMap<>();
+            prepared.put(form, shapes);
+        }
+        @Nullable Prepared[] all = shapes.get(shape);
         if (all == null) {
             all = new Prepared[ALIGNMENTS];
-            prepared.put(key, all);
+            shapes.put(shape, all);
         }
         int index = Integer.numberOfTrailingZeros(alignment);
         Prepared known = all[index];
         if (known == null) {
-            known = make(key, alignment);
+            known = make(form, shape, alignment);
             all[index] = known;
         }
         return known;
     }
 
-    private Prepared make(Key key, int alignment) {
-        MatmulShape s = key.shape;
+    private Prepared make(Form form, MatmulShape shape, int alignment) {
+        int groups = form == Form.GROUPS ? groups(shape) : 1;
+        MatmulShape s = form == Form.GROUPS ? group(shape, groups) : shape;
         long description = library.description();
         flag(description, CublasLt.TRANSPOSE_A, s.transposeB() ? 1 : 0);
         flag(description, CublasLt.TRANSPOSE_B, s.transposeA() ? 1 : 0);
         if (addsBias(s)) {
             flag(description, CublasLt.EPILOGUE, CublasLt.WITH_BIAS);
         }
-        if (key.slope) {
+        if (form == Form.SLOPE) {
             flag(description, CublasLt.EPILOGUE, CublasLt.WITH_GELU_SLOPE);
             address.set(JAVA_LONG, 0, s.n());
             library.set(description, CublasLt.AUXILIARY_STRIDE, address, Long.BYTES);
@@ -207,16 +213,16 @@ final class Products implements AutoCloseable {
                         ? library.layout(type, s.m(), s.k(), s.strideA())
                         : library.layout(type, s.k(), s.m(), s.strideA()),
                 library.layout(CublasLt.type(s.output()), s.n(), s.m(), s.strideOut()));
-        if (key.groups > 1) {
-            library.batch(objects.a(), key.groups, (long) s.k() * s.strideB());
-            library.batch(objects.b(), key.groups, (long) s.k() * s.strideA());
-            library.batch(objects.out(), key.groups, (long) s.m() * s.n());
+        if (groups > 1) {
+            library.batch(objects.a(), groups, (long) s.k() * s.strideB());
+            library.batch(objects.b(), groups, (long) s.k() * s.strideA());
+            library.batch(objects.out(), groups, (long) s.m() * s.n());
         }
         MemorySegment algorithm = arena.allocate(ALGORITHM_BYTES, Long.BYTES);
         if (library.choose(handle, objects, alignment, workspaceBytes, algorithm)) {
             return new Prepared(objects, algorithm);
         }
-        if (key.slope) {
+        if (form == Form.SLOPE) {
             return new Prepared(objects, MemorySegment.NULL); // done in two operations
         }
         throw new CudaException("cublasLt has no algorithm that splits no sum for a product "
@@ -231,18 +237,21 @@ final class Products implements AutoCloseable {
 
     @Override
     public void close() {
-        for (@Nullable Prepared[] of : prepared.values()) {
-            for (Prepared each : of) {
-                if (each != null) {
-                    library.destroyLayout(each.objects.a());
-                    library.destroyLayout(each.objects.b());
-                    library.destroyLayout(each.objects.out());
-                    library.destroyDescription(each.objects.description());
-                }
-            }
-        }
+        prepared.values().stream().flatMap(shapes -> shapes.values().stream())
+                .forEach(this::destroy);
         prepared.clear();
         library.destroyHandle(handle);
         arena.close();
+    }
+
+    private void destroy(@Nullable Prepared[] of) {
+        for (Prepared each : of) {
+            if (each != null) {
+                library.destroyLayout(each.objects.a());
+                library.destroyLayout(each.objects.b());
+                library.destroyLayout(each.objects.out());
+                library.destroyDescription(each.objects.description());
+            }
+        }
     }
 }

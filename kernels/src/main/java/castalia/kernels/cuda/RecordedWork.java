@@ -80,13 +80,9 @@ final class RecordedWork implements Repeated {
             return;
         }
         closed = true;
-        try {
+        CudaException.unlessLost(() -> {
             device.enter();
             destroy();
-        } catch (CudaException e) {
-            if (!e.lost()) {
-                throw e;
-            }
-        }
+        });
     }
 }

@@ -321,11 +321,6 @@ public final class PeerTransport implements Transport {
         return direct.sentBytes() - noteBytes + placedBytes;
     }
 
-    /** Bytes of payloads that did not leave their devices. */
-    public long placedBytes() {
-        return placedBytes;
-    }
-
     @Override
     public void close() {
         if (!host.scope().isAlive()) {

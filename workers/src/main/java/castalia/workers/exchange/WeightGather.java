@@ -28,6 +28,7 @@ public final class WeightGather {
     private final Transport transport;
     private final int[][] receivers;
     private final int[][] received;
+    private final boolean receives;
     private final BooleanSupplier abandoned;
     private @Nullable DeviceGroup group;
 
@@ -59,6 +60,7 @@ public final class WeightGather {
         int[] lacking = IntStream.range(0, grid.size()).filter(c -> lacks(rank, c)).toArray();
         int[][] ofOthers = grid.byLayer(
                 Arrays.stream(lacking).filter(c -> !isNear(rank, c)).toArray());
+        this.receives = lacking.length > 0;
         this.received = new int[1 + ofOthers.length][];
         received[0] = Arrays.stream(lacking).filter(c -> isNear(rank, c)).toArray();
         System.arraycopy(ofOthers, 0, received, 1, ofOthers.length);
@@ -140,7 +142,7 @@ public final class WeightGather {
                 transport.send(to, tag(generation, step, chunk), compute.apply(chunk).segment());
             }
         }
-        return Arrays.stream(received).anyMatch(some -> some.length > 0);
+        return receives;
     }
 
     /** Whether every rank has everything. */
