@@ -48,6 +48,9 @@ public final class GpuCheck {
     private static final double NORM_BOUND = 1e-3;
     private static final int RECOVERY_SECONDS = 240;
 
+    /** The fewest that the demo takes. */
+    private static final String RECOVERY_STEPS = "12";
+
     /** What was begun in time may last so long after it. */
     private static final int GRACE_SECONDS = 100;
 
@@ -282,7 +285,7 @@ public final class GpuCheck {
     }
 
     private String recovery() throws IOException, InterruptedException {
-        Process demo = ChildJvms.piped(List.of("demo", "--quick"));
+        Process demo = ChildJvms.piped(List.of("demo", "--steps", RECOVERY_STEPS));
         List<String> last = new ArrayList<>();
         Thread reader = Thread.ofVirtual().start(() -> {
             try (InputStream out = demo.getInputStream()) {
