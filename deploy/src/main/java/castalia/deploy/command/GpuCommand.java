@@ -36,7 +36,8 @@ final class GpuCommand {
                 "recovery of processes that share it, and speed of Pythia models.",
                 "Writes gpu-check.json and gpu-check.txt. Exit code 1 if something fails.",
                 "To end within 8 minutes much is short: three steps of a small model for parity and bits,",
-                "the demo in twelve steps, ten timed steps of a model; what there is no time for is listed as not run."
+                "the demo in twelve steps, ten timed steps of a model; what there is no time for is listed",
+                "as not run."
             },
             footer = {
                 "",
