@@ -168,7 +168,7 @@ class PeerTransportTest {
 
     /** Ranks 0 and 1 reach each other, rank 2 is apart. */
     @Test
-    void whoCannotBeReachedGetsPayloadsThroughHostMemory() {
+    void whoCannotBeReachedGetsPayloadsThroughHostMemory() throws Exception {
         try (Ranks ranks = new Ranks(folder, true, true, false)) {
             MemorySegment sent = ranks.memory(0, 3);
             MemorySegment[] into = {ranks.memory(1, 0), ranks.memory(2, 0)};
@@ -191,7 +191,10 @@ class PeerTransportTest {
             receivers.forEach(CompletableFuture::join);
             assertFilled(into[0], 9);
             assertFilled(into[1], 9);
-            assertThat(ranks.socketBytes()).isBetween(2L * SIZE, 2L * SIZE + 3000);
+            while (ranks.socketBytes() < 2L * SIZE) {
+                Thread.sleep(5); // a writer counts after its last write, which may be read before
+            }
+            assertThat(ranks.socketBytes()).isLessThan(2L * SIZE + 3000);
             assertThat(into[0].get(ValueLayout.JAVA_BYTE, 0)).isEqualTo((byte) 9);
         }
     }
