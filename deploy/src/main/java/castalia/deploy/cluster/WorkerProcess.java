@@ -177,7 +177,7 @@ public final class WorkerProcess {
                 new WorkerParts.Validation(source, configuration.evalInterval(),
                         Math.toIntExact(configuration.evalIterations())));
         return new WorkerParts(ranks, () -> device(training), plane, registration,
-                training.data().train(), DATA_DEADLINE, validation,
+                training.data().train(), DATA_DEADLINE, WorkerParts.PATIENCE, validation,
                 configuration.milestones()::due, training.specification().trainSteps(),
                 initial(training, ranks), new FolderCheckpoints(folder), outlet, dismissed);
     }

@@ -39,7 +39,7 @@ final class RankLoop implements AutoCloseable {
     private final Feeder feeder;
     private final Lessons lessons;
     private final Installer installer;
-    private final StepTimes times = new StepTimes();
+    private final StepTimes times;
     private @Nullable Membership member;
     private @Nullable BatchReader reader;
     private VirtualRanks.@Nullable Block read;
@@ -52,6 +52,7 @@ final class RankLoop implements AutoCloseable {
         this.parts = parts;
         this.self = parts.registration().member().incarnation();
         this.outbox = parts.outbox();
+        this.times = new StepTimes(parts.leastPatience());
         this.rank = new TrainingRank(parts.settings(), parts.device().get());
         this.stored = new StoredSteps(parts.settings().grid(), parts.checkpoints());
         this.feeder = new Feeder(parts.plane());

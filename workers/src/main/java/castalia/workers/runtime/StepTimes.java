@@ -8,14 +8,19 @@ import java.util.Deque;
 final class StepTimes {
 
     private static final int KEPT = 16;
-    private static final Duration LEAST = Duration.ofMillis(1500);
     private static final Duration UNKNOWN = Duration.ofSeconds(60);
     private static final int MOST_DOUBLINGS = 6;
     private static final int FIRST_STEP = 4;
 
+    private final Duration least;
     private final Deque<Long> last = new ArrayDeque<>();
     private int doublings;
     private boolean first = true;
+
+    /** @param least patience once a step was done */
+    StepTimes(Duration least) {
+        this.least = least;
+    }
 
     /** A step took so long: one of the suspicions that preceded it was false. */
     synchronized void took(long nanos) {
@@ -49,7 +54,7 @@ final class StepTimes {
         if (!last.isEmpty()) {
             long median = last.stream().sorted().skip(last.size() / 2).findFirst().orElseThrow();
             Duration four = Duration.ofNanos(4 * median);
-            once = (four.compareTo(LEAST) > 0 ? four : LEAST).multipliedBy(first ? FIRST_STEP : 1);
+            once = (four.compareTo(least) > 0 ? four : least).multipliedBy(first ? FIRST_STEP : 1);
         }
         return once.multipliedBy(1L << doublings);
     }

@@ -21,6 +21,7 @@ import java.util.function.Supplier;
  * @param registration what it says of itself; the fence in it is replaced
  * @param train what it trains on; belongs to the caller
  * @param dataDeadline longest wait for a batch
+ * @param leastPatience how long a silent peer is waited for at least, however short steps are
  * @param validation what it validates on
  * @param due whether the state after so many steps is to be stored
  * @param totalSteps steps of the run
@@ -36,6 +37,7 @@ public record WorkerParts(
         WorkerMessage.Registered registration,
         BatchSource train,
         Duration dataDeadline,
+        Duration leastPatience,
         Optional<Validation> validation,
         LongPredicate due,
         long totalSteps,
@@ -43,6 +45,9 @@ public record WorkerParts(
         CheckpointPort checkpoints,
         Consumer<WorkerMessage> outbox,
         Consumer<String> onDismissed) {
+
+    /** {@link #leastPatience} of training: a peer that hangs costs little more. */
+    public static final Duration PATIENCE = Duration.ofMillis(1500);
 
     /**
      * Validation while training.

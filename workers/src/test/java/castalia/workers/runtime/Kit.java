@@ -34,7 +34,8 @@ record Kit(
         long steps,
         LongPredicate due,
         Optional<WorkerParts.Validation> validation,
-        Supplier<Device> device) {
+        Supplier<Device> device,
+        Duration leastPatience) {
 
     static final String RUN = "ab".repeat(32);
     private static final Duration DATA = Duration.ofSeconds(30);
@@ -43,7 +44,7 @@ record Kit(
     Kit(RankSettings settings, MemoryCheckpoints storage, IntUnaryOperator fillMillis, long steps,
             LongPredicate due, Optional<WorkerParts.Validation> validation) {
         this(settings, storage, fillMillis, steps, due, validation,
-                () -> TinyRun.devices(1).apply(0));
+                () -> TinyRun.devices(1).apply(0), WorkerParts.PATIENCE);
     }
 
     /** A worker's parts. */
@@ -52,7 +53,7 @@ record Kit(
         return new WorkerParts(settings, device, plane,
                 new WorkerMessage.Registered(member, RUN, "nv", "build", "cpu", Fence.NONE),
                 new SlowSource(TinyRun.sources(settings.plan(), 1).getFirst(), fillMillis),
-                DATA, validation, due, steps,
+                DATA, leastPatience, validation, due, steps,
                 StateTransfer.drawn(settings, Initialisation.Drawn.published()),
                 storage, outbox, onDismissed);
     }

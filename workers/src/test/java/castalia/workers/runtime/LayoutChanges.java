@@ -20,6 +20,8 @@ import java.util.Set;
 final class LayoutChanges {
 
     private static final int LONGEST_WAIT = 400;
+    /** Every so many layouts asked for have replicas of unlike numbers of virtual ranks. */
+    private static final int UNEVEN = 4;
 
     private final LiveRun run;
     private final Random random;
@@ -28,6 +30,7 @@ final class LayoutChanges {
     private final int wanted;
     private final long steps;
     private int kills;
+    private int asks;
     private int lastRanks;
     private Optional<ParallelLayout> now = Optional.empty();
     private boolean asked = true;
@@ -86,12 +89,15 @@ final class LayoutChanges {
     }
 
     private LayoutWish another() {
+        boolean even = ++asks % UNEVEN != 0;
         while (true) {
             int t = 1 << random.nextInt(Integer.numberOfTrailingZeros(workers) + 1);
             LayoutWish wish = new LayoutWish(1 + random.nextInt(workers / t), t,
                     TinyRun.STAGES.get(random.nextInt(TinyRun.STAGES.size())),
                     random.nextInt(ParallelLayout.MOST_BUDDIES + 1));
-            if (!wish.fit(workers, virtualRanks).equals(now.orElseThrow())) {
+            ParallelLayout layout = wish.fit(workers, virtualRanks);
+            if (!layout.equals(now.orElseThrow())
+                    && (even || virtualRanks % layout.dataParallel() != 0)) {
                 return wish;
             }
         }

@@ -36,6 +36,8 @@ class LayoutChangesTest {
 
     private static final int WORKERS = 8;
     private static final int SAVE_EVERY = 10;
+    /** A loaded machine is no silence; who waits for ever is one. */
+    private static final Duration PATIENCE = Duration.ofSeconds(60);
     private static final Map<String, List<StateDigest>> ALONE = new HashMap<>();
 
     private static List<StateDigest> alone(TrainingPlan plan, int steps) {
@@ -56,7 +58,8 @@ class LayoutChangesTest {
         // a step takes long enough for a boundary two steps ahead to be heard of in time
         Kit kit = new Kit(settings, new MemoryCheckpoints(settings.grid()),
                 virtualRank -> virtualRank == 0 ? 80 : 0, steps,
-                step -> kills > 0 && step % SAVE_EVERY == 0, Optional.empty(), device);
+                step -> kills > 0 && step % SAVE_EVERY == 0, Optional.empty(), device,
+                PATIENCE);
         try (LiveRun run = new LiveRun(kit, alone(plan, steps), WORKERS,
                 new LayoutWish(3, 1, 1, 1), sockets ? LiveRun.sockets() : LiveRun.local())) {
             LayoutChanges script = new LayoutChanges(
@@ -68,10 +71,10 @@ class LayoutChangesTest {
             run.finish(Duration.ofMinutes(10));
             assertThat(script.changes).isGreaterThanOrEqualTo(changes);
             assertThat(script.killsLeft()).isZero();
-            assertThat(script.uneven).isGreaterThan(changes / 10);
+            assertThat(script.uneven).isGreaterThanOrEqualTo(changes / 10);
             if (kills == 0) {
                 assertThat(run.log()).noneMatch(line -> line.contains("Failed")
-                        || line.contains("Detected") || line.contains("Suspects"));
+                        || line.contains("Detected") || LiveRun.suspicionObeyed(line));
                 assertThat(run.fromDisk).as("only the start").isEqualTo(1);
             }
         }

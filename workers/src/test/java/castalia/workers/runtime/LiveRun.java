@@ -185,6 +185,15 @@ final class LiveRun implements AutoCloseable {
         return log;
     }
 
+    /**
+     * Whether a line says that a suspicion began a generation. Those of older generations do not:
+     * who hears first of a new one closes connections that others still watch.
+     */
+    static boolean suspicionObeyed(String line) {
+        return line.startsWith("Gathering")
+                && (line.contains(" lost ") || line.contains(" waits for "));
+    }
+
     private void log(String line) {
         log.add(line);
     }

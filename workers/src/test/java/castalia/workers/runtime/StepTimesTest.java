@@ -9,7 +9,7 @@ class StepTimesTest {
 
     private static final Duration LEAST = Duration.ofMillis(1500);
 
-    private final StepTimes times = new StepTimes();
+    private final StepTimes times = new StepTimes(LEAST);
 
     private void took(long millis, int steps) {
         for (int i = 0; i < steps; i++) {
