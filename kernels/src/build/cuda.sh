@@ -4,6 +4,7 @@
 # is missing.
 #   cuda.sh kernels CLASSES FOLDER
 #   cuda.sh standins FOLDER
+#   cuda.sh launches [SOURCES]
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 sources=$here/main/cuda
@@ -17,6 +18,21 @@ fingerprint() {
   { echo "${words[*]-}"; cat "${files[@]}"; } | sha256sum | cut -c1-64
 }
 
+# Classes that only hold memory, wait, or bring functions and libraries in. All others of the back end
+# say what is computed, in which parts and how it is asked for: their sources decide bits, as kernels do.
+still=" CudaArena CudaCopier CudaDevice CudaException CudaPeerMemory CudaSettings CudaUnavailableException
+  DeviceMemory Driver Foreign Gpu InterProcess KernelFunctions NativePointer Nccl NcclGroups Nvrtc
+  Results Staging Working package-info "
+
+# the fingerprint of those sources
+launches() {
+  local folder=${1:-$here/main/java/castalia/kernels/cuda} file files=()
+  for file in "$folder"/*.java; do
+    if [[ ${still//$'\n'/ } != *" $(basename "$file" .java) "* ]]; then files+=("$file"); fi
+  done
+  fingerprint "${files[@]}" | cut -c1-16
+}
+
 kernels() {
   local out=$1/castalia/kernels/cuda folder=$2 nvcc file
   mkdir -p "$out"
@@ -24,6 +40,7 @@ kernels() {
   cp "$sources"/*.cu "$sources"/*.cuh "$out"
   { fingerprint "$sources"/*.cu "$sources"/*.cuh | cut -c1-16
     for file in "$sources"/*.cu "$sources"/*.cuh; do basename "$file"; done; } > "$out/sources"
+  launches > "$out/launches"
   nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
   if [ ! -x "$nvcc" ]; then
     rm -f "$out"/modules "$out"/*.fatbin

@@ -859,19 +859,22 @@ u64 crossEntropy(int rows, int width, int slices, double deviation) {
     for (i64 i = 0; i < logits[s].count; i++) {
       before[s].push_back(logits[s].at(i));
     }
-    launch("castalia_softmax_partial_f32", {rows}, 512, 0, logits[s].data(), maxima[s].data(), sums[s].data(),
-        target.data(), (const int*)labels.data(), s * width, rows, width);
+    launch("castalia_softmax_partial_f32", {rows}, 512, 0, (const float*)logits[s].data(),
+        maxima[s].data(), sums[s].data(), target.data(), (const int*)labels.data(), s * width, rows, width);
     factor.at[s] = factors[s].data();
     most.at[s] = maxima[s].data();
     total.at[s] = sums[s].data();
   }
-  launch("castalia_softmax_join_f32", {1}, 256, 0, loss.data(), factor, most, total, slices,
+  Array<double> losses(up(rows, 256));
+  launch("castalia_softmax_join_f32", {up(rows, 256)}, 256, 0, losses.data(), factor, most, total, slices,
       (const float*)target.data(), rows);
+  launch("castalia_sum_losses_f64", {1}, 256, 0, loss.data(), (const double*)losses.data(),
+      (int)losses.count);
   u64 h = hash(hash(0, loss), target);
   for (int s = 0; s < slices; s++) {
     launch(std::string("castalia_softmax_gradient_") + typeName<T>(), {rows, up(width, 2048)}, 256, 0,
-        gradients[s].data(), (const float*)logits[s].data(), (const float*)factors[s].data(),
-        (const int*)labels.data(), scale, s * width, rows, width);
+        gradients[s].data(), (const float*)logits[s].data(), (const float*)maxima[s].data(),
+        (const float*)factors[s].data(), (const int*)labels.data(), scale, s * width, rows, width);
     h = hash(hash(hash(h, logits[s]), gradients[s]), factors[s]);
   }
   double expected = 0;
@@ -946,7 +949,7 @@ void others() {
           [&] { return embeddings<T>(rows, columns); });
     }
   }
-  for (int width : {1, 20, 67, 4300}) {
+  for (int width : {1, 20, 67, 4300, 18100}) {
     for (int slices : {1, 2, 3, 8, 16}) {
       for (double deviation : {1.0, 3000.0}) {
         int rows = width > 100 ? 2 : 5;

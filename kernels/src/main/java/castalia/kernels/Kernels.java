@@ -146,10 +146,11 @@ public interface Kernels {
     void sumPartials(Buffer out, Buffer[] partials, long count);
 
     /**
-     * First pass of softmax cross-entropy over one vocabulary slice. {@code logits (R, V)} F32
-     * become {@code exp(logit - max)} in place; per row {@code max}, {@code sum} (R) of those
-     * exponentials, and {@code target} (R): the target's logit where the label lies in [first,
-     * first + V), unchanged elsewhere.
+     * First pass of softmax cross-entropy over one vocabulary slice: per row of {@code logits (R, V)}
+     * F32 {@code max}, {@code sum} (R) of {@code exp(logit - max)}, and {@code target} (R): the
+     * target's logit where the label lies in [first, first + V), unchanged elsewhere. The logits
+     * become those exponentials in place, or stay where computing them again is cheaper than memory:
+     * only {@link #softmaxGradient} of the same back end reads them.
      */
     void softmaxPartial(Buffer logits, Buffer max, Buffer sum, Buffer target, Buffer labels,
             int first, int rows, int vocabulary);
@@ -163,10 +164,11 @@ public interface Kernels {
             Buffer loss, Buffer[] factor, Buffer[] max, Buffer[] sum, Buffer target, int rows);
 
     /**
-     * Second pass: {@code dLogits (R, V) = (exponentials * factor - [column is the label]) *
-     * scale}, rounded once to its type. {@code dLogits} may be {@code exponentials}.
+     * Second pass: {@code dLogits (R, V) = (exp(logit - max) * factor - [column is the label]) *
+     * scale}, rounded once to its type, from what the first pass left in {@code logits} and its
+     * {@code max (R)}. {@code dLogits} may be {@code logits}.
      */
-    void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
+    void softmaxGradient(Buffer dLogits, Buffer logits, Buffer max, Buffer factor, Buffer labels,
             float scale, int first, int rows, int vocabulary);
 
     /** {@code out += x}, both F32. */

@@ -227,7 +227,8 @@ public final class KnownAnswers {
         kernels.softmaxJoin(loss, new Buffer[] {factor}, new Buffer[] {max}, new Buffer[] {sum},
                 target, SEQUENCE);
         Buffer dLogits = empty(type, (long) SEQUENCE * VOCABULARY);
-        kernels.softmaxGradient(dLogits, logits, factor, labels, 0.125f, 0, SEQUENCE, VOCABULARY);
+        kernels.softmaxGradient(
+                dLogits, logits, max, factor, labels, 0.125f, 0, SEQUENCE, VOCABULARY);
         take(logits, max, sum, target, factor, dLogits);
         double[] read = new double[1];
         device.download(MemorySegment.ofArray(read), loss);

@@ -15,6 +15,10 @@ interface CrossEntropyContract extends KernelSubject {
     List<Integer> CROSS_ROWS = List.of(1, 7, 129);
     List<Integer> VOCABULARIES = List.of(1, 3, 20, 67, 131);
 
+    /** More than a block of threads takes at once. */
+    int WIDE = 20_011;
+
+
     @Test
     default void firstPassesAreRight() {
         for (int rows : CROSS_ROWS) {
@@ -23,6 +27,9 @@ interface CrossEntropyContract extends KernelSubject {
                     partial(rows, vocabulary, kind);
                 }
             }
+        }
+        for (Logits kind : Logits.values()) {
+            partial(2, WIDE, kind);
         }
     }
 
@@ -49,7 +56,11 @@ interface CrossEntropyContract extends KernelSubject {
                     sumError[r] += error[i] + (vocabulary / 16.0 + 6) * U * Math.exp(-below);
                 }
             }
-            trial.near(logits, error);
+            if (keepsLogits()) {
+                assertThat(logits.actual()).isEqualTo(logits.before());
+            } else {
+                trial.near(logits, error);
+            }
             trial.near(sum, sumError);
             assertThat(max.actual()).isEqualTo(max.expected());
             assertThat(target.actual()).isEqualTo(target.expected());
@@ -121,13 +132,18 @@ interface CrossEntropyContract extends KernelSubject {
         float scale = 1024f / 77;
         try (Trial trial = Trial.inDouble(this, "%s, %s x %s, %s", type, rows, vocabulary,
                 inPlace)) {
+            boolean keeps = keepsLogits();
             double[] values = Values.normal(1, (long) rows * vocabulary, 2);
-            for (int i = 0; i < values.length; i++) {
+            for (int i = 0; i < values.length && !keeps; i++) {
                 values[i] = i % 5 == 0 ? 1 : Math.exp(-Math.abs(values[i]));
             }
-            Operand exponentials = inPlace
-                    ? trial.inout("exponentials", DType.F32, values)
-                    : trial.input("exponentials", DType.F32, values);
+            // What the first pass leaves: exponentials, or else logits, which it is then run for.
+            Operand logits = inPlace || keeps
+                    ? trial.inout("logits", DType.F32, values)
+                    : trial.input("logits", DType.F32, values);
+            Operand max = trial.output("max", DType.F32, rows);
+            Operand sum = trial.output("sum", DType.F32, rows);
+            Operand target = trial.output("target", DType.F32, rows);
             double[] factors = Values.normal(2, rows, 1);
             for (int r = 0; r < rows; r++) {
                 factors[r] = r == 0 ? 1 : Math.exp(-Math.abs(factors[r]));
@@ -136,15 +152,25 @@ interface CrossEntropyContract extends KernelSubject {
             Operand labels = trial.input("labels", DType.I32,
                     Values.integers(3, rows, first - 3, first + vocabulary + 3));
             Operand dLogits = inPlace
-                    ? exponentials
+                    ? logits
                     : trial.output("dLogits", type, (long) rows * vocabulary);
-            trial.run((kernels, b) -> kernels.softmaxGradient(b.of(dLogits), b.of(exponentials),
-                    b.of(factor), b.of(labels), scale, first, rows, vocabulary));
+            trial.run((kernels, b) -> {
+                if (keeps) {
+                    kernels.softmaxPartial(b.of(logits), b.of(max), b.of(sum), b.of(target),
+                            b.of(labels), first, rows, vocabulary);
+                }
+                kernels.softmaxGradient(b.of(dLogits), b.of(logits), b.of(max), b.of(factor),
+                        b.of(labels), scale, first, rows, vocabulary);
+            });
             double[] expected = dLogits.expected();
+            double[] maxima = max.expected();
             double[] error = new double[values.length];
             for (int i = 0; i < error.length; i++) {
-                double probability = exponentials.before()[i] * factor.before()[i / vocabulary];
-                error[i] = 2 * U * scale * (probability + Math.abs(expected[i] / scale));
+                double below = keeps ? maxima[i / vocabulary] - logits.before()[i] : 0;
+                double exponential = keeps ? Math.exp(-below) : logits.before()[i];
+                double probability = exponential * factor.before()[i / vocabulary];
+                error[i] = 2 * U * scale * (probability + Math.abs(expected[i] / scale))
+                        + (keeps ? scale * probability * Math.expm1(U * (below + 6)) : 0);
             }
             trial.near(dLogits, error);
         }
@@ -157,6 +183,7 @@ interface CrossEntropyContract extends KernelSubject {
             for (int slices : new int[] {1, 2, 4}) {
                 sliced(kind, 37, 68, slices);
                 sliced(kind, 5, 4, slices);
+                sliced(kind, 1, WIDE / 4 * 4, slices);
             }
         }
     }
@@ -195,7 +222,7 @@ interface CrossEntropyContract extends KernelSubject {
                         b.of(target), rows);
                 for (int s = 0; s < slices; s++) {
                     kernels.softmaxGradient(b.of(parts.get(s)), b.of(parts.get(s)),
-                            b.of(factor.get(s)), b.of(label), scale, s * width, rows, width);
+                            b.of(max.get(s)), b.of(factor.get(s)), b.of(label), scale, s * width, rows, width);
                 }
             });
             List<double[]> gradients = parts.stream().map(Operand::actual).toList();

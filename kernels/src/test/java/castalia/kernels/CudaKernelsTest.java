@@ -37,6 +37,11 @@ class CudaKernelsTest extends KernelContract {
         return twin;
     }
 
+    @Override
+    public boolean keepsLogits() {
+        return true;
+    }
+
     @AfterAll
     void close() {
         if (twin != null) {

@@ -349,8 +349,8 @@ final class DerivativesTest {
             Buffer dLogits = zeros(slices * rows * width);
             for (int s = 0; s < slices; s++) {
                 kernels.softmaxGradient(part(dLogits, s * rows * width, rows * width),
-                        part(work, s * rows * width, rows * width), factor[s], labels, scale,
-                        s * width, rows, width);
+                        part(work, s * rows * width, rows * width), max[s], factor[s], labels,
+                        scale, s * width, rows, width);
             }
             agrees("dLogits", dLogits, logits, loss);
         }

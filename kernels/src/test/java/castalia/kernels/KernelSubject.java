@@ -19,6 +19,11 @@ interface KernelSubject {
         return device();
     }
 
+    /** Whether logits stay as they are until their gradients are computed. */
+    default boolean keepsLogits() {
+        return false;
+    }
+
     /** The compute types of the back end. */
     default List<DType> computeTypes() {
         return List.of(DType.F32, DType.BF16, DType.F16);

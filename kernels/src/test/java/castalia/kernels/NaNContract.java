@@ -122,10 +122,10 @@ interface NaNContract extends KernelSubject {
                         b.of(target), b.of(labels), NAN_COLUMNS, 1, NAN_COLUMNS);
                 kernels.softmaxJoin(b.of(joined), b.of(factor), b.of(max), b.of(sum),
                         b.of(target), 1);
-                kernels.softmaxGradient(b.of(left), b.of(left), b.of(factor.get(0)), b.of(labels),
-                        1, 0, 1, NAN_COLUMNS);
-                kernels.softmaxGradient(b.of(right), b.of(right), b.of(factor.get(1)), b.of(labels),
-                        1, NAN_COLUMNS, 1, NAN_COLUMNS);
+                kernels.softmaxGradient(b.of(left), b.of(left), b.of(max.get(0)),
+                        b.of(factor.get(0)), b.of(labels), 1, 0, 1, NAN_COLUMNS);
+                kernels.softmaxGradient(b.of(right), b.of(right), b.of(max.get(1)),
+                        b.of(factor.get(1)), b.of(labels), 1, NAN_COLUMNS, 1, NAN_COLUMNS);
             });
             assertThat(joined.actual()).containsOnly(Double.NaN);
             trial.keepsNaN(left);

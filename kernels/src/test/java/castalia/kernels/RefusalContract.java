@@ -104,8 +104,8 @@ interface RefusalContract extends KernelSubject {
                 (k, b) -> k.softmaxJoin(b[7], new Buffer[] {b[0], b[1]}, new Buffer[] {b[2], b[3]},
                         new Buffer[] {b[4], b[5]}, b[6], R), R, R, R, R, R, R, R, DOUBLES + 1));
         list.add(new Operation("softmaxGradient",
-                (k, b) -> k.softmaxGradient(b[0], b[1], b[2], b[3], 1, 0, R, V),
-                R * V, R * V, R, -R));
+                (k, b) -> k.softmaxGradient(b[0], b[1], b[2], b[3], b[4], 1, 0, R, V),
+                R * V, R * V, R, R, -R));
         list.add(new Operation("add", (k, b) -> k.add(b[0], b[1], n), n, n));
         list.add(new Operation("cast", (k, b) -> k.cast(b[0], b[1], n), n, n));
         list.add(new Operation("zero", (k, b) -> k.zero(b[0], n), n));

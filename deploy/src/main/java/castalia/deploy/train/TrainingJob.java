@@ -14,6 +14,7 @@ import castalia.protocol.specification.Initialisation;
 import castalia.protocol.specification.Problems;
 import castalia.protocol.specification.RunSpecification;
 import castalia.workers.data.Tokenizer;
+import castalia.workers.model.ModelPlan;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -139,7 +140,7 @@ public record TrainingJob(
     /** The numeric version of this machine's device. */
     public static String numericVersion(Hosting hosting, CastaliaHome home) {
         try (Device device = Wiring.devices(hosting, home).apply(0)) {
-            return device.numericVersion().id();
+            return ModelPlan.numericVersion(device);
         }
     }
 

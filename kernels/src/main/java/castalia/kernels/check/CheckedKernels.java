@@ -312,18 +312,19 @@ public final class CheckedKernels implements Kernels {
     }
 
     @Override
-    public void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
-            float scale, int first, int rows, int vocabulary) {
+    public void softmaxGradient(Buffer dLogits, Buffer logits, Buffer max, Buffer factor,
+            Buffer labels, float scale, int first, int rows, int vocabulary) {
         String name = "softmaxGradient";
         Check.numbers(name, "dLogits", dLogits, matrix(name, rows, vocabulary));
-        Check.f32(name, "exponentials", exponentials, (long) rows * vocabulary);
+        Check.f32(name, "logits", logits, (long) rows * vocabulary);
+        Check.f32(name, "max", max, rows);
         Check.f32(name, "factor", factor, rows);
         Check.typed(name, "labels", labels, DType.I32, rows);
         if (dLogits.type() != DType.F32) {
-            Check.apart(name, "dLogits", dLogits, "exponentials", exponentials);
+            Check.apart(name, "dLogits", dLogits, "logits", logits);
         }
-        kernels.softmaxGradient(dLogits, exponentials, factor, labels, scale, first, rows,
-                vocabulary);
+        kernels.softmaxGradient(
+                dLogits, logits, max, factor, labels, scale, first, rows, vocabulary);
     }
 
     @Override

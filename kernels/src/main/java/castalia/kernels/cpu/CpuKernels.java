@@ -205,8 +205,8 @@ final class CpuKernels implements Kernels {
     }
 
     @Override
-    public void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
-            float scale, int first, int rows, int vocabulary) {
+    public void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer max, Buffer factor,
+            Buffer labels, float scale, int first, int rows, int vocabulary) {
         device.enter();
         softmaxGradient.run(
                 pool, dLogits, exponentials, factor, labels, scale, first, rows, vocabulary);

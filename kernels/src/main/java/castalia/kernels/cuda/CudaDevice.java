@@ -51,7 +51,7 @@ public final class CudaDevice implements Device {
     private final String libraryPath;
     private final Staging staging;
     private final Deque<Runnable> opened = new ArrayDeque<>();
-    private final String fingerprint;
+    private final String decides;
     private final Kernels kernels;
     private final Repetition repetition;
     private @Nullable NumericVersion version;
@@ -94,7 +94,7 @@ public final class CudaDevice implements Device {
                     + " kernels need " + SHARED_BYTES);
         }
         KernelImages images = source.of(settings, capability);
-        fingerprint = images.fingerprint();
+        decides = images.decides();
         libraryPath = settings.libraryPath();
         library = CublasLt.open(libraryPath);
         context = Driver.retain(gpu);
@@ -330,7 +330,7 @@ public final class CudaDevice implements Device {
     public NumericVersion numericVersion() {
         NumericVersion known = version;
         if (known == null) {
-            known = new NumericVersion("cuda", library.version() + ", kernels " + fingerprint,
+            known = new NumericVersion("cuda", library.version() + ", " + decides,
                     "sm_" + capability + ", " + Driver.multiprocessors(gpu) + " multiprocessors",
                     Runtime.version().feature(), NumericVersion.KERNEL_REVISION,
                     KnownAnswers.ofKernels(this));

@@ -57,7 +57,7 @@ final class CudaKernels implements Kernels {
         working = new Working(device);
         norms = new Norms(functions, launcher, working);
         attention = new Attention(functions, launcher, working);
-        crossEntropy = new CrossEntropy(functions, launcher);
+        crossEntropy = new CrossEntropy(functions, launcher, working);
         optimizer = new Optimizer(device, functions, launcher, working);
         fill = functions.typed("fill");
         add = functions.find("add_f32");
@@ -277,11 +277,11 @@ final class CudaKernels implements Kernels {
     }
 
     @Override
-    public void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
-            float scale, int first, int rows, int vocabulary) {
+    public void softmaxGradient(Buffer dLogits, Buffer logits, Buffer max, Buffer factor,
+            Buffer labels, float scale, int first, int rows, int vocabulary) {
         device.enter();
         crossEntropy.gradient(
-                dLogits, exponentials, factor, labels, scale, first, rows, vocabulary);
+                dLogits, logits, max, factor, labels, scale, first, rows, vocabulary);
     }
 
     @Override

@@ -17,6 +17,9 @@ import java.util.TreeMap;
  */
 record KernelImages(Map<String, byte[]> modules, String fingerprint) {
 
+    /** The fingerprint of the Java sources that say what is computed and in which parts. */
+    private static final String LAUNCHES = "launches";
+
     /** Names of what nvcc compiled, after the fingerprint; there only in a build with nvcc. */
     private static final String COMPILED = "modules";
 
@@ -34,6 +37,14 @@ record KernelImages(Map<String, byte[]> modules, String fingerprint) {
     static KernelImages of(CudaSettings settings, int capability) {
         return KernelImages.class.getResource(COMPILED) != null
                 ? ofBuild() : compiled(settings, capability);
+    }
+
+    /**
+     * What decides bits and lies in this program: the kernels, and how they and the library's products
+     * are asked for, so that nobody has to remember it.
+     */
+    String decides() {
+        return "kernels " + fingerprint + ", launches " + lines(LAUNCHES).getFirst();
     }
 
     private static KernelImages ofBuild() {

@@ -76,10 +76,11 @@ final class CrossEntropy {
     }
 
     /** dLogits (R, V) = (exponentials * factor - [column is the label]) * scale. */
-    static void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
-            float scale, int first, int rows, int vocabulary) {
+    static void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer max, Buffer factor,
+            Buffer labels, float scale, int first, int rows, int vocabulary) {
         numbers("dLogits", dLogits, (long) rows * vocabulary);
         numbers("exponentials", exponentials, (long) rows * vocabulary);
+        numbers("max", max, rows);
         numbers("factor", factor, rows);
         tokens("labels", labels, rows);
         for (int r = 0; r < rows; r++) {

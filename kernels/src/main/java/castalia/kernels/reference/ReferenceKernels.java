@@ -148,9 +148,9 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
-    public void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer factor, Buffer labels,
-            float scale, int first, int rows, int vocabulary) {
-        CrossEntropy.softmaxGradient(dLogits, exponentials, factor, labels, scale, first, rows,
+    public void softmaxGradient(Buffer dLogits, Buffer exponentials, Buffer max, Buffer factor,
+            Buffer labels, float scale, int first, int rows, int vocabulary) {
+        CrossEntropy.softmaxGradient(dLogits, exponentials, max, factor, labels, scale, first, rows,
                 vocabulary);
     }
 

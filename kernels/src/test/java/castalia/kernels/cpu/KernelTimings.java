@@ -184,7 +184,7 @@ final class KernelTimings {
                     loss, new Buffer[] {factor}, new Buffer[] {max}, new Buffer[] {sum}, target, rows));
             time("softmax gradient " + rows, perStep, 0, (4.0 + dLogits.type().bytes()) * size,
                     () -> kernels.softmaxGradient(
-                            dLogits, logits, factor, labels, 1f, 0, rows, VOCABULARY));
+                            dLogits, logits, max, factor, labels, 1f, 0, rows, VOCABULARY));
         }
     }
 

@@ -257,7 +257,7 @@ final class Operations {
             kernels.softmaxPartial(logits, max, sum, target, labels, 0, ROWS, VOCABULARY);
             kernels.softmaxJoin(loss, factors, maxima, sums, target, ROWS);
             kernels.softmaxGradient(
-                    dLogits, logits, factor, labels, 0.25f, 0, ROWS, VOCABULARY);
+                    dLogits, logits, max, factor, labels, 0.25f, 0, ROWS, VOCABULARY);
         });
     }
 

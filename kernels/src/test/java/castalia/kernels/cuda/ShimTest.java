@@ -67,6 +67,8 @@ class ShimTest {
                 "is"));
         found(new Fault("optimizer.cu", "  __syncthreads();\n  if (threadIdx.x < 2)",
                 "  if (threadIdx.x < 2)", "others", "digest"));
+        found(new Fault("cross_entropy.cu", "    __syncthreads();\n    if (threadIdx.x < width)",
+                "    if (threadIdx.x < width)", "others", "loss"));
         found(new Fault("tokens.cu", "    __syncthreads();\n#pragma unroll 4", "#pragma unroll 4",
                 "others", "dWeight"));
     }
@@ -85,7 +87,7 @@ class ShimTest {
         found(new Fault("common.cuh", "bits + 0x7FFFu", "bits + 0x8000u", "pointwise", "to the bit"));
         found(new Fault("rotary.cu", "x1 * cosine - x2 * sine", "x1 * cosine + x2 * sine", "others",
                 "rotated"));
-        found(new Fault("cross_entropy.cu", "fmaxf(largest, x[i])", "largest + x[i]", "others",
+        found(new Fault("cross_entropy.cu", "sum *= expf(largest - shift);", "", "others",
                 "is"));
     }
 

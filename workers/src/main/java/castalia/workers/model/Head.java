@@ -28,8 +28,9 @@ final class Head {
     private final Partials dInput;
 
     /**
-     * Products and views of one chunk of rows: logits and gradients per part computed here, partials
-     * per slice, statistics and factors per part of the layout, targets per rank.
+     * Products and views of one chunk of rows: logits, or what the first pass made of them, and
+     * gradients per part computed here, partials per slice, statistics and factors per part of the
+     * layout, targets per rank.
      */
     @SuppressWarnings("ArrayRecordComponent") // one buffer per part; never compared
     private record Sweep(
@@ -40,7 +41,7 @@ final class Head {
             MatmulShape inputAdded,
             MatmulShape weight,
             MatmulShape weightAdded,
-            Buffer[] exponentials,
+            Buffer[] values,
             Buffer[] dLogits,
             Buffer[] partial,
             Buffer folded,
@@ -204,8 +205,9 @@ final class Head {
             forward(losses[i], sweep, x[i], labels[i]);
             MatmulShape weightProduct = accumulate || i > 0 ? sweep.weightAdded : sweep.weight;
             for (int k = 0; k < partsHere(); k++) {
-                kernels.softmaxGradient(sweep.dLogits[k], sweep.exponentials[k],
-                        sweep.factor[part(k)], labels[i], scale, part(k) * width, sweep.rows, width);
+                int part = part(k);
+                kernels.softmaxGradient(sweep.dLogits[k], sweep.values[k], sweep.max[part],
+                        sweep.factor[part], labels[i], scale, part * width, sweep.rows, width);
                 kernels.matmul(weightProduct, rowsOf(gradients, k), sweep.dLogits[k], x[i], null);
                 kernels.matmul(k % parts == 0 ? sweep.input : sweep.inputAdded,
                         inputGradient(sweep, dxRows[i], k / parts), sweep.dLogits[k],
@@ -232,8 +234,8 @@ final class Head {
         join.settle(); // the statistics of the sweep before
         for (int k = 0; k < partsHere(); k++) {
             int p = part(k);
-            kernels.matmul(sweep.logits, sweep.exponentials[k], x, rowsOf(weights, k), null);
-            kernels.softmaxPartial(sweep.exponentials[k], sweep.max[p], sweep.sum[p],
+            kernels.matmul(sweep.logits, sweep.values[k], x, rowsOf(weights, k), null);
+            kernels.softmaxPartial(sweep.values[k], sweep.max[p], sweep.sum[p],
                     sweep.targets[join.position()], labels, p * width, sweep.rows, width);
         }
         if (!join.alone()) {
@@ -255,8 +257,8 @@ final class Head {
     Buffer[] logits(int i, Buffer x) {
         for (int k = 0; k < partsHere(); k++) {
             kernels.matmul(
-                    sweeps[i].logits, sweeps[i].exponentials[k], x, rowsOf(weights, k), null);
+                    sweeps[i].logits, sweeps[i].values[k], x, rowsOf(weights, k), null);
         }
-        return sweeps[i].exponentials;
+        return sweeps[i].values;
     }
 }

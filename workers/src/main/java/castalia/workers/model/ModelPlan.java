@@ -51,6 +51,17 @@ public record ModelPlan(FlatLayout layout, int batch, int sequence, DType comput
         return device.inHostMemory() ? HeadSweep.OF_CPU : HeadSweep.OF_GPU;
     }
 
+    /**
+     * What decides the bits of a model's steps on a device, in one line: a run's numeric version. On a
+     * GPU it names the head's sweeps too; a CPU's are in the revision of its kernels.
+     */
+    public static String numericVersion(Device device) {
+        String kernels = device.numericVersion().id();
+        HeadSweep head = headOf(device);
+        return device.inHostMemory() ? kernels
+                : kernels + "; head " + head.rows() + " rows in " + head.mostParts() + " parts";
+    }
+
     public ModelPlan {
         if (batch < 1 || sequence < 1 || sequence > layout.shape().maxPositions()) {
             throw new IllegalArgumentException("micro-batch of " + batch + " sequences of "

@@ -10,7 +10,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 /** A device whose logit gradients are infinite when a test says so; all else follows from that. */
 final class OverflowingDevice extends ForwardingDevice {
 
-    private static final int SCALE = 4;
+    private static final int SCALE = 5;
 
     private final Kernels kernels;
 
