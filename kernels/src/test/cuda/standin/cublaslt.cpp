@@ -22,6 +22,7 @@ constexpr int BF16 = 14;
 constexpr int COMPUTE_F32 = 68;
 constexpr int EPILOGUE_DEFAULT = 1;
 constexpr int EPILOGUE_BIAS = 4;
+constexpr int EPILOGUE_GELU_AUX_BIAS = 164;
 constexpr int EPILOGUE_DGELU = 192;
 constexpr size_t WORKSPACE = 4096;
 constexpr uint64_t ALGORITHM = 0xca57a11a;
@@ -120,11 +121,17 @@ bool supported(const Description& what, const Layout& a, const Layout& b, const 
     return what.compute == COMPUTE_F32 && what.scale == F32 && a.type == b.type
             && (d.type == a.type || d.type == F32)
             && (what.epilogue == EPILOGUE_DEFAULT || what.epilogue == EPILOGUE_BIAS
-                    || (what.epilogue == EPILOGUE_DGELU && d.type != F32 && what.auxiliary
+                    || ((what.epilogue == EPILOGUE_GELU_AUX_BIAS || what.epilogue == EPILOGUE_DGELU)
+                            && d.type != F32 && what.auxiliary && what.stride % 8 == 0
                             && what.stride >= int64_t(d.rows)));
 }
 
-// Of GELU's form with tanh.
+// GELU's form with tanh, and its slope.
+float gelu(float x) {
+    double u = 0.7978845608028654 * (x + 0.044715 * x * double(x) * x);
+    return float(0.5 * x * (1 + std::tanh(u)));
+}
+
 float slope(float x) {
     double u = 0.7978845608028654 * (x + 0.044715 * x * double(x) * x);
     double t = std::tanh(u);
@@ -164,7 +171,11 @@ void multiply(const Description& what, const void* a, const Layout& of_a, const 
             if (what.epilogue == EPILOGUE_DGELU) {
                 value *= slope(read(of_d.type, what.auxiliary, j * what.stride + i));
             }
-            if (what.epilogue == EPILOGUE_BIAS) value += read(of_d.type, what.bias, i);
+            if (what.epilogue == EPILOGUE_BIAS || what.epilogue == EPILOGUE_GELU_AUX_BIAS) value += read(of_d.type, what.bias, i);
+            if (what.epilogue == EPILOGUE_GELU_AUX_BIAS) {
+                write(of_d.type, const_cast<void*>(what.auxiliary), j * what.stride + i, value);
+                value = gelu(value);
+            }
             write(of_d.type, d, j * of_d.leading + i, value);
         }
     }

@@ -116,6 +116,18 @@ public interface Kernels {
     void geluBackward(Buffer dx, Buffer dOut, Buffer x, boolean tanh, long count);
 
     /**
+     * {@code x = a * b + bias} and {@code out = gelu(x)}, both (M, N) and of the result's type, where
+     * {@code shape} is the product's, has a bias, a result without gaps and no accumulation. A back end
+     * may take GELU of the sum before it is rounded to {@code x}, but not if {@code ofRounded}: then
+     * {@code out} is what {@link #gelu} gives of {@code x}. {@code x} has the same bits either way.
+     */
+    default void matmulGelu(MatmulShape shape, Buffer out, Buffer x, Buffer a, Buffer b, Buffer bias,
+            boolean tanh, boolean ofRounded) {
+        matmul(shape, x, a, b, bias);
+        gelu(out, x, tanh, (long) shape.m() * shape.n());
+    }
+
+    /**
      * {@code dx = (dOut * weight) * gelu'(x)}, where {@code shape} is the product's, has a result
      * without gaps and neither bias nor accumulation, and {@code x (M, N)} has the result's type: the
      * gradient before a GELU and the product behind it. The product may be rounded by itself.

@@ -87,6 +87,31 @@ public final class KnownAnswers {
         return HexFormat.of().formatHex(digest.digest());
     }
 
+    /**
+     * SHA-256 of the products beside a GELU with tanh over fixed operands: the one before it, with its
+     * bias, and the gradient of what goes into it. A device's library may have joined them.
+     */
+    public static String ofGelu(Device device, MatmulShape before, MatmulShape gradient) {
+        MessageDigest digest = sha256();
+        try (Arena arena = device.arena()) {
+            DType type = before.input();
+            KnownAnswers answers = new KnownAnswers(arena, device, type, digest);
+            int rows = before.m();
+            long size = (long) rows * before.n();
+            Buffer out = answers.empty(type, size);
+            Buffer x = answers.empty(type, size);
+            device.kernels().matmulGelu(before, out, x, answers.values(type, rows, before.k(), 1),
+                    answers.values(type, before.n(), before.k(), 2),
+                    answers.values(type, 1, before.n(), 3), true, false);
+            answers.take(out, x);
+            device.kernels().matmulGeluBackward(gradient, out,
+                    answers.values(type, rows, gradient.k(), 4),
+                    answers.values(type, gradient.k(), gradient.n(), 5), x, true);
+            answers.take(out);
+        }
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
     /** SHA-256 of attention over one sequence of fixed operands, forward and backward. */
     public static String ofAttention(
             Device device, DType type, int sequence, int heads, int dimension) {

@@ -32,6 +32,7 @@ final class ContractSensitivityTest {
 
     private static final List<Watched> WATCHED = List.of(
             new Watched("matmul", false, "productsOfEveryLayoutAreRight", 1),
+            new Watched("matmulGelu", false, "productsBeforeGeluAreRight", 1, 2),
             new Watched("matmulGeluBackward", false, "productsBehindGeluAreRight", 1),
             new Watched("embedding", true, "embeddingsAreLookedUpInTheirSlice", 0),
             new Watched("selectRows", true, "rowsOfASliceAreCopiedBitForBit", 0),

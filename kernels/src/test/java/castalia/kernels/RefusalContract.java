@@ -58,6 +58,9 @@ interface RefusalContract extends KernelSubject {
         list.add(new Operation("matmul weight gradient",
                 (k, b) -> k.matmul(backward, b[0], b[1], b[2], null), C * V, R * C, R * V));
         MatmulShape input = MatmulShape.inputGradient(R, V, C, DType.F32, DType.F32);
+        list.add(new Operation("matmulGelu",
+                (k, b) -> k.matmulGelu(forward, b[0], b[1], b[2], b[3], b[4], true, false),
+                n, n, R * V, C * V, C));
         list.add(new Operation("matmulGeluBackward",
                 (k, b) -> k.matmulGeluBackward(input, b[0], b[1], b[2], b[3], true),
                 n, R * V, V * C, n));

@@ -90,6 +90,16 @@ final class Check {
         }
     }
 
+    /** A product whose result lies beside a GELU's other side: {@code out} and {@code x} (M, N). */
+    static void besideGelu(
+            String operation, MatmulShape shape, boolean bias, Buffer out, Buffer x) {
+        if (shape.bias() != bias || shape.accumulate() || shape.strideOut() != shape.n()) {
+            throw new IllegalArgumentException(operation + ": of a product " + shape.inWords());
+        }
+        typed(operation, "x", x, shape.output(), (long) shape.m() * shape.n());
+        apart(operation, "the result", out, "x", x);
+    }
+
     private static long extent(int rows, int stride, int columns) {
         return (rows - 1L) * stride + columns;
     }

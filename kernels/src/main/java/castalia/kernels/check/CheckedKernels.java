@@ -35,15 +35,19 @@ public final class CheckedKernels implements Kernels {
     }
 
     @Override
+    public void matmulGelu(MatmulShape shape, Buffer out, Buffer x, Buffer a, Buffer b, Buffer bias,
+            boolean tanh, boolean ofRounded) {
+        Check.besideGelu("matmulGelu", shape, true, out, x);
+        Check.product(shape, x, a, b, bias);
+        Check.product(shape, out, a, b, bias);
+        kernels.matmulGelu(shape, out, x, a, b, bias, tanh, ofRounded);
+    }
+
+    @Override
     public void matmulGeluBackward(
             MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
-        String name = "matmulGeluBackward";
-        if (shape.bias() || shape.accumulate() || shape.strideOut() != shape.n()) {
-            throw new IllegalArgumentException(name + ": of a product " + shape.inWords());
-        }
+        Check.besideGelu("matmulGeluBackward", shape, false, dx, x);
         Check.product(shape, dx, dOut, weight, null);
-        Check.typed(name, "x", x, shape.output(), (long) shape.m() * shape.n());
-        Check.apart(name, "dx", dx, "x", x);
         kernels.matmulGeluBackward(shape, dx, dOut, weight, x, tanh);
     }
 

@@ -30,6 +30,7 @@ final class CublasLt {
     static final int WITH_BIAS = 4;
     static final int AUXILIARY_POINTER = 11;
     static final int AUXILIARY_STRIDE = 12;
+    static final int WITH_BIAS_AND_GELU = 4 | 32 | 128;
     static final int WITH_GELU_SLOPE = 64 | 128;
 
     private static final List<String> NAMES = List.of("libcublasLt.so.13", "libcublasLt.so.12");

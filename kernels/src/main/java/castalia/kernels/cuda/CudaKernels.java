@@ -102,6 +102,19 @@ final class CudaKernels implements Kernels {
     }
 
     @Override
+    public void matmulGelu(MatmulShape shape, Buffer out, Buffer x, Buffer a, Buffer b, Buffer bias,
+            boolean tanh, boolean ofRounded) {
+        device.enter();
+        boolean joined = tanh && products.multiplyGelu(shape, out, x, a, b, bias);
+        if (!joined) {
+            matmul(shape, x, a, b, bias);
+        }
+        if (!joined || ofRounded) {
+            gelu(out, x, tanh, (long) shape.m() * shape.n());
+        }
+    }
+
+    @Override
     public void matmulGeluBackward(
             MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
         device.enter();

@@ -19,10 +19,9 @@ import org.jspecify.annotations.Nullable;
  * have a choice of their own, so a result is a function of the shape wherever arenas and flat
  * layouts align as they do.
  *
- * <p>Of the library's epilogues those for the bias and for the slope of a GELU are used. Its GELU is the
- * form with tanh: for erf there is none. Its forward form takes the sum before it is rounded, where a
- * block whose activations are computed again has only the rounded one and must find the same bits; so
- * GELU itself stays an operation of its own. The slope takes what was rounded.
+ * <p>Of the library's epilogues those for the bias, for a GELU behind it and for the slope of a GELU are
+ * used. Its GELU is the form with tanh: for erf there is none. Forward it takes the sum before that is
+ * rounded, and leaves the rounded one beside it; the slope takes the rounded one.
  *
  * <p>A row-major matrix is the column-major one of its transpose: {@code out^T = b^T a^T}.
  */
@@ -51,6 +50,8 @@ final class Products implements AutoCloseable {
         WHOLE,
         /** As many as it has groups. */
         GROUPS,
+        /** One, with its bias, and the GELU of that. */
+        GELU,
         /** One, multiplied with the slope of a GELU. */
         SLOPE
     }
@@ -116,11 +117,27 @@ final class Products implements AutoCloseable {
     }
 
     /**
+     * Writes {@code x = a * b + bias}, rounded, and the GELU with tanh of the sum before.
+     *
+     * @return false if the library cannot: nothing was started
+     */
+    boolean multiplyGelu(
+            MatmulShape shape, Buffer out, Buffer x, Buffer a, Buffer b, Buffer bias) {
+        return addsBias(shape) && withAuxiliary(Form.GELU, shape, out, a, b, x, bias);
+    }
+
+    /**
      * Writes {@code (a * b) * gelu'(x)} with tanh, rounded once.
      *
      * @return false if the library cannot: nothing was started
      */
     boolean multiplyGeluBackward(MatmulShape shape, Buffer out, Buffer a, Buffer b, Buffer x) {
+        return withAuxiliary(Form.SLOPE, shape, out, a, b, x, null);
+    }
+
+    /** A product beside whose result the values before a GELU are written or read. */
+    private boolean withAuxiliary(Form form, MatmulShape shape, Buffer out, Buffer a, Buffer b,
+            Buffer x, @Nullable Buffer bias) {
         if (shape.output() == DType.F32) {
             return false;
         }
@@ -128,15 +145,25 @@ final class Products implements AutoCloseable {
         long right = a.segment().address();
         long result = out.segment().address();
         long all = left | right | result | x.segment().address();
-        Prepared of = get(Form.SLOPE, shape, alignment(all));
+        if (bias != null) {
+            all |= bias.segment().address();
+        }
+        Prepared of = get(form, shape, alignment(all));
         if (of.algorithm.byteSize() == 0) {
             return false;
         }
-        address.set(JAVA_LONG, 0, x.segment().address());
-        library.set(of.objects.description(), CublasLt.AUXILIARY_POINTER, address, Long.BYTES);
+        point(of, CublasLt.AUXILIARY_POINTER, x);
+        if (bias != null) {
+            point(of, CublasLt.BIAS_POINTER, bias);
+        }
         library.multiply(handle, of.objects, of.algorithm, left, right, result, false, workspace,
                 workspaceBytes, stream);
         return true;
+    }
+
+    private void point(Prepared of, int attribute, Buffer at) {
+        address.set(JAVA_LONG, 0, at.segment().address());
+        library.set(of.objects.description(), attribute, address, Long.BYTES);
     }
 
     /** Of several addresses and strides, or-ed. */
@@ -160,8 +187,7 @@ final class Products implements AutoCloseable {
         }
         Prepared of = get(Form.WHOLE, shape, alignment(all));
         if (added != null) {
-            address.set(JAVA_LONG, 0, added.segment().address());
-            library.set(of.objects.description(), CublasLt.BIAS_POINTER, address, Long.BYTES);
+            point(of, CublasLt.BIAS_POINTER, added);
         }
         library.multiply(handle, of.objects, of.algorithm, left, right, result, shape.accumulate(),
                 workspace, workspaceBytes, stream);
@@ -193,11 +219,13 @@ final class Products implements AutoCloseable {
         long description = library.description();
         flag(description, CublasLt.TRANSPOSE_A, s.transposeB() ? 1 : 0);
         flag(description, CublasLt.TRANSPOSE_B, s.transposeA() ? 1 : 0);
-        if (addsBias(s)) {
+        boolean auxiliary = form == Form.GELU || form == Form.SLOPE;
+        if (addsBias(s) && !auxiliary) {
             flag(description, CublasLt.EPILOGUE, CublasLt.WITH_BIAS);
         }
-        if (form == Form.SLOPE) {
-            flag(description, CublasLt.EPILOGUE, CublasLt.WITH_GELU_SLOPE);
+        if (auxiliary) {
+            flag(description, CublasLt.EPILOGUE, form == Form.GELU
+                    ? CublasLt.WITH_BIAS_AND_GELU : CublasLt.WITH_GELU_SLOPE);
             address.set(JAVA_LONG, 0, s.n());
             library.set(description, CublasLt.AUXILIARY_STRIDE, address, Long.BYTES);
             address.set(JAVA_LONG, 0, workspace); // aligned as any other: set anew for each product
@@ -222,7 +250,7 @@ final class Products implements AutoCloseable {
         if (library.choose(handle, objects, alignment, workspaceBytes, algorithm)) {
             return new Prepared(objects, algorithm);
         }
-        if (form == Form.SLOPE) {
+        if (auxiliary) {
             return new Prepared(objects, MemorySegment.NULL); // done in two operations
         }
         throw new CudaException("cublasLt has no algorithm that splits no sum for a product "

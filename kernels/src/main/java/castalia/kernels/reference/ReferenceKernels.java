@@ -35,6 +35,13 @@ public final class ReferenceKernels implements Kernels {
     }
 
     @Override
+    public void matmulGelu(MatmulShape shape, Buffer out, Buffer x, Buffer a, Buffer b, Buffer bias,
+            boolean tanh, boolean ofRounded) {
+        Elements.numbers("out", out, (long) shape.m() * shape.n());
+        Kernels.super.matmulGelu(shape, out, x, a, b, bias, tanh, ofRounded);
+    }
+
+    @Override
     public void matmulGeluBackward(
             MatmulShape shape, Buffer dx, Buffer dOut, Buffer weight, Buffer x, boolean tanh) {
         Elements.numbers("x", x, (long) shape.m() * shape.n());

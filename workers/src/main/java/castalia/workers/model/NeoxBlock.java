@@ -164,8 +164,9 @@ final class NeoxBlock {
     private void feedForward(
             BlockActivations a, int i, MatmulShape product, boolean activationsOnly) {
         int s = join.slice(i);
-        kernels.matmul(up, a.up()[i], a.ln2(), weight(Role.UP_WEIGHT, s), weight(Role.UP_BIAS, s));
-        kernels.gelu(a.gelu()[i], a.up()[i], tanh(), sliceElements());
+        // The backward pass has GELU of what is kept, whether or not it is computed again.
+        kernels.matmulGelu(up, a.gelu()[i], a.up()[i], a.ln2(), weight(Role.UP_WEIGHT, s),
+                weight(Role.UP_BIAS, s), tanh(), activationsOnly);
         if (!activationsOnly) {
             join.settle();
             product(product, scratch.partial().slices()[i], a.gelu()[i],

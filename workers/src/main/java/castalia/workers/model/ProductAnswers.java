@@ -4,6 +4,7 @@ import castalia.kernels.DType;
 import castalia.kernels.Device;
 import castalia.kernels.KnownAnswers;
 import castalia.kernels.MatmulShape;
+import castalia.protocol.model.Gelu;
 import java.nio.charset.StandardCharsets;
 import java.util.Collections;
 import java.util.HexFormat;
@@ -16,7 +17,8 @@ import java.util.Optional;
  * What a device answers for every distinct product of a run over fixed operands. The numeric version
  * holds the answers of a few small products; library products may still differ between two machines
  * for a run's own shapes, so who trains together or goes on with a run compares these. One entry more
- * is attention's, whose blocks are products too. In F16 another is of the kernels: the numeric
+ * is attention's, whose blocks are products too; a GPU has one of products that its library joins with
+ * GELU. In F16 another is of the kernels: the numeric
  * version, which all runs share, has none of it.
  *
  * @param byShape SHA-256 (hexadecimal) of an answer, by the shape in words; in the order of the
@@ -55,6 +57,10 @@ public record ProductAnswers(Map<String, String> byShape) {
         byShape.put("attention of " + heads + " heads of " + dimension + " over " + plan.sequence()
                 + " tokens, " + plan.compute(), KnownAnswers.ofAttention(
                 device, plan.compute(), plan.sequence(), heads, dimension));
+        if (!device.inHostMemory() && plan.shape().gelu() == Gelu.TANH) {
+            byShape.put("GELU behind " + plan.up().inWords(),
+                    KnownAnswers.ofGelu(device, plan.up(), plan.downInput()));
+        }
         if (plan.compute() == DType.F16) {
             byShape.put(F16_KERNELS, KnownAnswers.ofKernels(device, DType.F16));
         }
