@@ -6,6 +6,7 @@ import castalia.deploy.shell.JsonOption;
 import castalia.deploy.train.DeviceChoice;
 import castalia.protocol.CastaliaException;
 import castalia.protocol.ErrorCode;
+import castalia.protocol.model.PythiaModels;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -34,7 +35,8 @@ final class GpuCommand {
             description = {
                 "Check a GPU: training beside the CPU's, the same bits twice and on two ranks,",
                 "recovery of processes that share it, and speed of Pythia models.",
-                "Writes gpu-check.json and gpu-check.txt. Exit code 1 if something fails.",
+                "Writes gpu-check.json and gpu-check.txt. Exit code 1 if something fails, 19 if there",
+                "is no GPU that can be used.",
                 "To end within 8 minutes much is short: three steps of a small model for parity and bits,",
                 "the demo in twelve steps, ten timed steps of a model; what there is no time for is listed",
                 "as not run."
@@ -61,7 +63,7 @@ final class GpuCommand {
         private String device = "cuda";
 
         @Option(names = "--models", paramLabel = "LIST", split = ",", defaultValue = DEFAULT_MODELS,
-                description = "Models to time (default: " + DEFAULT_MODELS + ").")
+                description = "Models to time (default: " + DEFAULT_MODELS + "); \"\" for none.")
         private List<String> models = List.of();
 
         @Option(names = "--seq", paramLabel = "S", defaultValue = "2048",
@@ -99,20 +101,38 @@ final class GpuCommand {
                 throw new CastaliaException(ErrorCode.CONFIG_INVALID,
                         "--device " + device + " is no GPU; cuda or cuda:N is needed");
             }
+            List<String> timed = models.stream().filter(model -> !model.isBlank()).toList();
+            timed.forEach(Check::requireKnown);
             write("gpu-check.txt", "not finished\n"); // before minutes of work, not after
             PrintWriter console = spec.commandLine().getOut();
             List<String> lines = new ArrayList<>();
-            GpuCheck.Report report = new GpuCheck(new GpuCheck.Settings(
-                    models, sequence, batch, steps, !noRecovery, Duration.ofMinutes(minutes)),
+            GpuCheck check = new GpuCheck(new GpuCheck.Settings(
+                    timed, sequence, batch, steps, !noRecovery, Duration.ofMinutes(minutes)),
                     CastaliaHome.ofProcess(), line -> {
                         lines.add(line);
                         console.println(line);
                         console.flush();
-                    }).run();
+                    });
+            GpuCheck.Report report;
+            try {
+                report = check.run();
+            } catch (CastaliaException e) {
+                lines.add(e.getMessage());
+                write("gpu-check.txt", String.join("\n", lines) + "\n");
+                throw e;
+            }
             write("gpu-check.json", JsonOption.line(report) + "\n");
             write("gpu-check.txt", String.join("\n", lines) + "\n");
             json.printLast(console, report);
             return report.holds() ? 0 : 1;
+        }
+
+        private static void requireKnown(String model) {
+            List<String> known = PythiaModels.all().stream().map(PythiaModels.Preset::name).toList();
+            if (!known.contains(model)) {
+                throw new CastaliaException(ErrorCode.CONFIG_INVALID, "--models " + model
+                        + " is none of " + String.join(", ", known));
+            }
         }
 
         private void write(String name, String text) {

@@ -38,14 +38,14 @@ class GpuCheckTest {
     void whatHoldsAndWhatWasNotRunIsReported() throws IOException {
         System.setProperty(DRIVER, CudaStandIn.driver("gpu check"));
         System.setProperty(LIBRARIES, CudaStandIn.folder());
-        Cli.Result result = Cli.run("gpu", "check", "--models", "9b", "--no-recovery", "--out", folder);
+        Cli.Result result = Cli.run("gpu", "check", "--models", "12b", "--no-recovery", "--out", folder);
         assertThat(result.code()).as("%s", result).isOne();
         assertThat(result.out()).contains("gpu 0       stand-in 0, sm_90, 4 multiprocessors, 2.0 GiB")
                 .contains("holds       known answers of kernels and products twice: cuda; cublasLt")
                 .contains("holds       training beside the CPU: losses of three steps in fp32 differ by")
                 .contains("holds       the same bits twice and on two ranks: digest ")
                 .contains("not run     recovery of processes that share the GPU: not asked for")
-                .contains("fails       speed of pythia-9b: there is no such model");
+                .contains("fails       speed of pythia-12b: it does not fit the GPU's memory");
         assertThat(folder.resolve("gpu-check.txt")).content().isEqualToNormalizingNewlines(
                 result.out().lines().reduce("", (all, line) -> all + line + "\n"));
         JsonNode report = new ObjectMapper().readTree(
@@ -82,6 +82,10 @@ class GpuCheckTest {
         assertThat(result.code()).isEqualTo(ErrorCode.UNSUPPORTED.exitCode());
         assertThat(result.err()).contains("no NVIDIA driver on this machine");
         assertThat(folder.resolve("gpu-check.json")).doesNotExist();
+        assertThat(folder.resolve("gpu-check.txt")).content().startsWith("no NVIDIA driver");
+        Cli.Result unknown = Cli.run("gpu", "check", "--models", "160m,9b", "--out", folder);
+        assertThat(unknown.code()).isEqualTo(ErrorCode.CONFIG_INVALID.exitCode());
+        assertThat(unknown.err()).contains("--models 9b is none of 14m, ");
         Cli.Result cpu = Cli.run("gpu", "check", "--device", "cpu", "--out", folder);
         assertThat(cpu.err()).contains("--device cpu is no GPU");
     }
