@@ -26,9 +26,10 @@ still=" CudaArena CudaCopier CudaDevice CudaException CudaPeerMemory CudaSetting
 
 # the fingerprint of those sources
 launches() {
-  local folder=${1:-$here/main/java/castalia/kernels/cuda} file files=()
+  local folder=${1:-$here/main/java/castalia/kernels/cuda} file name files=()
   for file in "$folder"/*.java; do
-    if [[ ${still//$'\n'/ } != *" $(basename "$file" .java) "* ]]; then files+=("$file"); fi
+    name=${file##*/}
+    if [[ ${still//$'\n'/ } != *" ${name%.java} "* ]]; then files+=("$file"); fi
   done
   fingerprint "${files[@]}" | cut -c1-16
 }

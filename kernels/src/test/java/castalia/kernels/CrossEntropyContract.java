@@ -222,7 +222,8 @@ interface CrossEntropyContract extends KernelSubject {
                         b.of(target), rows);
                 for (int s = 0; s < slices; s++) {
                     kernels.softmaxGradient(b.of(parts.get(s)), b.of(parts.get(s)),
-                            b.of(max.get(s)), b.of(factor.get(s)), b.of(label), scale, s * width, rows, width);
+                            b.of(max.get(s)), b.of(factor.get(s)), b.of(label), scale, s * width,
+                            rows, width);
                 }
             });
             List<double[]> gradients = parts.stream().map(Operand::actual).toList();
