@@ -19,7 +19,10 @@ public record NumericVersion(
         int kernelRevision,
         String answers) {
 
-    /** Raised with every change of kernels, or of how a model calls them, that changes bits. */
+    /**
+     * Raised with every change of kernels, or of how a model calls them, that changes bits. What is a
+     * GPU's alone need not be remembered: the sources of its kernels and launches are in its engine.
+     */
     public static final int KERNEL_REVISION = 2;
 
     /** One line that names everything. */
