@@ -3,38 +3,32 @@ package castalia.protocol.planner;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.step.ReductionTree;
 import castalia.protocol.step.ReductionTree.Node;
+import castalia.protocol.step.TreeSum;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Bytes of fp32 gradients that ranks need to fold virtual ranks in the order of the canonical tree.
  *
  * <p>ZeRO 0 and 1: a rank folds what it computes in buffers of all it uses, log2(b)+1 of them for a
- * complete block of b virtual ranks; an owner that computes neither of the first two parts of the tree
- * has memory for the sum. ZeRO 2 and 3: one buffer of all a rank uses, from which each virtual rank's
- * gradient leaves (windows of a few layers with ZeRO 3, where a virtual rank is one micro-batch), and
- * log2(V) of what it owns.
+ * complete block of b virtual ranks; an owner that computes nothing of a chunk has memory for its sum.
+ * ZeRO 2 and 3: one buffer of all a rank uses, from which each virtual rank's gradient leaves (windows of
+ * a few layers with ZeRO 3, where a virtual rank is one micro-batch), and log2(V) of what it owns.
  */
 final class GradientMemory {
 
     private final Placement placement;
     private final List<List<Node>> covers = new ArrayList<>();
-    private final Map<Node, Integer> folders = new HashMap<>();
+    private final TreeSum sum;
     private final int ofLeaves;
 
     GradientMemory(Placement placement) {
         this.placement = placement;
         this.ofLeaves = ReductionTree.sums(placement.virtualRanks());
         for (int d = 0; folds() && d < placement.layout().dataParallel(); d++) {
-            List<Node> cover =
-                    ReductionTree.cover(placement.virtualRanks(), placement.blockOf(d));
-            covers.add(cover);
-            for (Node node : cover) {
-                folders.put(node, d);
-            }
+            covers.add(ReductionTree.cover(placement.virtualRanks(), placement.blockOf(d)));
         }
+        this.sum = folds() ? TreeSum.of(placement.virtualRanks(), covers) : new TreeSum(List.of());
     }
 
     /** Whether ranks fold what they compute. */
@@ -55,52 +49,16 @@ final class GradientMemory {
 
     /** Buffers of owned chunks, besides those of all that its owner uses. */
     int ofOwned(ChunkGroup group) {
-        if (!folds()) {
-            return ofLeaves;
-        }
-        int own = ownReplica(group);
-        return own >= 0 && home(ReductionTree.root(placement.virtualRanks()), own) == own ? 0 : 1;
+        return !folds() ? ofLeaves : ownReplica(group) >= 0 ? 0 : 1;
     }
 
     /**
-     * Parts from others that an owner keeps at once while it sums, each as long as the longest chunk.
+     * Working memory of an owner while it sums, in chunks of the longest's length.
      *
      * @param replica whose parts are the owner's own, or -1
      */
-    int received(int replica) {
-        return folds() ? received(ReductionTree.root(placement.virtualRanks()), replica, true)
-                : placement.virtualRanks() > 1 ? 1 : 0;
-    }
-
-    /** @param whole whether the node's sum is the chunk's, which has memory of its own */
-    private int received(Node node, int replica, boolean whole) {
-        int by = folder(node);
-        if (by >= 0) {
-            return whole || by == replica ? 0 : 1;
-        }
-        if (isAddedToOwn(node, replica)) {
-            return 1;
-        }
-        int left = whole || home(node.left(), replica) == replica ? 0 : 1;
-        return Math.max(received(node.left(), replica, whole),
-                left + received(node.right(), replica, false));
-    }
-
-    /** The replica in whose part's memory an owner, whose own part a replica's is, forms a sum. */
-    private int home(Node node, int replica) {
-        return folder(node) >= 0 ? folder(node)
-                : isAddedToOwn(node, replica) ? replica : home(node.left(), replica);
-    }
-
-    /** Whether a node is the sum of another's part and an owner's, in this order. */
-    private boolean isAddedToOwn(Node node, int replica) {
-        int left = folder(node.left());
-        return left >= 0 && left != replica && folder(node.right()) == replica;
-    }
-
-    /** The replica that folds a node, or -1 if several have parts of it. */
-    private int folder(Node node) {
-        return folders.getOrDefault(node, -1);
+    int working(int replica) {
+        return folds() ? sum.chunks(replica) : placement.virtualRanks() > 1 ? 1 : 0;
     }
 
     /** The replica whose part of chunks their owner computes itself, or -1. */

@@ -23,7 +23,7 @@ public final class PlacementMemory {
     private final long[] held;
     private final long[] heldChunks;
     private final long[] sums;
-    private final long[] receivedAtOnce;
+    private final long[] working;
     private final boolean[] neitherUsedNorOwned;
     private final long[] early;
 
@@ -40,7 +40,7 @@ public final class PlacementMemory {
         this.held = new long[ranks];
         this.heldChunks = new long[ranks];
         this.sums = new long[ranks];
-        this.receivedAtOnce = new long[ranks];
+        this.working = new long[ranks];
         this.neitherUsedNorOwned = new boolean[ranks];
         this.early = new long[ranks];
     }
@@ -70,9 +70,9 @@ public final class PlacementMemory {
     }
 
     private void held() {
-        int[] atOnce = new int[layout.dataParallel() + 1];
+        int[] workingOf = new int[layout.dataParallel() + 1];
         for (int d = -1; d < layout.dataParallel(); d++) {
-            atOnce[d + 1] = folding.received(d);
+            workingOf[d + 1] = folding.working(d);
         }
         for (ChunkGroup group : ChunkGroup.of(work, placement)) {
             int owner = group.owner();
@@ -80,7 +80,7 @@ public final class PlacementMemory {
             owned[owner] += group.elements();
             ownedForOthers[owner] += group.users().contains(owner) ? 0 : group.elements();
             sums[owner] += folding.ofOwned(group) * group.elements();
-            receivedAtOnce[owner] = Math.max(receivedAtOnce[owner], atOnce[own + 1]);
+            working[owner] = Math.max(working[owner], workingOf[own + 1]);
             early[owner] += earlyParts(own) * group.gradientBuffers();
             group.users().forEachHolder(placement, group.chunk(), holder -> hold(holder, group));
             group.users().forEach(user -> {
@@ -147,6 +147,6 @@ public final class PlacementMemory {
                 layout.fetchesWeights() && work.plan().microBatchesPerVirtualRank() == 1;
         long computed = leavesByLayer ? windows[rank] : folding.full(rank) * used[rank];
         return F32 * (computed + sums[rank] + held[rank] - owned[rank]
-                + receivedAtOnce[rank] * work.longestChunk());
+                + working[rank] * work.longestChunk());
     }
 }

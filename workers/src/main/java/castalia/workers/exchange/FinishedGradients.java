@@ -1,8 +1,6 @@
 package castalia.workers.exchange;
 
 import castalia.kernels.Buffer;
-import castalia.kernels.DType;
-import castalia.kernels.Kernels;
 import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
@@ -82,30 +80,6 @@ final class FinishedGradients {
     private static boolean leavesEarly(Placement placement, int rank, int owner) {
         return placement.layout().tensorParallel() == 1 || !placement.computes(owner)
                 || placement.replica(owner) != placement.replica(rank);
-    }
-
-    /**
-     * Adds an F32 payload to a sum while it arrives.
-     *
-     * @param room memory that the payload may be read into
-     */
-    static void addReceived(
-            Kernels kernels, Buffer sum, Transport transport, int from, FrameTag tag, Buffer room) {
-        transport.receive(from, tag, room.segment(), adding(kernels, sum));
-    }
-
-    /** Begins {@link #addReceived}, which is to follow. */
-    static void beginAdding(
-            Kernels kernels, Buffer sum, Transport transport, int from, FrameTag tag, Buffer room) {
-        transport.begin(from, tag, room.segment(), adding(kernels, sum));
-    }
-
-    private static Transport.Pieces adding(Kernels kernels, Buffer sum) {
-        return (offset, bytes) -> {
-            long elements = bytes.byteSize() / Float.BYTES;
-            kernels.add(sum.slice(offset / Float.BYTES, elements),
-                    new Buffer(DType.F32, elements, bytes), elements);
-        };
     }
 
     /** The chunks this rank owns, in that order. */

@@ -9,10 +9,14 @@ import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.step.ReductionTree;
 import castalia.protocol.step.ReductionTree.Node;
+import castalia.protocol.step.TreeSum;
 import castalia.workers.exchange.FrameTag.Kind;
+import castalia.workers.exchange.Transport.Parts;
+import castalia.workers.exchange.Transport.Source;
 import castalia.workers.model.FlatViews;
 import castalia.workers.state.HeldChunks;
-import java.util.Arrays;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -27,21 +31,14 @@ public final class GradientReducer {
     private final Transport transport;
     private final HeldChunks held;
     private final Kernels kernels;
+    private final int rank;
     private final List<Node> cover;
-    private final Term tree;
+    private final TreeSum sum;
     private final FinishedGradients finished;
-    private final Buffer[][] scratch;
+    private final int[] sent;
     private final int[] early;
     private final int[] late;
-    private int scratchUsed;
-
-    /** How the owner comes by the sum of a node. */
-    private sealed interface Term {
-        /** Folded by a replica, at a position of its cover. */
-        record Folded(int replica, int position, int first) implements Term {}
-
-        record Sum(Term left, Term right) implements Term {}
-    }
+    private final Buffer[][] work;
 
     /**
      * A rank's reducer.
@@ -62,69 +59,53 @@ public final class GradientReducer {
         this.transport = transport;
         this.held = held;
         this.kernels = kernels;
-        this.cover = ReductionTree.cover(virtualRanks, placement.block(transport.rank()));
-        this.tree = term(ReductionTree.root(virtualRanks), virtualRanks);
+        this.rank = transport.rank();
+        List<List<Node>> covers = new ArrayList<>();
+        for (int d = 0; d < placement.layout().dataParallel(); d++) {
+            covers.add(ReductionTree.cover(virtualRanks, placement.blockOf(d)));
+        }
+        this.cover = placement.computes(rank) ? covers.get(placement.replica(rank)) : List.of();
+        this.sum = TreeSum.of(virtualRanks, covers);
+        this.sent = placement.computes(rank) ? order(sum, placement.replica(rank)) : new int[0];
         this.finished = new FinishedGradients(grid, placement, transport, held);
-        this.early = FinishedGradients.early(grid, placement, transport.rank());
-        this.late = FinishedGradients.late(grid, placement, transport.rank());
+        this.early = FinishedGradients.early(grid, placement, rank);
+        this.late = FinishedGradients.late(grid, placement, rank);
         int most = 0;
         for (int chunk : finished.owned()) {
-            most = Math.max(most, received(tree, chunk, true));
-            if (isMine(home(tree, chunk), chunk)) {
+            int own = ownReplica(chunk);
+            most = Math.max(most, sum.chunks(own));
+            if (own >= 0) {
                 held.releaseGradient(chunk);
             } else {
                 held.gradientBuffer(chunk);
             }
         }
+        this.work = chunks(grid, arena, most);
+    }
+
+    /** Working memory as long as the longest chunk, seen as each owned chunk. */
+    private Buffer[][] chunks(ChunkGrid grid, Arena arena, int count) {
         int longest = grid.chunks().stream().mapToInt(Chunk::length).max().orElse(0);
-        this.scratch = new Buffer[most][grid.size()];
-        for (Buffer[] views : scratch) {
+        Buffer[][] all = new Buffer[count][grid.size()];
+        for (Buffer[] views : all) {
             Buffer whole = arena.allocate(DType.F32, longest);
             for (int chunk : finished.owned()) {
                 views[chunk] = whole.slice(0, grid.chunk(chunk).length());
             }
         }
+        return all;
     }
 
-    private boolean isMine(Term.Folded term, int chunk) {
-        return placement.source(term.replica(), chunk) == transport.rank();
+    /** Positions of a replica's cover in the order in which its parts are taken. */
+    private static int[] order(TreeSum sum, int replica) {
+        return sum.steps().stream().flatMap(step -> step.parts().stream())
+                .filter(part -> part.replica() == replica).mapToInt(TreeSum.Part::position).toArray();
     }
 
-    /** The term in whose memory a sum is formed. */
-    private Term.Folded home(Term term, int chunk) {
-        return switch (term) {
-            case Term.Folded folded -> folded;
-            case Term.Sum(Term.Folded left, Term.Folded right)
-                    when !isMine(left, chunk) && isMine(right, chunk) -> right;
-            case Term.Sum(Term left, Term _) -> home(left, chunk);
-        };
-    }
-
-    private Term term(Node node, int virtualRanks) {
-        for (int d = 0; d < placement.layout().dataParallel(); d++) {
-            int position =
-                    ReductionTree.cover(virtualRanks, placement.blockOf(d)).indexOf(node);
-            if (position >= 0) {
-                return new Term.Folded(d, position, node.first());
-            }
-        }
-        return new Term.Sum(term(node.left(), virtualRanks), term(node.right(), virtualRanks));
-    }
-
-    /**
-     * Most received parts that are held at once while a chunk's tree is summed left to right.
-     *
-     * @param whole whether the term's sum is the chunk's, which has memory of its own
-     */
-    private int received(Term term, int chunk, boolean whole) {
-        return switch (term) {
-            case Term.Folded folded -> whole || isMine(folded, chunk) ? 0 : 1;
-            case Term.Sum(Term.Folded left, Term.Folded right)
-                    when !isMine(left, chunk) && isMine(right, chunk) -> 1;
-            case Term.Sum(Term left, Term right) -> Math.max(received(left, chunk, whole),
-                    (whole || isMine(home(left, chunk), chunk) ? 0 : 1)
-                            + received(right, chunk, false));
-        };
+    /** The replica whose part of an owned chunk is this rank's, or -1. */
+    private int ownReplica(int chunk) {
+        int replica = placement.computes(rank) ? placement.replica(rank) : -1;
+        return replica >= 0 && placement.source(replica, chunk) == rank ? replica : -1;
     }
 
     /** The nodes this rank must fold by itself, in the order {@link #finish} expects them. */
@@ -145,14 +126,6 @@ public final class GradientReducer {
      * place.
      */
     public void begin(long generation, long step) {
-        for (int chunk : finished.owned()) {
-            Term.Folded first = home(tree, chunk);
-            if (!isMine(first, chunk)) {
-                transport.expect(placement.source(first.replica(), chunk),
-                        partial(generation, step, chunk, first.first()),
-                        held.gradientBuffer(chunk).segment());
-            }
-        }
         finished.expect(generation, step);
     }
 
@@ -161,7 +134,7 @@ public final class GradientReducer {
      * the transport is drained.
      */
     public void send(long generation, long step, int chunk, FlatViews[] folded) {
-        for (int i = 0; i < folded.length; i++) {
+        for (int i : sent) {
             transport.send(placement.owner(chunk),
                     partial(generation, step, chunk, cover.get(i).first()),
                     folded[i].chunk(chunk).segment());
@@ -178,10 +151,8 @@ public final class GradientReducer {
     }
 
     /**
-     * When all of {@link #early} were sent: finishes the sums of the chunks owned, passes them on, and
-     * tells the held chunks where their finished gradients lie: in their own memory, or in {@code
-     * folded} until that is written again. When this ends early, those that were told are right
-     * nevertheless.
+     * When all of {@link #early} were sent: passes the finished gradients on and tells the held chunks
+     * where they lie.
      *
      * @param folded the gradients of the nodes of {@link #cover}; owned chunks of them are summed
      *     into, and all stay untouched until the transport is drained
@@ -190,76 +161,159 @@ public final class GradientReducer {
         for (int chunk : late) {
             send(generation, step, chunk, folded);
         }
-        if (tree instanceof Term.Sum(Term.Folded left, Term.Folded right)) {
-            for (int chunk : finished.owned()) {
-                beginAdding(left, right, generation, step, chunk, folded);
-            }
+        int[] owned = finished.owned();
+        ChunkSum[] sums = new ChunkSum[owned.length];
+        for (int i = 0; i < owned.length; i++) {
+            sums[i] = new ChunkSum(generation, step, owned[i], folded);
+            sums[i].begin();
         }
-        for (int chunk : finished.owned()) {
-            scratchUsed = 0;
-            finished.send(generation, step, chunk,
-                    evaluate(tree, true, generation, step, chunk, folded));
+        for (int i = 0; i < owned.length; i++) {
+            finished.send(generation, step, owned[i], sums[i].finish());
         }
         finished.receive(generation, step);
     }
 
     /**
-     * The sum of a term, in memory that more may be added to.
+     * What a step, or what was added to it, is summed into.
      *
-     * @param whole whether it is the chunk's sum
+     * @param own whether that is one of this rank's own parts
      */
-    private Buffer evaluate(Term term, boolean whole, long generation, long step, int chunk,
-            FlatViews[] folded) {
-        return switch (term) {
-            case Term.Folded of when isMine(of, chunk) -> folded[of.position()].chunk(chunk);
-            case Term.Folded of -> {
-                Buffer into = whole
-                        ? held.gradientBuffer(chunk) : scratch[scratchUsed++][chunk];
-                transport.receive(placement.source(of.replica(), chunk),
-                        partial(generation, step, chunk, of.first()), into.segment());
-                yield into;
-            }
-            case Term.Sum(Term.Folded left, Term.Folded right)
-                    when !isMine(left, chunk) && isMine(right, chunk) -> {
-                Buffer own = folded[right.position()].chunk(chunk);
-                addReceived(left, own, generation, step, chunk); // x + y is y + x, bit for bit
-                yield own;
-            }
-            case Term.Sum(Term left, Term right) -> {
-                Buffer sum = evaluate(left, whole, generation, step, chunk, folded);
-                int used = scratchUsed;
-                if (right instanceof Term.Folded of && !isMine(of, chunk)) {
-                    addReceived(of, sum, generation, step, chunk);
-                } else {
-                    Buffer other = evaluate(right, false, generation, step, chunk, folded);
-                    kernels.add(sum, other, sum.elements());
-                }
-                scratchUsed = used;
-                yield sum;
-            }
-        };
-    }
+    private record Result(Buffer buffer, boolean own) {
 
-    /**
-     * Where two replicas compute, each chunk takes one addition, which may begin as soon as the other's
-     * part comes: this thread computes nothing until the last is done.
-     */
-    private void beginAdding(Term.Folded left, Term.Folded right, long generation, long step, int chunk,
-            FlatViews[] folded) {
-        if (isMine(left, chunk) != isMine(right, chunk)) {
-            Term.Folded own = isMine(left, chunk) ? left : right;
-            Term.Folded part = isMine(left, chunk) ? right : left;
-            FinishedGradients.beginAdding(kernels, folded[own.position()].chunk(chunk), transport,
-                    placement.source(part.replica(), chunk),
-                    partial(generation, step, chunk, part.first()), scratch[0][chunk]);
+        /** That of the two in which their sum is formed. */
+        Result plus(Result top) {
+            return own || !top.own ? this : top;
         }
     }
 
-    private void addReceived(
-            Term.Folded part, Buffer sum, long generation, long step, int chunk) {
-        FinishedGradients.addReceived(kernels, sum, transport,
-                placement.source(part.replica(), chunk),
-                partial(generation, step, chunk, part.first()), scratch[scratchUsed][chunk]);
+    /**
+     * The sum of one owned chunk. Each step takes a piece of all its parts at once, while they are in the
+     * cache; its result goes where one of this rank's own parts lies, else into memory that is kept.
+     */
+    private final class ChunkSum {
+
+        private final long generation;
+        private final long step;
+        private final int chunk;
+        private final int own;
+        private final FlatViews[] folded;
+        private final List<Result> stack = new ArrayList<>();
+
+        ChunkSum(long generation, long step, int chunk, FlatViews[] folded) {
+            this.generation = generation;
+            this.step = step;
+            this.chunk = chunk;
+            this.own = ownReplica(chunk);
+            this.folded = folded;
+        }
+
+        /** Where a step is all, it may be done as parts come: this thread computes nothing until then. */
+        void begin() {
+            TreeSum.Step first = sum.steps().getFirst();
+            List<Source> sources = sources(first);
+            if (sum.steps().size() == 1 && !sources.isEmpty()) {
+                Result result = result(first);
+                transport.begin(sources, result.buffer().segment().byteSize(),
+                        summing(first, result, List.of()));
+            }
+        }
+
+        Buffer finish() {
+            for (TreeSum.Step each : sum.steps()) {
+                run(each);
+            }
+            return stack.getFirst().buffer();
+        }
+
+        private void run(TreeSum.Step of) {
+            Result result = result(of);
+            List<Result> below = new ArrayList<>(of.additions()); // the nearest first
+            Result last = result;
+            for (int i = 0; i < of.additions(); i++) {
+                Result next = stack.removeLast();
+                below.add(next);
+                last = next.plus(last);
+            }
+            stack.add(last);
+            List<Source> sources = sources(of);
+            Parts summing = summing(of, result, below);
+            if (sources.isEmpty()) {
+                summing.piece(0, new MemorySegment[0]);
+            } else {
+                MemorySegment[] rooms = new MemorySegment[sources.size()];
+                for (int i = 0; i < rooms.length; i++) {
+                    rooms[i] = work[i][chunk].segment();
+                }
+                transport.receive(sources, rooms, summing);
+            }
+        }
+
+        private List<Source> sources(TreeSum.Step of) {
+            List<Source> sources = new ArrayList<>(TreeSum.MOST_PARTS);
+            for (TreeSum.Part part : of.parts()) {
+                if (part.replica() != own) {
+                    sources.add(new Source(placement.source(part.replica(), chunk),
+                            partial(generation, step, chunk, part.node().first())));
+                }
+            }
+            return sources;
+        }
+
+        private Buffer mine(TreeSum.Part part) {
+            return folded[part.position()].chunk(chunk);
+        }
+
+        /** Where the sum of a step's parts goes. */
+        private Result result(TreeSum.Step of) {
+            int first = of.own(own);
+            if (first >= 0) {
+                return new Result(mine(of.parts().get(first)), true);
+            }
+            if (of.isAdded(own)) {
+                return stack.getLast();
+            }
+            int level = (int) stack.stream().filter(each -> !each.own).count() - (own < 0 ? 1 : 0);
+            return new Result(level < 0
+                    ? held.gradientBuffer(chunk) : work[sum.received(own) + level][chunk], false);
+        }
+
+        /** Sums a piece of a step's parts, and adds it to what is below. */
+        private Parts summing(TreeSum.Step of, Result result, List<Result> below) {
+            return (offset, bytes) -> {
+                long at = offset / Float.BYTES;
+                long count = bytes.length == 0
+                        ? result.buffer().elements() : bytes[0].byteSize() / Float.BYTES;
+                Buffer[] terms = new Buffer[of.parts().size()];
+                int taken = 0;
+                for (int i = 0; i < terms.length; i++) {
+                    TreeSum.Part part = of.parts().get(i);
+                    terms[i] = part.replica() == own ? mine(part).slice(at, count)
+                            : new Buffer(DType.F32, count, bytes[taken++]);
+                }
+                Buffer top = terms[0];
+                if (!of.isAdded(own)) {
+                    top = result.buffer().slice(at, count);
+                    total(top, of.own(own), terms);
+                }
+                Result last = result;
+                for (Result each : below) {
+                    Buffer next = each.buffer().slice(at, count);
+                    boolean here = last.own && !each.own;
+                    kernels.add(here ? top : next, here ? next : top, count); // in either order the same
+                    top = here ? top : next;
+                    last = each.plus(last);
+                }
+            };
+        }
+
+        /** @param own which of the terms lies where the sum goes, or -1 */
+        private void total(Buffer into, int own, Buffer[] terms) {
+            if (terms.length == 2 && own >= 0) {
+                kernels.add(into, terms[1 - own], into.elements()); // x + y is y + x, bit for bit
+            } else if (terms.length > 1 || own < 0) {
+                kernels.sumPartials(into, terms, into.elements());
+            }
+        }
     }
 
     private static FrameTag partial(long generation, long step, int chunk, int first) {

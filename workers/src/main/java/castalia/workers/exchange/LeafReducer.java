@@ -9,9 +9,12 @@ import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.Placement;
 import castalia.protocol.step.ReductionTree;
 import castalia.workers.exchange.FrameTag.Kind;
+import castalia.workers.exchange.Transport.Source;
 import castalia.workers.model.FlatViews;
 import castalia.workers.state.HeldChunks;
+import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * Finishes the sum of gradients over virtual ranks for ZeRO 2 and 3: each virtual rank's gradient
@@ -189,14 +192,22 @@ public final class LeafReducer {
         if (mine) {
             add(chunk, top - 1, gradient.chunk(chunk));
         } else {
-            FinishedGradients.addReceived(kernels, stack[top - 1][chunk], transport, source,
-                    tag(generation, step, chunk, leaf), room[chunk]);
+            Buffer sum = stack[top - 1][chunk];
+            transport.receive(List.of(new Source(source, tag(generation, step, chunk, leaf))),
+                    new MemorySegment[] {room[chunk].segment()},
+                    (offset, bytes) -> addReceived(sum, offset, bytes[0]));
         }
         top--;
         for (int bit = leaf >> 1; (bit & 1) == 1; bit >>= 1) {
             top--;
             add(chunk, top, stack[top + 1][chunk]);
         }
+    }
+
+    private void addReceived(Buffer sum, long offset, MemorySegment piece) {
+        long elements = piece.byteSize() / Float.BYTES;
+        kernels.add(sum.slice(offset / Float.BYTES, elements),
+                new Buffer(DType.F32, elements, piece), elements);
     }
 
     private void add(int chunk, int level, Buffer right) {

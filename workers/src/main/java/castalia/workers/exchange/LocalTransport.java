@@ -3,6 +3,7 @@ package castalia.workers.exchange;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -57,25 +58,38 @@ public final class LocalTransport implements Transport {
 
     @Override
     public void receive(int from, FrameTag tag, MemorySegment into) {
-        receive(from, tag, into, (_, payload) -> into.copyFrom(payload));
+        receive(List.of(new Source(from, tag)), new MemorySegment[] {into},
+                (_, payload) -> into.copyFrom(payload[0]));
     }
 
-    /** Gives the sender's own memory, as one piece. */
+    /** Gives the senders' own memory, as one piece. */
     @Override
-    public void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
-        Address address = new Address(Objects.checkIndex(from, hub.ranks), rank, tag);
-        long begun = System.nanoTime();
-        MemorySegment payload = hub.await(address);
-        waitedNanos += System.nanoTime() - begun;
+    public void receive(List<Source> sources, MemorySegment[] rooms, Parts parts) {
+        MemorySegment[] payloads = new MemorySegment[rooms.length];
+        int taken = 0;
         try {
-            if (payload.byteSize() != room.byteSize()) {
-                throw new IllegalStateException(tag + " from rank " + from + " has "
-                        + payload.byteSize() + " bytes instead of " + room.byteSize());
+            long begun = System.nanoTime();
+            for (; taken < payloads.length; taken++) {
+                payloads[taken] = hub.await(address(sources.get(taken)));
             }
-            pieces.piece(0, payload);
+            waitedNanos += System.nanoTime() - begun;
+            for (int i = 0; i < payloads.length; i++) {
+                if (payloads[i].byteSize() != rooms[i].byteSize()) {
+                    throw new IllegalStateException(sources.get(i).tag() + " from rank "
+                            + sources.get(i).from() + " has " + payloads[i].byteSize()
+                            + " bytes instead of " + rooms[i].byteSize());
+                }
+            }
+            parts.piece(0, payloads);
         } finally {
-            hub.consumed(address);
+            for (int i = 0; i < taken; i++) {
+                hub.consumed(address(sources.get(i)));
+            }
         }
+    }
+
+    private Address address(Source source) {
+        return new Address(Objects.checkIndex(source.from(), hub.ranks), rank, source.tag());
     }
 
     @Override

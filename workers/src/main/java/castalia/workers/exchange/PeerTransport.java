@@ -31,9 +31,6 @@ public final class PeerTransport implements Transport {
     private static final long NUMBER_AT = PeerMemory.PLACE_BYTES;
     private static final long NOTE_BYTES = NUMBER_AT + Long.BYTES;
 
-    /** Where an answer is to come from. */
-    private record Source(int from, FrameTag tag) {}
-
     private final Transport direct;
     private final Transport staged;
     private final Device device;
@@ -156,7 +153,8 @@ public final class PeerTransport implements Transport {
     public void receive(int from, FrameTag tag, MemorySegment into) {
         guarded(() -> {
             if (read(from, into)) {
-                read(from, tag, into, (_, bytes) -> memory.copy(into, bytes));
+                read(List.of(new Source(from, tag)), new MemorySegment[] {into},
+                        (_, bytes) -> memory.copy(into, bytes[0]));
             } else {
                 staged.receive(from, tag, into);
             }
@@ -164,25 +162,41 @@ public final class PeerTransport implements Transport {
     }
 
     @Override
-    public void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
-        guarded(() -> {
-            if (read(from, room)) {
-                read(from, tag, room, pieces);
-            } else {
-                staged.receive(from, tag, room, pieces);
-            }
-        });
+    public void receive(List<Source> sources, MemorySegment[] rooms, Parts parts) {
+        guarded(() -> read(sources, rooms, parts));
     }
 
-    private void read(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
-        MemorySegment note = take();
+    /** What lies in a peer's memory is read there, what does not comes into its room. */
+    private void read(List<Source> sources, MemorySegment[] rooms, Parts parts) {
+        MemorySegment[] bytes = rooms.clone();
+        @Nullable MemorySegment[] notes = new MemorySegment[rooms.length];
         try {
-            direct.receive(from, tag, note);
-            pieces.piece(0, opened(from, note, tag, room.byteSize()));
-            requireSign(from);
-            direct.send(from, taken(note.get(LONG, NUMBER_AT)), nothing);
+            for (int i = 0; i < rooms.length; i++) {
+                Source source = sources.get(i);
+                if (read(source.from(), rooms[i])) {
+                    MemorySegment note = take();
+                    notes[i] = note;
+                    direct.receive(source.from(), source.tag(), note);
+                    bytes[i] = opened(source.from(), note, source.tag(), rooms[i].byteSize());
+                } else {
+                    staged.receive(source.from(), source.tag(), rooms[i]);
+                }
+            }
+            parts.piece(0, bytes);
+            for (int i = 0; i < rooms.length; i++) {
+                MemorySegment note = notes[i];
+                if (note != null) {
+                    int from = sources.get(i).from();
+                    requireSign(from);
+                    direct.send(from, taken(note.get(LONG, NUMBER_AT)), nothing);
+                }
+            }
         } finally {
-            free.push(note);
+            for (MemorySegment note : notes) {
+                if (note != null) {
+                    free.push(note);
+                }
+            }
         }
     }
 

@@ -27,9 +27,6 @@ public final class StagedTransport implements Transport {
     /** A payload's copy, and to whom it is on its way. */
     private record Sent(MemorySegment copy, Set<Integer> receivers) {}
 
-    /** Whence a frame is to come. */
-    private record Source(int from, FrameTag tag) {}
-
     private final Transport transport;
     private final Device device;
     private final Arena arena = Arena.ofShared();
@@ -105,12 +102,11 @@ public final class StagedTransport implements Transport {
     }
 
     @Override
-    public void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
-        if (device.owns(room)) {
-            receive(from, tag, room);
-            pieces.piece(0, room);
+    public void receive(List<Source> sources, MemorySegment[] rooms, Parts parts) {
+        if (device.owns(rooms[0])) {
+            Transport.super.receive(sources, rooms, parts);
         } else {
-            transport.receive(from, tag, room, pieces);
+            transport.receive(sources, rooms, parts);
         }
     }
 

@@ -1,6 +1,7 @@
 package castalia.workers.exchange;
 
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -53,37 +54,48 @@ public interface Transport extends AutoCloseable {
     default void forget() {}
 
     /**
-     * As the other, for who only reads the payload: gives it piece by piece, in order, as they come,
-     * and copies nothing that came early. While this thread waits, pieces may be given on another, one at
-     * a time.
+     * Whence a payload is to come.
      *
-     * @param room memory of the frame's size where the payload may be written
-     * @param pieces told of each piece; what it is given is not to be written, and not to be read
-     *     afterwards
+     * @param from the rank that sends it
      */
-    default void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
-        receive(from, tag, room);
-        pieces.piece(0, room);
+    record Source(int from, FrameTag tag) {}
+
+    /**
+     * As the other, for who only reads payloads of one size, from one or several ranks: gives the same
+     * piece of all of them at once, in order, as soon as it is there, and copies nothing that came early.
+     * While this thread waits, pieces may be given on another, one at a time.
+     *
+     * @param sources at least one, all different; who sends several of them sends them in this order
+     * @param rooms for each source memory of the payloads' size where its payload may be written
+     * @param parts told of each piece
+     */
+    default void receive(List<Source> sources, MemorySegment[] rooms, Parts parts) {
+        for (int i = 0; i < rooms.length; i++) {
+            receive(sources.get(i).from(), sources.get(i).tag(), rooms[i]);
+        }
+        parts.piece(0, rooms);
     }
 
     /**
-     * Begins a {@link #receive(int, FrameTag, MemorySegment, Pieces)}, which is to follow with the same
-     * tag: from now on pieces may be given, on other threads, one at a time of all that are begun. They
-     * end with {@link #forget} or the generation.
+     * Begins a {@link #receive(List, MemorySegment[], Parts)} of the same sources, which is to follow: from
+     * now on pieces may be given, on other threads, one at a time of all that are begun. They end with
+     * {@link #forget} or the generation.
+     *
+     * @param bytes size of each payload
      */
-    default void begin(int from, FrameTag tag, MemorySegment room, Pieces pieces) {}
+    default void begin(List<Source> sources, long bytes, Parts parts) {}
 
-    /** Is told of a payload's parts. */
+    /** Is told of payloads' parts. */
     @FunctionalInterface
-    interface Pieces {
+    interface Parts {
 
         /**
-         * A part is there.
+         * A piece is there.
          *
-         * @param offset its first byte in the payload
-         * @param bytes where it lies
+         * @param offset its first byte in the payloads
+         * @param bytes where it lies, by source; not to be written, and not to be read afterwards
          */
-        void piece(long offset, MemorySegment bytes);
+        void piece(long offset, MemorySegment[] bytes);
     }
 
     /**

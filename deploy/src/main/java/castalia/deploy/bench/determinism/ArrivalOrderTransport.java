@@ -4,6 +4,8 @@ import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.Transport;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -42,9 +44,13 @@ record ArrivalOrderTransport(Transport to, Arrivals arrivals) implements Transpo
     }
 
     @Override
-    public void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
-        Arrivals.Arrival first = first(from, tag);
-        to.receive(first.from(), first.tag(), room, pieces);
+    public void receive(List<Source> sources, MemorySegment[] rooms, Parts parts) {
+        List<Source> first = new ArrayList<>(sources.size());
+        for (Source source : sources) {
+            Arrivals.Arrival arrival = first(source.from(), source.tag());
+            first.add(new Source(arrival.from(), arrival.tag()));
+        }
+        to.receive(first, rooms, parts);
     }
 
     @Override

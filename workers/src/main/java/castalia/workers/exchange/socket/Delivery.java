@@ -1,21 +1,24 @@
 package castalia.workers.exchange.socket;
 
-import castalia.workers.exchange.Transport.Pieces;
+import castalia.workers.exchange.Transport.Parts;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A payload that a rank waits for, and who is told of its pieces, in order. What is here already is told
- * on the rank's thread; while that waits, the reader of the connection tells each piece as soon as it has
- * checked it: the piece is still in the cache, and nobody is woken before the last. One piece of all
- * deliveries is told at a time. The state is guarded by the mailbox.
+ * Payloads of one size that a rank waits for, and who is told of their pieces, in order, the same piece of
+ * all of them at once. What is here already is told on the rank's thread; while that waits, the reader
+ * that checked the last of some pieces tells them: they are still in the cache, and nobody is woken before
+ * the last. One piece of all deliveries is told at a time. The state is guarded by the mailbox.
  */
 final class Delivery {
 
-    private final PieceKey last;
-    private final MemorySegment room;
+    private final List<PieceKey> last;
+    private final long bytes;
     private final int count;
-    private final Pieces pieces;
+    private final Parts parts;
+    private final Place.Room[] pieces;
+    private final MemorySegment[] segments;
     private int told;
     private long readerNanos;
     private @Nullable Throwable failure;
@@ -23,24 +26,31 @@ final class Delivery {
     /**
      * A delivery.
      *
-     * @param last the payload's last piece
-     * @param room memory of the payload's size
-     * @param pieces told of each piece
+     * @param last the last piece of each payload
+     * @param bytes each payload's size
+     * @param parts told of each piece
      */
-    Delivery(PieceKey last, MemorySegment room, Pieces pieces) {
+    Delivery(List<PieceKey> last, long bytes, Parts parts) {
         this.last = last;
-        this.room = room;
-        this.count = Piece.count(room.byteSize());
-        this.pieces = pieces;
+        this.bytes = bytes;
+        this.count = Piece.count(bytes);
+        this.parts = parts;
+        this.pieces = new Place.Room[last.size()];
+        this.segments = new MemorySegment[last.size()];
     }
 
-    PieceKey last() {
+    List<PieceKey> last() {
         return last;
     }
 
-    /** The piece to be told next; only while it is not done. */
-    PieceKey next() {
-        return last.piece(count - 1 - told);
+    /** The piece of a payload to be told next; only while it is not done. */
+    PieceKey next(int payload) {
+        return last.get(payload).piece(count - 1 - told);
+    }
+
+    /** Memory for the pieces that are told next; only who tells uses it. */
+    Place.Room[] pieces() {
+        return pieces;
     }
 
     /** Whether all pieces were told, or telling one failed. */
@@ -60,19 +70,19 @@ final class Delivery {
     }
 
     /**
-     * Tells a piece.
+     * Tells the pieces that were taken.
      *
      * @param onReader whether this is a reader's thread: what it throws is kept for the rank
      */
-    void tell(Mailbox mailbox, Place.Room piece, boolean onReader) {
+    void tell(Mailbox mailbox, boolean onReader) {
         long begun = System.nanoTime();
         Throwable why = null;
         try {
-            tell(piece.segment);
+            tell();
         } catch (RuntimeException | Error e) {
             why = e;
         }
-        mailbox.told(this, piece, why, onReader ? System.nanoTime() - begun : 0);
+        mailbox.told(this, why, onReader ? System.nanoTime() - begun : 0);
     }
 
     /**
@@ -81,19 +91,24 @@ final class Delivery {
      * @return whether it is done
      */
     boolean receive(Mailbox mailbox) {
-        for (Mailbox.Told next = mailbox.next(this, false); next != null;
-                next = mailbox.next(this, false)) {
-            next.tell(mailbox);
+        for (Delivery next = mailbox.next(this); next != null; next = mailbox.next(this)) {
+            next.tell(mailbox, false);
         }
         return mailbox.isDone(this);
     }
 
-    private void tell(MemorySegment piece) {
-        if (piece.byteSize() != Piece.of(room, told).byteSize()) {
-            throw new IllegalStateException(last.tag() + " from " + last.from() + " has a piece of "
-                    + piece.byteSize() + " bytes instead of " + Piece.of(room, told).byteSize());
+    private void tell() {
+        long start = Piece.start(told);
+        long length = Math.min(Piece.BYTES, bytes - start);
+        for (int i = 0; i < segments.length; i++) {
+            segments[i] = pieces[i].segment;
+            if (segments[i].byteSize() != length) {
+                PieceKey of = last.get(i);
+                throw new IllegalStateException(of.tag() + " from " + of.from() + " has a piece of "
+                        + segments[i].byteSize() + " bytes instead of " + length);
+            }
         }
-        pieces.piece(Piece.start(told), piece);
+        parts.piece(start, segments);
     }
 
     /** Throws what telling a piece threw on a reader's thread. */

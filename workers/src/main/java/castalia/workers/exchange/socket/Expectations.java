@@ -2,6 +2,7 @@ package castalia.workers.exchange.socket;
 
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -10,27 +11,27 @@ final class Expectations {
 
     private final Mailbox mailbox;
     private final Map<PieceKey, MemorySegment> all = new HashMap<>();
-    private final Map<PieceKey, Delivery> begun = new HashMap<>();
+    private final Map<PieceKey, Delivery> begun = new HashMap<>(); // by its first payload
 
     Expectations(Mailbox mailbox) {
         this.mailbox = mailbox;
     }
 
-    /** Has the pieces of a payload told from now on. */
+    /** Has the pieces of payloads told from now on. */
     void begin(Delivery delivery) {
         mailbox.begin(delivery);
-        begun.put(delivery.last(), delivery);
+        begun.put(delivery.last().getFirst(), delivery);
     }
 
     /** A delivery that was begun, or null. */
-    @Nullable Delivery begun(PieceKey last) {
-        return begun.get(last);
+    @Nullable Delivery begun(List<PieceKey> last) {
+        return begun.get(last.getFirst());
     }
 
     /** Ends a delivery: nobody is told anything afterwards. */
     void end(Delivery delivery) {
         mailbox.end(delivery);
-        begun.remove(delivery.last());
+        begun.remove(delivery.last().getFirst());
     }
 
     /** Expects a payload, named by its last piece, in place of another destination. */

@@ -29,13 +29,7 @@ final class Mailbox implements AutoCloseable {
     private final Condition letGo = lock.newCondition();
     /** By the last piece of a payload. */
     private final Map<PieceKey, Wanted> waiting = new HashMap<>();
-
-    private final Map<PieceKey, Delivery> deliveries = new HashMap<>();
-    /** The delivery of which a piece is told just now. */
-    private @Nullable Delivery telling;
-    /** The delivery that a rank waits for. */
-    private @Nullable Delivery awaited;
-
+    private final Deliveries deliveries = new Deliveries();
     private final Map<PieceKey, Room> rooms = new HashMap<>();
     /** When a piece of a process last arrived. */
     private final Map<Incarnation, Long> moved = new HashMap<>();
@@ -107,13 +101,13 @@ final class Mailbox implements AutoCloseable {
                 discard(room);
                 return;
             }
-            delivery = deliveries.get(room.key.piece(0));
+            delivery = deliveries.of(room.key.piece(0));
         } finally {
             lock.unlock();
         }
         if (delivery != null) {
-            for (Told next = next(delivery, true); next != null; next = next(delivery, true)) {
-                next.tell(this);
+            for (Delivery next = next(delivery); next != null; next = next(delivery)) {
+                next.tell(this, true);
             }
         }
     }
@@ -156,13 +150,11 @@ final class Mailbox implements AutoCloseable {
         }
     }
 
-    /** Has a payload's pieces told from now on. To be followed by {@link #end}. */
+    /** Has payloads' pieces told from now on. To be followed by {@link #end}. */
     void begin(Delivery delivery) {
         lock.lock();
         try {
-            if (deliveries.putIfAbsent(delivery.last(), delivery) != null) {
-                throw new IllegalStateException("two receivers of " + delivery.last().tag());
-            }
+            deliveries.begin(delivery);
         } finally {
             lock.unlock();
         }
@@ -172,8 +164,8 @@ final class Mailbox implements AutoCloseable {
     void end(Delivery delivery) {
         lock.lock();
         try {
-            deliveries.remove(delivery.last(), delivery);
-            while (telling == delivery) {
+            deliveries.end(delivery);
+            while (deliveries.isTelling(delivery)) {
                 letGo.awaitUninterruptibly();
             }
         } finally {
@@ -181,62 +173,55 @@ final class Mailbox implements AutoCloseable {
         }
     }
 
-    /** A piece that is to be told now, by whoever took it. */
-    record Told(Delivery delivery, Room room, boolean onReader) {
-
-        void tell(Mailbox mailbox) {
-            delivery.tell(mailbox, room, onReader);
-        }
-    }
-
     /**
-     * Takes the next piece of the delivery that a rank waits for, or else of another.
+     * Takes the next pieces of the delivery that a rank waits for, or else of another: who asks tells them.
      *
-     * @param onReader whether a reader will tell it, not the rank
-     * @return null if it is not here, somebody else is telling one, or the delivery or generation is over
+     * @return null if they are not here, others are being told, or the delivery or generation is over
      */
-    @Nullable Told next(Delivery delivery, boolean onReader) {
+    @Nullable Delivery next(Delivery delivery) {
         lock.lock();
         try {
-            Delivery waited = awaited;
-            Delivery of = waited != null && ready(waited) != null ? waited : delivery;
-            Room room = telling == null ? ready(of) : null;
-            if (room == null) {
+            Delivery waited = deliveries.awaited();
+            Delivery of = waited != null && ready(waited) ? waited : delivery;
+            if (deliveries.isTelling() || !ready(of)) {
                 return null;
             }
-            rooms.remove(room.key);
-            telling = of;
-            return new Told(of, room, onReader);
+            deliveries.take(of, rooms);
+            return of;
         } finally {
             lock.unlock();
         }
     }
 
-    /** The next piece of a delivery if it is here and may be told. */
-    private @Nullable Room ready(Delivery delivery) {
-        if (deliveries.get(delivery.last()) != delivery // it has ended
-                || delivery.done() || over(delivery.last().fence())) {
-            return null;
-        }
-        Room room = rooms.get(delivery.next());
-        return room != null && room.ready ? room : null;
+    private boolean ready(Delivery delivery) {
+        return !over(delivery) && deliveries.ready(delivery, rooms);
     }
 
-    /** A piece of a delivery was told: its memory is read no more. */
-    void told(Delivery delivery, Room room, @Nullable Throwable failure, long nanos) {
+    private boolean over(Delivery delivery) {
+        return over(delivery.last().getFirst().fence());
+    }
+
+    /** Pieces of a delivery were told: their memory is read no more. */
+    void told(Delivery delivery, @Nullable Throwable failure, long nanos) {
         lock.lock();
         try {
-            if (room.lease != null) {
-                room.lease.release();
+            boolean freed = false;
+            for (Room room : delivery.pieces()) {
+                if (room.lease != null) {
+                    room.lease.release();
+                    freed = true;
+                }
+            }
+            if (freed) {
                 space.signalAll();
             }
             delivery.told(failure, nanos);
-            telling = null;
-            Delivery waited = awaited;
-            if (waited != null && (waited.done() || ready(waited) != null)) {
+            deliveries.told();
+            Delivery waited = deliveries.awaited();
+            if (waited != null && (waited.done() || ready(waited))) {
                 arrival.signalAll();
             }
-            if (deliveries.get(delivery.last()) != delivery) {
+            if (!deliveries.goesOn(delivery)) {
                 letGo.signalAll();
             }
         } finally {
@@ -249,6 +234,16 @@ final class Mailbox implements AutoCloseable {
         lock.lock();
         try {
             return delivery.done();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** The first payload of a delivery that is not done whose next piece is not here; else the first. */
+    int missing(Delivery delivery) {
+        lock.lock();
+        try {
+            return delivery.done() ? 0 : Math.max(0, Deliveries.missing(delivery, rooms));
         } finally {
             lock.unlock();
         }
@@ -273,11 +268,10 @@ final class Mailbox implements AutoCloseable {
     boolean await(Delivery delivery, long nanos) throws InterruptedException {
         long left = nanos;
         lock.lockInterruptibly();
-        awaited = delivery;
+        deliveries.await(delivery);
         try {
             while (true) {
-                if (delivery.done() || over(delivery.last().fence())
-                        || (telling == null && ready(delivery) != null)) {
+                if (delivery.done() || over(delivery) || (!deliveries.isTelling() && ready(delivery))) {
                     return true;
                 }
                 if (left <= 0) {
@@ -286,7 +280,7 @@ final class Mailbox implements AutoCloseable {
                 left = arrival.awaitNanos(left);
             }
         } finally {
-            awaited = null;
+            deliveries.await(null);
             lock.unlock();
         }
     }

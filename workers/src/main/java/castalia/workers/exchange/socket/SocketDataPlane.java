@@ -14,7 +14,6 @@ import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.socket.FramePool.Lease;
 import castalia.workers.exchange.socket.Hello.Role;
 import castalia.workers.exchange.socket.Outbound.Outgoing;
-import castalia.workers.exchange.socket.SocketTransport.Membership;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;

@@ -11,13 +11,13 @@ import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.socket.Hello.Role;
 import castalia.workers.exchange.socket.Outbound.Outgoing;
 import java.lang.foreign.MemorySegment;
-import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.function.LongSupplier;
+import java.util.function.IntSupplier;
+import java.util.function.IntUnaryOperator;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -44,9 +44,8 @@ final class SocketTransport implements Transport {
     private final @Nullable Outbound[] peers;
     private final WeightLanes weights;
     private final Mailbox mailbox;
-    private final Supplier<Duration> patience;
+    private final Patience patience;
     private final Suspicions suspicions;
-    private final long deadlineNanos;
     private final int mostBytes;
     private final Receipts receipts;
     private final AtomicIntegerArray gone;
@@ -66,36 +65,19 @@ final class SocketTransport implements Transport {
             @Nullable Outbound[] peers,
             WeightLanes.Source lanes,
             Core core) {
-        this.fence = membership.fence;
-        this.members = membership.members;
-        this.rank = membership.rank;
-        this.patience = membership.patience;
-        this.suspicions = membership.suspicions;
+        this.fence = membership.fence();
+        this.members = membership.members();
+        this.rank = membership.rank();
+        this.suspicions = membership.suspicions();
         this.peers = peers;
         this.mailbox = core.mailbox();
         this.expected = new Expectations(mailbox);
         this.weights = new WeightLanes(this, lanes, core);
-        this.deadlineNanos = core.settings().deadlines().peer().toNanos();
+        this.patience = new Patience(membership, core.settings().deadlines().peer().toNanos(),
+                this::requireLive, this::forget);
         this.mostBytes = core.settings().bounds().frameBytes();
         this.receipts = new Receipts(members.size());
         this.gone = new AtomicIntegerArray(members.size());
-    }
-
-    /** Who is in a generation, and whom to tell of silence. */
-    record Membership(
-            Fence fence,
-            List<Member> members,
-            int rank,
-            Supplier<Duration> patience,
-            Suspicions suspicions) {
-
-        Membership {
-            members = List.copyOf(members);
-            Objects.checkIndex(rank, members.size());
-            if (members.stream().map(Member::incarnation).distinct().count() < members.size()) {
-                throw new IllegalArgumentException("a member twice in " + members);
-            }
-        }
     }
 
     Fence fence() {
@@ -185,50 +167,58 @@ final class SocketTransport implements Transport {
     }
 
     void receive(int from, FrameTag tag, MemorySegment into, Role role) {
-        receive(last(from, tag, role), from, into, false, (offset, bytes) -> {
-            if (bytes.address() != into.address() + offset) {
-                into.asSlice(offset, bytes.byteSize()).copyFrom(bytes);
+        MemorySegment[] rooms = {into};
+        receive(List.of(last(from, tag, role)), _ -> from, rooms, false, (offset, bytes) -> {
+            if (bytes[0].address() != into.address() + offset) {
+                into.asSlice(offset, bytes[0].byteSize()).copyFrom(bytes[0]);
             }
         });
     }
 
     @Override
-    public void receive(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
-        receive(last(from, tag, Role.MEMBER), from, room, true, pieces);
+    public void receive(List<Source> sources, MemorySegment[] rooms, Parts parts) {
+        receive(last(sources), i -> sources.get(i).from(), rooms, true, parts);
     }
 
     @Override
-    public void begin(int from, FrameTag tag, MemorySegment room, Pieces pieces) {
+    public void begin(List<Source> sources, long bytes, Parts parts) {
         requireLive();
-        expected.begin(new Delivery(last(from, tag, Role.MEMBER), room, pieces));
+        expected.begin(new Delivery(last(sources), bytes, parts));
     }
 
-    private void receive(
-            PieceKey last, int from, MemorySegment room, boolean lastResort, Pieces pieces) {
+    private List<PieceKey> last(List<Source> sources) {
+        return sources.stream().map(each -> last(each.from(), each.tag(), Role.MEMBER)).toList();
+    }
+
+    private void receive(List<PieceKey> last, IntUnaryOperator from, MemorySegment[] rooms,
+            boolean lastResort, Parts parts) {
         requireLive();
         Delivery delivery = expected.begun(last);
         if (delivery == null) {
-            delivery = new Delivery(last, room, pieces);
+            delivery = new Delivery(last, rooms[0].byteSize(), parts);
             expected.begin(delivery);
         }
         try {
-            expected.add(last, room, lastResort);
+            for (int i = 0; i < rooms.length; i++) {
+                expected.add(last.get(i), rooms[i], lastResort);
+            }
             while (!delivery.receive(mailbox)) {
                 await(delivery, from);
             }
         } finally {
             expected.end(delivery);
-            expected.remove(last);
+            last.forEach(expected::remove);
             waitedNanos -= delivery.readerNanos();
         }
         delivery.requireNoFailure();
     }
 
-    private void await(Delivery delivery, int from) {
+    private void await(Delivery delivery, IntUnaryOperator from) {
         long begun = System.nanoTime();
-        FrameTag tag = delivery.last().tag();
-        waitFor(from, () -> tag.kind() + " of chunk " + tag.chunk() + ", step " + tag.step(),
-                () -> mailbox.movedAt(members.get(from).incarnation(), begun),
+        FrameTag tag = delivery.last().getFirst().tag();
+        await(() -> from.applyAsInt(mailbox.missing(delivery)),
+                () -> tag.kind() + " of chunk " + tag.chunk() + ", step " + tag.step(),
+                (peer, since) -> mailbox.movedAt(members.get(peer).incarnation(), since),
                 nanos -> mailbox.await(delivery, nanos));
         waitedNanos += System.nanoTime() - begun;
     }
@@ -244,7 +234,8 @@ final class SocketTransport implements Transport {
     public void drain(int to) {
         long begun = System.nanoTime();
         requireLive();
-        waitFor(to, () -> "receipt of frames", () -> to == rank ? begun : peer(to).movedAt(begun),
+        await(() -> to, () -> "receipt of frames",
+                (_, since) -> to == rank ? since : peer(to).movedAt(since),
                 nanos -> receipts.await(to, nanos));
         waitedNanos += System.nanoTime() - begun;
     }
@@ -276,55 +267,9 @@ final class SocketTransport implements Transport {
         return waitedNanos;
     }
 
-    /** Waits for at most some nanoseconds and says whether the wait is over. */
-    @FunctionalInterface
-    interface Waiting {
-        boolean await(long nanos) throws InterruptedException;
-    }
-
-    /**
-     * Waits. What counts is silence: a long payload may take longer than the deadline in all.
-     *
-     * @param movedAt when anything last came from the peer, or went to it; the beginning of the wait or
-     *     later
-     */
-    void waitFor(int peer, Supplier<String> what, LongSupplier movedAt, Waiting waiting) {
-        long heard = movedAt.getAsLong(); // when the peer moved, or was suspected
-        while (true) {
-            long moved = movedAt.getAsLong();
-            heard = moved - heard > 0 ? moved : heard;
-            long now = System.nanoTime();
-            long patient = patience.get().toNanos();
-            boolean done;
-            try {
-                done = waiting.await(Math.max(0, Math.min(
-                        moved + deadlineNanos - now, heard + patient - now)));
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                throw lost(peer, "interrupted while waiting for " + what.get(), e);
-            }
-            requireLive();
-            if (done) {
-                return;
-            }
-            now = System.nanoTime();
-            if (movedAt.getAsLong() != moved) {
-                continue;
-            }
-            if (now - moved >= deadlineNanos) {
-                throw lost(peer, what.get() + " did not come in time", null);
-            }
-            if (now - heard >= patient) {
-                suspicions.suspect(members.get(peer), false, what.get());
-                heard = System.nanoTime();
-            }
-        }
-    }
-
-    private PeerLostException lost(int peer, String what, @Nullable Throwable cause) {
-        forget();
-        return new PeerLostException(peer,
-                "rank " + peer + " (" + members.get(peer).label() + "): " + what, cause);
+    /** See {@link Patience#await}. */
+    void await(IntSupplier whom, Supplier<String> what, Patience.Moved movedAt, Patience.Waiting waiting) {
+        patience.await(whom, what, movedAt, waiting);
     }
 
     void requireLive() {

@@ -63,8 +63,7 @@ final class WeightLanes {
         retract();
         for (int r = 0; r < lanes.length; r++) {
             int to = r;
-            long begun = System.nanoTime();
-            transport.waitFor(to, () -> "receipt of weights", () -> movedAt(to, begun),
+            transport.await(() -> to, () -> "receipt of weights", this::movedAt,
                     nanos -> answers.await(to, nanos));
         }
     }

@@ -7,6 +7,8 @@ import castalia.workers.exchange.AbandonedException;
 import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.PeerLostException;
 import castalia.workers.exchange.Transport;
+import castalia.workers.exchange.Transport.Parts;
+import castalia.workers.exchange.Transport.Source;
 import castalia.workers.exchange.socket.Planes.Way;
 import castalia.workers.exchange.socket.SocketSettings.Bounds;
 import castalia.workers.exchange.socket.SocketSettings.Deadlines;
@@ -140,10 +142,10 @@ class ExpectedFramesTest {
             CompletableFuture<?> received = CompletableFuture.runAsync(() -> {
                 for (int chunk = 1; chunk <= 2; chunk++) {
                     offsets.clear();
-                    ranks.get(1).receive(0, tag(chunk), room, (offset, bytes) -> {
+                    receive(ranks.get(1), chunk, room, (offset, bytes) -> {
                         offsets.add(offset);
-                        MemorySegment.ofArray(got).asSlice(offset, bytes.byteSize())
-                                .copyFrom(bytes);
+                        MemorySegment.ofArray(got).asSlice(offset, bytes[0].byteSize())
+                                .copyFrom(bytes[0]);
                     });
                     assertThat(MemorySegment.ofArray(got).mismatch(chunk == 1 ? sent : other))
                             .isEqualTo(-1);
@@ -169,7 +171,7 @@ class ExpectedFramesTest {
             AtomicReference<Thread> teller = new AtomicReference<>(Thread.currentThread());
             CompletableFuture<?> received = CompletableFuture.runAsync(() -> {
                 Thread self = Thread.currentThread();
-                ranks.get(1).receive(0, tag(1), planes.arena.allocate(LONG), (_, _) -> {
+                receive(ranks.get(1), 1, planes.arena.allocate(LONG), (_, _) -> {
                     if (Thread.currentThread() != self) {
                         teller.set(Thread.currentThread());
                         telling.countDown();
@@ -191,6 +193,65 @@ class ExpectedFramesTest {
         }
     }
 
+    /** Takes a payload of rank 0 piece by piece. */
+    private static void receive(Transport rank, int chunk, MemorySegment room, Parts parts) {
+        rank.receive(List.of(new Source(0, tag(chunk))), new MemorySegment[] {room}, parts);
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void thePiecesOfSeveralRanksAreToldTogetherHoweverFarOneIsAhead(boolean begun) {
+        Bounds tight = new Bounds(1 << 22, 1L << 22, 1L << 22, 16);
+        try (Planes planes = Planes.open(3, s -> s.withBounds(tight))) {
+            List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
+            int size = 4_000_003;
+            List<Source> sources = List.of(new Source(2, tag(1)), new Source(0, tag(1)));
+            MemorySegment[] sent = {planes.memory(size, 3), planes.memory(size, 4)};
+            MemorySegment[] rooms = {planes.arena.allocate(size), planes.arena.allocate(size)};
+            byte[][] got = new byte[2][size];
+            List<Long> offsets = new ArrayList<>();
+            Parts parts = (offset, bytes) -> {
+                offsets.add(offset);
+                for (int i = 0; i < 2; i++) {
+                    MemorySegment.ofArray(got[i]).asSlice(offset, bytes[i].byteSize()).copyFrom(bytes[i]);
+                }
+            };
+            if (begun) {
+                ranks.get(1).begin(sources, size, parts);
+            }
+            ranks.get(0).send(1, tag(2), sent[1]); // takes the room that there is for early frames
+            ranks.get(0).send(1, tag(1), sent[1]);
+            CompletableFuture<?> received = CompletableFuture.runAsync(
+                    () -> ranks.get(1).receive(sources, rooms, parts));
+            ranks.get(0).drain(1); // all of it came before anything of the other
+            assertThat(offsets).isEmpty();
+            ranks.get(2).send(1, tag(1), sent[0]);
+            received.join();
+            assertThat(offsets).hasSize(Piece.count(size)).isSorted();
+            for (int i = 0; i < 2; i++) {
+                assertThat(MemorySegment.ofArray(got[i]).mismatch(sent[i])).isEqualTo(-1);
+            }
+            assertThat(planes.received(ranks.get(1), 0, tag(2), size)).hasSize(size);
+            assertThat(planes.all.get(1).earlyBytes()).isZero();
+        }
+    }
+
+    @Test
+    void ofSeveralRanksTheOneThatIsSilentIsSuspected() throws Exception {
+        try (Planes planes = Planes.open(3, Way.UNIX, folder)) {
+            List<Transport> ranks = planes.join(Planes.FIRST, Duration.ofMillis(300));
+            ranks.get(0).send(1, tag(1), planes.memory(LONG, 3));
+            Planes.until(() -> planes.all.get(1).counters().receivedBytes() == LONG);
+            CompletableFuture<?> received = CompletableFuture.runAsync(() -> ranks.get(1).receive(
+                    List.of(new Source(0, tag(1)), new Source(2, tag(1))),
+                    new MemorySegment[] {planes.arena.allocate(LONG), planes.arena.allocate(LONG)},
+                    (_, _) -> { }));
+            assertThat(planes.nextSuspicion().about()).isEqualTo(planes.members.get(2));
+            ranks.get(2).send(1, tag(1), planes.memory(LONG, 4));
+            received.join();
+        }
+    }
+
     private static void awaitQuietly(CountDownLatch latch) {
         try {
             assertThat(latch.await(30, TimeUnit.SECONDS)).isTrue();
@@ -209,7 +270,7 @@ class ExpectedFramesTest {
                 Planes.until(() -> planes.all.get(1).counters().receivedBytes() == LONG);
             }
             CompletableFuture<?> received = CompletableFuture.runAsync(() ->
-                    ranks.get(1).receive(0, tag(1), planes.arena.allocate(LONG), (offset, _) -> {
+                    receive(ranks.get(1), 1, planes.arena.allocate(LONG), (offset, _) -> {
                         if (offset > 0) {
                             throw new ArithmeticException("at the second piece");
                         }

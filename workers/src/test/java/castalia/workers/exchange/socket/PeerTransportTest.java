@@ -13,6 +13,7 @@ import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.PeerTransport;
 import castalia.workers.exchange.SharedDevice;
 import castalia.workers.exchange.Transport;
+import castalia.workers.exchange.Transport.Source;
 import castalia.workers.exchange.socket.Planes.Way;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -104,9 +105,9 @@ class PeerTransportTest {
                 Transport rank = ranks.all.get(1);
                 rank.expect(0, tag(0), into);
                 rank.receive(0, tag(0), into);
-                rank.receive(0, tag(1), into, (at, bytes) ->
-                        ranks.devices.get(1).kernels().add(
-                                sum, new Buffer(DType.F32, SIZE / 4, bytes), SIZE / 4));
+                rank.receive(List.of(new Source(0, tag(1))), new MemorySegment[] {into},
+                        (at, bytes) -> ranks.devices.get(1).kernels().add(
+                                sum, new Buffer(DType.F32, SIZE / 4, bytes[0]), SIZE / 4));
             });
             ranks.all.get(0).send(1, tag(0), sent);
             ranks.all.get(0).send(1, tag(1), sent);
@@ -142,10 +143,12 @@ class PeerTransportTest {
             MemorySegment sent = ranks.memory(0, 1);
             MemorySegment room = ranks.memory(1, 0);
             ranks.all.get(0).send(1, tag(0), sent);
-            assertThatThrownBy(() -> ranks.all.get(1).receive(0, tag(0), room, (_, bytes) -> {
+            Source source = new Source(0, tag(0));
+            MemorySegment[] rooms = {room};
+            assertThatThrownBy(() -> ranks.all.get(1).receive(List.of(source), rooms, (_, bytes) -> {
                 ranks.all.get(0).close();
                 ranks.arenas.get(0).close();
-                room.copyFrom(bytes);
+                room.copyFrom(bytes[0]);
             })).isInstanceOf(AbandonedException.class).hasMessage(
                     "rank 0 left generation 1 while it was read");
         }
