@@ -93,6 +93,7 @@ final class Pointwise {
     /** Sums T partial matrices by the canonical tree; the residual addition adds x and biases. */
     static final class Residual extends WorkerPool.Task {
         private static final int MAX_PARTIALS = 1024;
+        private static final int FEW = 4;
         private static final int PIECE = Elementwise.PIECE;
         private static final long PIECE_BYTES = Elementwise.PIECE_BYTES;
 
@@ -182,8 +183,44 @@ final class Pointwise {
 
         private void sumPiece(long at, int n, long work) {
             long target = out + at * outType.bytes();
+            if (count <= FEW && outType == DType.F32 && Rows.direct(DType.F32, n)) {
+                sumOfFew(target, at, n);
+                return;
+            }
             long sum = tree(at, n, 0, count, work + 4 * PIECE_BYTES);
             Rows.round(outType, target, sum, n);
+        }
+
+        /** The tree over at most four partials in one pass. */
+        private void sumOfFew(long target, long at, int n) {
+            long a = partials[0] + 4 * at;
+            long b = partials[Math.min(1, count - 1)] + 4 * at;
+            long c = partials[Math.min(2, count - 1)] + 4 * at;
+            switch (count) {
+                case 1 -> Rows.copy(target, a, n);
+                case 2 -> addRows(target, a, b, n);
+                case 3 -> sumOfThree(target, a, b, c, n);
+                default -> sumOfFour(target, a, b, c, partials[3] + 4 * at, n);
+            }
+        }
+
+        private static void sumOfThree(long to, long a, long b, long c, int elements) {
+            for (int i = 0; i < elements; i += L) {
+                fromMemorySegment(F, ALL, a + 4L * i, ORDER)
+                        .add(fromMemorySegment(F, ALL, b + 4L * i, ORDER))
+                        .add(fromMemorySegment(F, ALL, c + 4L * i, ORDER))
+                        .intoMemorySegment(ALL, to + 4L * i, ORDER);
+            }
+        }
+
+        private static void sumOfFour(long to, long a, long b, long c, long d, int elements) {
+            for (int i = 0; i < elements; i += L) {
+                FloatVector left = fromMemorySegment(F, ALL, a + 4L * i, ORDER)
+                        .add(fromMemorySegment(F, ALL, b + 4L * i, ORDER));
+                FloatVector right = fromMemorySegment(F, ALL, c + 4L * i, ORDER)
+                        .add(fromMemorySegment(F, ALL, d + 4L * i, ORDER));
+                left.add(right).intoMemorySegment(ALL, to + 4L * i, ORDER);
+            }
         }
 
         private void residualPiece(long at, int column, int n, long work) {
