@@ -57,8 +57,8 @@ final class GenerationLinks implements AutoCloseable {
             Kernels kernels, Supplier<Arena> arenas, int passes) {}
 
     /**
-     * Makes the exchanges, where there is room for every chunk held. {@code others} are closed with it, by the
-     * caller when this fails.
+     * Makes the exchanges, where there is room for every chunk held. {@code others} are closed with it,
+     * by the caller when this fails.
      *
      * @param abandoned whether the generation is known to be over; asked by the rank's thread
      */

@@ -168,6 +168,15 @@ final class RankState {
         return weightsVersion;
     }
 
+    /**
+     * To be called before chunks held take other places: finished gradients are forgotten, and that
+     * compute weights are incomplete is remembered.
+     */
+    void displace() {
+        held.forgetGradients();
+        weightsVersion = weightsVersion();
+    }
+
     /** The compute weights are about to change. */
     void weightsIncomplete() {
         weightsVersion = TrainingRank.INCOMPLETE;

@@ -112,7 +112,7 @@ public final class TrainingRank implements AutoCloseable {
         try {
             leave();
             others = DeviceLinks.of(direct, device, generation, grid.size(), abandoned);
-            held().forgetGradients();
+            state.displace();
             if (model.place(placement, direct.rank())) {
                 state.weightsIncomplete();
             }
