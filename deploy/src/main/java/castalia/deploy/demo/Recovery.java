@@ -11,6 +11,7 @@ import castalia.protocol.identity.Incarnation;
 import castalia.protocol.identity.Member;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.layout.FlatLayout;
+import castalia.protocol.layout.Placement;
 import castalia.protocol.run.RunNews;
 import castalia.protocol.specification.RunSpecification;
 import java.util.HashMap;
@@ -152,11 +153,23 @@ final class Recovery {
         private void sabotage(RunNews.Resharding of) {
             sabotaged = true;
             Member member = of.plan().members().get(1);
-            long middle = ChunkGrid.of(FlatLayout.of(
-                    specification.model(), specification.tensorSlices())).layout().elements() / 2;
             line.say("sabotage    one bit of the weights of " + member.label() + " is flipped");
             cluster.inject(member.incarnation(), new CoordinatorMessage.FlipBit(
-                    of.plan().fence(), middle, SABOTAGED_BIT));
+                    of.plan().fence(), received(of.plan().placement(), 1), SABOTAGED_BIT));
+        }
+
+        /**
+         * A weight of a chunk that a rank does not hold, near the middle: those it holds are the
+         * state's in fp32, and the next vote would find that they differ from their buddy's.
+         */
+        private long received(Placement placement, int rank) {
+            ChunkGrid grid = ChunkGrid.of(FlatLayout.of(
+                    specification.model(), specification.tensorSlices()));
+            int chunk = grid.size() / 2;
+            for (int i = 1; i < grid.size() && placement.holds(rank, chunk); i++) {
+                chunk = (chunk + 1) % grid.size();
+            }
+            return grid.chunk(chunk).offset() + grid.chunk(chunk).length() / 2;
         }
 
         /** In the middle of the step that runs now. */

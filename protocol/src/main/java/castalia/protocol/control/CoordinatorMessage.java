@@ -55,7 +55,10 @@ public sealed interface CoordinatorMessage {
         public static final String OVER = "the run is over";
     }
 
-    /** For fault-injection tests: flip one bit of the compute weights at the next boundary. */
+    /**
+     * For fault-injection tests: flip one bit of the weights that are computed with at the next
+     * boundary; in fp32 those of chunks held are a part of the state.
+     */
     record FlipBit(Fence fence, long element, int bit) implements CoordinatorMessage {}
 
 }

@@ -43,7 +43,10 @@ final class ActivationMemory {
     private long blocks() {
         boolean parallel = shape.parallelResidual();
         long feedForward = type * rows * shape.intermediate() / slices * count;
-        long again = 2 * type * full + feedForward;
+        // gradients inside a block lie there too
+        long attentionGradients = type * rows * 4L * shape.hidden() / slices;
+        long again = 2 * type * full + feedForward
+                + Math.max(0, attentionGradients - feedForward / count);
         long attention = (type * rows * 4L * shape.hidden() + F32 * rows * shape.heads())
                 / slices * count;
         long kept = (parallel ? 2 : 4) * F32 * rows + (parallel ? 0 : type * full) + feedForward;
@@ -55,18 +58,20 @@ final class ActivationMemory {
         };
     }
 
-    /** The residual stream between blocks, the final norm, gradients of both, tokens and labels. */
+    /**
+     * The residual stream between blocks, its gradient, the final norm, its gradient where that is
+     * exchanged, tokens and labels.
+     */
     private long stream() {
-        return (shape.layers() + 1 + 3) * type * full + 4 * F32 * rows;
+        return (shape.layers() + 1 + (ranks == 1 ? 2 : 3)) * type * full + 4 * F32 * rows;
     }
 
-    /** What blocks share: partial sums over slices and gradients inside a block. */
+    /** What blocks share: partial sums over slices, and gradients of their norms that are exchanged. */
     private long scratch(int position) {
         long partial = count * F32 * full;
         long received = (ranks - 1) * F32 * ownRows(position) * shape.hidden();
         long inputGradients = slices == 1 ? 0 : 2 * partial + received;
-        long inside = type * rows * (4L * shape.hidden() + shape.intermediate()) / slices;
-        return partial + received + inputGradients + 2 * type * full + inside;
+        return partial + received + inputGradients + (ranks == 1 ? 0 : 2 * type * full);
     }
 
     private long ownRows(int position) {

@@ -21,6 +21,7 @@ public final class PlacementMemory {
     private final long[] owned;
     private final long[] ownedForOthers;
     private final long[] held;
+    private final long[] furtherUsed;
     private final long[] heldChunks;
     private final long[] sums;
     private final long[] working;
@@ -38,6 +39,7 @@ public final class PlacementMemory {
         this.owned = new long[ranks];
         this.ownedForOthers = new long[ranks];
         this.held = new long[ranks];
+        this.furtherUsed = new long[ranks];
         this.heldChunks = new long[ranks];
         this.sums = new long[ranks];
         this.working = new long[ranks];
@@ -95,6 +97,7 @@ public final class PlacementMemory {
         held[holder] += group.elements();
         heldChunks[holder] += group.count();
         if (holder != group.owner()) {
+            furtherUsed[holder] += group.users().contains(holder) ? group.elements() : 0;
             neitherUsedNorOwned[holder] |= !group.users().contains(holder);
             early[holder] += group.gradientBuffers();
         }
@@ -124,15 +127,30 @@ public final class PlacementMemory {
         for (int r = 0; r < placement.ranks(); r++) {
             all.add(new RankMemory(
                     weights(r), windows(r), gradients(r),
-                    3 * F32 * owned[r], 3 * F32 * (held[r] - owned[r]),
+                    state(owned[r], owned[r] - ownedForOthers[r]),
+                    state(held[r] - owned[r], furtherUsed[r]),
                     placement.computes(r) ? activations[placement.tensorPosition(r)] : 0,
                     votes + Math.min(earlyBytes, early[r])));
         }
         return all;
     }
 
+    /** Whether the weights in the compute type of a chunk held are its master weights. */
+    private boolean shared() {
+        return work.computeBytes() == F32;
+    }
+
+    /** Master weights and moments, without master weights that are among those to compute with. */
+    private long state(long elements, long usedElements) {
+        boolean placed = shared() && !layout.fetchesWeights();
+        return F32 * (3 * elements - (placed ? usedElements : 0));
+    }
+
     private long weights(int rank) {
         boolean fetched = layout.fetchesWeights();
+        if (shared()) {
+            return fetched ? 0 : F32 * used[rank];
+        }
         boolean spare = fetched ? held[rank] > owned[rank] : neitherUsedNorOwned[rank];
         long stay = fetched ? owned[rank] : used[rank] + ownedForOthers[rank];
         return work.computeBytes() * (stay + (spare ? work.longestChunk() : 0));

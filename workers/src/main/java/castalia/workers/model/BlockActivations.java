@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What a block's forward pass leaves for its backward pass, without the block's input. "Per slice"
- * means per slice computed here. What is computed again lies where every block has it.
+ * means per slice computed here. What is computed again lies where every block has it ({@link Scratch}).
  *
  * @param mean1 row means of the first layer norm (R)
  * @param rstd1 reciprocal deviations (R)
@@ -42,10 +42,11 @@ record BlockActivations(
     /**
      * Memory of one block.
      *
+     * @param scratch has what is always computed again
      * @param last that of a block made before, to share what is computed again; none for the first
      * @param again what is computed again
      */
-    static BlockActivations allocate(ModelPlan plan, SliceJoin join, Arena arena,
+    static BlockActivations allocate(ModelPlan plan, SliceJoin join, Arena arena, Scratch scratch,
             @Nullable BlockActivations last, Recomputation again) {
         if (last != null && again == Recomputation.BLOCK) {
             return last;
@@ -56,16 +57,15 @@ record BlockActivations(
         boolean parallel = plan.shape().parallelResidual();
         Buffer mean = arena.allocate(DType.F32, rows);
         Buffer rstd = arena.allocate(DType.F32, rows);
-        Buffer ln2 = last != null ? last.ln2 : arena.allocate(type, full);
         BlockActivations shared = again == Recomputation.ATTENTION ? last : null;
         return new BlockActivations(
                 mean,
                 rstd,
                 parallel ? mean : arena.allocate(DType.F32, rows),
                 parallel ? rstd : arena.allocate(DType.F32, rows),
-                last != null ? last.ln1 : arena.allocate(type, full),
-                ln2,
-                join.blocks(parallel ? ln2 : arena.allocate(type, full)),
+                scratch.ln1(),
+                scratch.ln2(),
+                join.blocks(parallel ? scratch.ln2() : arena.allocate(type, full)),
                 shared != null ? shared.qkv
                         : join.perSlice(_ -> arena.allocate(type, rows * 3 * plan.sliceHidden())),
                 shared != null ? shared.attention
@@ -73,7 +73,6 @@ record BlockActivations(
                 shared != null ? shared.lse
                         : join.perSlice(_ -> arena.allocate(DType.F32, rows * plan.sliceHeads())),
                 join.perSlice(_ -> arena.allocate(type, rows * plan.sliceIntermediate())),
-                last != null ? last.gelu
-                        : join.perSlice(_ -> arena.allocate(type, rows * plan.sliceIntermediate())));
+                scratch.gelu());
     }
 }

@@ -225,9 +225,9 @@ final class NeoxBlock {
             Buffer dOut, BlockActivations a, FlatViews gradients, boolean accumulate) {
         kernels.biasGradient(gradient(gradients, Role.DOWN_BIAS), dOut, plan.rows(), plan.hidden(),
                 accumulate);
-        Buffer dUp = scratch.dUp();
         for (int i = 0; i < join.count(); i++) {
             int s = join.slice(i);
+            Buffer dUp = scratch.dUp()[i];
             product(downWeight.of(accumulate), gradients.slice(Role.DOWN_WEIGHT, layer, s), dOut,
                     a.gelu()[i]);
             kernels.matmulGeluBackward(

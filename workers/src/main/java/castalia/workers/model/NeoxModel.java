@@ -96,13 +96,13 @@ public final class NeoxModel implements AutoCloseable {
             for (int b = 0; b < layers; b++) {
                 blocks[b] = new NeoxBlock(b + 1, plan, kernels, join, scratch, weights);
                 activations[b] = BlockActivations.allocate(
-                        plan, join, arena, b == 0 ? null : activations[b - 1], again);
+                        plan, join, arena, scratch, b == 0 ? null : activations[b - 1], again);
             }
             this.mean = arena.allocate(DType.F32, plan.rows());
             this.rstd = arena.allocate(DType.F32, plan.rows());
             this.normed = join.blocks(arena.allocate(type, full));
             this.dx = arena.allocate(type, backward ? full : 0);
-            this.dNormed = backward ? join.blocks(arena.allocate(type, full)) : normed;
+            this.dNormed = backward ? join.blocks(scratch.dNormed()) : normed;
             this.head = new Head(
                     plan, kernels, join, arena, weights, scratch.dInput1(), backward);
             this.tokens = arena.allocate(DType.I32, plan.rows());

@@ -67,6 +67,9 @@ public final class ChunkLearner implements AutoCloseable {
         HeldChunks held = rank.held();
         held.add(chunk);
         held.invalidate(chunk);
+        if (held.placed(chunk)) {
+            rank.state().weightsIncomplete(); // of a generation it left: the copy goes among them
+        }
         learned.remove(chunk);
         rank.bytes().upload(held.weight(chunk), weights);
         rank.bytes().upload(held.firstMoment(chunk), first);

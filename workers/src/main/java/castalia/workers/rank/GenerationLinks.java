@@ -57,8 +57,8 @@ final class GenerationLinks implements AutoCloseable {
             Kernels kernels, Supplier<Arena> arenas, int passes) {}
 
     /**
-     * Makes the exchanges and room for every chunk held. {@code others} are closed with it, by the
-     * caller when this fails.
+     * Makes the exchanges, where there is room for every chunk held. {@code others} are closed with it,
+     * by the caller when this fails.
      *
      * @param abandoned whether the generation is known to be over; asked by the rank's thread
      */
@@ -81,9 +81,6 @@ final class GenerationLinks implements AutoCloseable {
         try {
             this.block = placement.block(rank);
             this.heldChunks = placement.held(rank);
-            for (int chunk : heldChunks) {
-                parts.held().add(chunk);
-            }
             this.gradients = placement.layout().zero() < 2 ? folded(parts) : leaves(parts);
             this.weights = placement.layout().fetchesWeights()
                     ? new WeightPath.Served(transport, parts.weights(), new FetchedLayers(
@@ -160,6 +157,12 @@ final class GenerationLinks implements AutoCloseable {
     /** How ranks come by the compute weights that others own. */
     WeightPath weights() {
         return weights;
+    }
+
+    /** To be called on all ranks: nobody reads weights of before when it returns, here or elsewhere. */
+    void withdrawWeights() {
+        weights.settle();
+        weights.withdraw();
     }
 
     long generation() {

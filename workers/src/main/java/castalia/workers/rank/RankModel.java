@@ -9,6 +9,7 @@ import castalia.workers.exchange.TensorExchange;
 import castalia.workers.model.Losses;
 import castalia.workers.model.ModelPlan;
 import castalia.workers.model.NeoxModel;
+import castalia.workers.state.HeldChunks;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,18 +30,21 @@ final class RankModel implements AutoCloseable {
     /**
      * Of no slices yet.
      *
+     * @param held what the rank holds; the caller's
      * @param passes of a step on all ranks: as many losses are kept until they are read
      */
-    RankModel(ModelPlan plan, ChunkGrid grid, Device device, int passes) {
+    RankModel(
+            ModelPlan plan, HeldChunks held, ChunkGrid grid, Device device, int passes) {
         this.passes = passes;
         this.plan = plan;
         this.grid = grid;
         this.device = device;
-        this.weights = new ComputeWeights(grid, plan.compute(), device::arena);
+        this.weights = new ComputeWeights(held, grid, plan.compute(), device::arena);
     }
 
     /**
-     * Takes a rank's place: its slices, and room for the weights it owns for others.
+     * Takes a rank's place: its slices, and room for the chunks it holds and the weights it owns for
+     * others.
      *
      * @return whether the weights are new memory that has to be filled
      */

@@ -155,9 +155,26 @@ final class RankState {
         }
     }
 
-    /** Version of the complete compute weights, or {@link TrainingRank#INCOMPLETE}. */
+    /**
+     * Version of the complete compute weights, or {@link TrainingRank#INCOMPLETE}: also where those of a
+     * chunk held are its master weights and these are of another version.
+     */
     long weightsVersion() {
+        for (int chunk : held.chunks()) {
+            if (held.placed(chunk) && held.version(chunk) != weightsVersion) {
+                return TrainingRank.INCOMPLETE;
+            }
+        }
         return weightsVersion;
+    }
+
+    /**
+     * To be called before chunks held take other places: finished gradients are forgotten, and that
+     * compute weights are incomplete is remembered.
+     */
+    void displace() {
+        held.forgetGradients();
+        weightsVersion = weightsVersion();
     }
 
     /** The compute weights are about to change. */
@@ -170,11 +187,11 @@ final class RankState {
         weightsVersion = scalars.step();
     }
 
-    /** Rounds the weights of those of some chunks that anybody needs to the compute type. */
+    /** Rounds the weights of those of some chunks that anybody needs in another compute type. */
     void cast(int[] chunks) {
         weightsIncomplete();
         for (int chunk : chunks) {
-            if (compute.has(chunk)) {
+            if (compute.rounds(chunk)) {
                 held.cast(chunk, compute.of(chunk));
             }
         }
@@ -258,7 +275,7 @@ final class RankState {
         }
         return new HolderReport(fence, worker,
                 everSet ? Optional.of(scalars) : Optional.empty(), chunks,
-                compute.windowed() ? TrainingRank.INCOMPLETE : weightsVersion,
+                compute.windowed() ? TrainingRank.INCOMPLETE : weightsVersion(),
                 compute.views().space().slices(),
                 Optional.ofNullable(committed));
     }

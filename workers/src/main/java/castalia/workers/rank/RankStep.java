@@ -139,8 +139,7 @@ final class RankStep {
     /** Rounds held weights and brings every rank those of the scalar state's version. */
     void gather(GenerationLinks links) {
         WeightPath weights = links.weights();
-        weights.settle();
-        weights.withdraw();
+        links.withdrawWeights();
         state.cast(links.heldChunks);
         weights.expect(state.scalars().step());
         weights.exchange(state.scalars().step(), state::weightsComplete);

@@ -2,7 +2,6 @@ package castalia.workers.rank;
 
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
-import castalia.kernels.DType;
 import castalia.kernels.Device;
 import castalia.kernels.Kernels;
 import castalia.protocol.CastaliaException;
@@ -75,14 +74,12 @@ public final class TrainingRank implements AutoCloseable {
         opened.push(host::close);
         try {
             this.kernels = device.kernels();
-            DType type = ModelPlan.computeType(plan.precision());
-            this.model = new RankModel(new ModelPlan(grid.layout(), plan.microBatch(),
-                    plan.sequence(), type, settings.recomputation(),
-                    ModelPlan.headOf(device)), grid, device,
-                    plan.microBatches());
-            opened.push(model::close);
             HeldChunks held = new HeldChunks(grid, kernels, device::arena);
             opened.push(held::close);
+            this.model = new RankModel(new ModelPlan(grid.layout(), plan.microBatch(),
+                    plan.sequence(), ModelPlan.computeType(plan.precision()), settings.recomputation(),
+                    ModelPlan.headOf(device)), held, grid, device, plan.microBatches());
+            opened.push(model::close);
             this.state = new RankState(held, model.weights(),
                     new UpdateRule(plan.optimizer(), settings.learningRate()), plan.lossScaler());
             this.buffers = new FoldBuffers(grid, device::arena);
@@ -115,7 +112,7 @@ public final class TrainingRank implements AutoCloseable {
         try {
             leave();
             others = DeviceLinks.of(direct, device, generation, grid.size(), abandoned);
-            held().forgetGradients();
+            state.displace();
             if (model.place(placement, direct.rank())) {
                 state.weightsIncomplete();
             }
@@ -201,9 +198,8 @@ public final class TrainingRank implements AutoCloseable {
 
     /** Waits for compute weights on their way; to be called before an exchange that is no step's. */
     public void settle() {
-        GenerationLinks now = links;
-        if (now != null) {
-            now.weights().settle();
+        if (links != null) {
+            links.weights().settle();
         }
     }
 
@@ -284,9 +280,14 @@ public final class TrainingRank implements AutoCloseable {
         }
     }
 
-    /** No chunk held is of any version from now on, until it is set anew. */
+    /**
+     * To be called on all ranks: no chunk held is of any version from now on, until it is set anew.
+     */
     public void forget() {
         state.endSaving();
+        if (links != null) {
+            links.withdrawWeights();
+        }
         held().invalidateAll();
     }
 

@@ -10,6 +10,7 @@ import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.step.StateDigest;
 import java.util.Arrays;
+import java.util.Objects;
 import java.util.function.IntFunction;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
@@ -19,6 +20,9 @@ import org.jspecify.annotations.Nullable;
  * Master weights, moments and finished gradients of the chunks one worker holds, whatever the
  * generation. Every chunk has its own memory and its own version, so that chunks come and go one
  * by one. Owner and buddy run the same code on the same gradient; their digests must agree.
+ *
+ * <p>The master weights of a chunk may lie in memory of somebody else, its place: {@link #add} puts
+ * them there, {@link #keepWeight} takes them back before that memory is freed or gets other weights.
  */
 public final class HeldChunks implements AutoCloseable {
 
@@ -34,20 +38,28 @@ public final class HeldChunks implements AutoCloseable {
     /** One held chunk: its F32 buffers and what is known of their content. */
     private static final class Entry {
         final Arena arena;
-        final Buffer weight;
         final Buffer first;
         final Buffer second;
+        @Nullable Arena weightArena;
+        Buffer weight;
         @Nullable Arena gradientArena;
         @Nullable Buffer gradient;
         @Nullable Buffer finished;
         StateDigest digest = StateDigest.ZERO;
         long version = NOT_SET;
 
-        Entry(Arena arena, int length) {
+        Entry(Arena arena, int length, Buffer weight) {
             this.arena = arena;
-            this.weight = arena.allocate(DType.F32, length);
             this.first = arena.allocate(DType.F32, length);
             this.second = arena.allocate(DType.F32, length);
+            this.weight = weight;
+        }
+
+        void releaseWeight() {
+            if (weightArena != null) {
+                weightArena.close();
+                weightArena = null;
+            }
         }
 
         void releaseGradient() {
@@ -61,6 +73,7 @@ public final class HeldChunks implements AutoCloseable {
 
         long allocatedBytes() {
             return arena.allocatedBytes()
+                    + (weightArena == null ? 0 : weightArena.allocatedBytes())
                     + (gradientArena == null ? 0 : gradientArena.allocatedBytes());
         }
     }
@@ -77,17 +90,70 @@ public final class HeldChunks implements AutoCloseable {
         this.entries = new Entry[grid.size()];
     }
 
-    /** Makes room for a chunk, zeroed and not set; nothing if it is held already. */
+    /** As the other, with memory of its own for all of a new chunk. */
     public void add(int chunk) {
-        if (entries[chunk] != null) {
-            return;
+        add(chunk, null);
+    }
+
+    /**
+     * Makes room for a chunk, zeroed and not set, or keeps what is held of it; its master weights lie
+     * in {@code place} afterwards.
+     *
+     * @param place F32, as long as the chunk, the caller's to free after {@link #keepWeight} or {@link
+     *     #drop}; null to leave the weights where they are
+     */
+    public void add(int chunk, @Nullable Buffer place) {
+        Entry entry = entries[chunk];
+        if (entry == null) {
+            addNew(chunk, place);
+        } else if (place != null && !entry.weight.equals(place)) {
+            kernels.cast(place, entry.weight, place.elements());
+            entry.weight = place;
+            entry.releaseWeight();
         }
+    }
+
+    private void addNew(int chunk, @Nullable Buffer place) {
+        int length = grid.chunk(chunk).length();
         Arena arena = arenas.get();
+        Arena own = place == null ? arenas.get() : null;
         try {
-            entries[chunk] = new Entry(arena, grid.chunk(chunk).length());
+            Buffer weight = own == null ? Objects.requireNonNull(place)
+                    : own.allocate(DType.F32, length);
+            Entry entry = new Entry(arena, length, weight);
+            entry.weightArena = own;
+            if (own == null) {
+                kernels.zero(weight, length);
+            }
+            entries[chunk] = entry;
         } catch (RuntimeException | Error e) {
             arena.close();
+            if (own != null) {
+                own.close();
+            }
             throw e;
+        }
+    }
+
+    /** Whether the master weights of a chunk held lie where {@link #add} was told to put them. */
+    public boolean placed(int chunk) {
+        return entry(chunk).weightArena == null;
+    }
+
+    /** Brings the master weights of a chunk held to memory of its own; nothing if they are there. */
+    public void keepWeight(int chunk) {
+        Entry entry = entry(chunk);
+        if (entry.weightArena == null) {
+            Arena own = arenas.get();
+            try {
+                Buffer weight = own.allocate(DType.F32, entry.weight.elements());
+                kernels.cast(weight, entry.weight, weight.elements());
+                entry.weight = weight;
+                entry.weightArena = own;
+            } catch (RuntimeException | Error e) {
+                own.close();
+                throw e;
+            }
         }
     }
 
@@ -97,6 +163,7 @@ public final class HeldChunks implements AutoCloseable {
         if (entry != null) {
             clear(chunk);
             entry.releaseGradient();
+            entry.releaseWeight();
             entry.arena.close();
         }
     }
@@ -219,7 +286,8 @@ public final class HeldChunks implements AutoCloseable {
      * Applies the update of the version held to some chunks with their finished gradients, takes
      * their digests, and forgets the gradients. No version of them is held while it runs.
      *
-     * @param weights by chunk, what receives its new weights in the compute type
+     * @param weights by chunk, what receives its new weights in the compute type; may be its master
+     *     weights
      */
     public void apply(int[] chunks, AdamW decaying, AdamW plain, IntFunction<Buffer> weights) {
         for (int chunk : chunks) {
@@ -278,12 +346,15 @@ public final class HeldChunks implements AutoCloseable {
         entry.version = version;
     }
 
-    /** Writes a chunk's weights in the compute type, rounded as an update rounds them. */
+    /**
+     * Writes a chunk's weights in the compute type, rounded as an update rounds them: to memory that is
+     * not the master weights'.
+     */
     public void cast(int chunk, Buffer compute) {
         kernels.cast(compute, entry(chunk).weight, grid.chunk(chunk).length());
     }
 
-    /** Bytes of device memory of all chunks held. */
+    /** Bytes of device memory of all chunks held, without what lies in memory of somebody else. */
     public long allocatedBytes() {
         long bytes = 0;
         for (Entry entry : entries) {

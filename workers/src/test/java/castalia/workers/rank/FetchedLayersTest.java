@@ -122,8 +122,9 @@ class FetchedLayersTest {
         Placement placement = placement();
         Asked asked = new Asked();
         try (Device device = TinyRun.devices(1).apply(0);
-                ComputeWeights weights = new ComputeWeights(GRID, DType.BF16, device::arena);
-                HeldChunks held = new HeldChunks(GRID, device.kernels(), device::arena)) {
+                HeldChunks held = new HeldChunks(GRID, device.kernels(), device::arena);
+                ComputeWeights weights =
+                        new ComputeWeights(held, GRID, DType.BF16, device::arena)) {
             LocalSpace space = new LocalSpace(GRID, SliceBlock.all(GRID.layout()));
             weights.use(space, true);
             weights.own(placement, 0);

@@ -418,16 +418,33 @@ class WorkerRuntimeTest {
         }
     }
 
+    /** Rounded weights are no part of the state: what is computed with others is wrong for everybody. */
     @Test
-    void aFlippedBitOfTheComputeWeightsChangesTheState() {
-        try (Crew crew = crew(6, NEVER)) {
-            List<Member> members = add(crew, 2);
-            crew.query(members);
-            crew.install(members, Placement.of(crew.grid, 4, 2), new Start.Initial(), true, -1);
-            crew.send(members.get(1), new CoordinatorMessage.FlipBit(crew.fence, 2600, 22));
-            members.forEach(m -> crew.send(m, new CoordinatorMessage.Start(crew.fence)));
-            assertThat(crew.finish(2)).isNotEqualTo(undisturbed(PLAN, 6));
+    void aFlippedBitOfTheRoundedWeightsChangesTheState() {
+        TrainingPlan plan = TinyRun.in(PLAN, Precision.BF16);
+        try (Crew crew = new Crew(plan, 6, NEVER, Optional.empty())) {
+            startWithAFlippedBit(crew, 14);
+            assertThat(crew.finish(2)).isNotEqualTo(undisturbed(plan, 6));
         }
+    }
+
+    /** In fp32 those of a chunk held are its master weights. */
+    @Test
+    void aFlippedBitOfWeightsThatAreHeldIsFound() {
+        try (Crew crew = crew(6, NEVER)) {
+            startWithAFlippedBit(crew, 22);
+            WorkerMessage.Failed failed = crew.await(WorkerMessage.Failed.class);
+            assertThat(failed.code()).isEqualTo(ErrorCode.NUMERIC_DIVERGED);
+            assertThat(failed.message()).startsWith("step 1: ranks [0, 1] hold different states of");
+        }
+    }
+
+    private static void startWithAFlippedBit(Crew crew, int bit) {
+        List<Member> members = add(crew, 2);
+        crew.query(members);
+        crew.install(members, Placement.of(crew.grid, 4, 2), new Start.Initial(), true, -1);
+        crew.send(members.get(1), new CoordinatorMessage.FlipBit(crew.fence, 2600, bit));
+        members.forEach(m -> crew.send(m, new CoordinatorMessage.Start(crew.fence)));
     }
 
     @Test

@@ -202,6 +202,34 @@ class HeldChunksTest {
     }
 
     @Test
+    void masterWeightsMayLieInMemoryOfSomebodyElse() {
+        HeldChunks held = held(Placement.of(GRID, 1, 1), 0);
+        long all = held.allocatedBytes();
+        long weights = 4L * GRID.chunk(2).length();
+        FlatViews elsewhere = compute(DType.F32);
+        device.kernels().fill(held.weight(2), 3, GRID.chunk(2).length());
+        held.loaded(2, 5);
+        held.add(2, elsewhere.chunk(2));
+        assertThat(held.placed(2)).isTrue();
+        assertThat(held.weight(2)).isEqualTo(elsewhere.chunk(2));
+        assertThat(held.allocatedBytes()).isEqualTo(all - weights);
+        assertThat(held.version(2)).isEqualTo(5);
+        assertThat(digest(held, 2)).isEqualTo(held.digest(2));
+        held.keepWeight(2);
+        device.kernels().zero(elsewhere.flat(), elsewhere.flat().elements());
+        assertThat(held.placed(2)).isFalse();
+        assertThat(held.allocatedBytes()).isEqualTo(all);
+        assertThat(digest(held, 2)).isEqualTo(held.digest(2));
+        device.kernels().fill(elsewhere.chunk(2), 7, GRID.chunk(2).length());
+        held.drop(2);
+        held.add(2, elsewhere.chunk(2));
+        assertThat(held.version(2)).isEqualTo(HeldChunks.NOT_SET);
+        assertThat(elsewhere.chunk(2).segment().toArray(ValueLayout.JAVA_FLOAT)).containsOnly(0);
+        held.drop(2);
+        assertThat(held.allocatedBytes()).isEqualTo(all - 3 * weights);
+    }
+
+    @Test
     void aDroppedChunkGivesItsMemoryBackAndComesBackZeroedAndNotSet() {
         HeldChunks held = held(Placement.of(GRID, 1, 1), 0);
         long all = held.allocatedBytes();
