@@ -15,15 +15,11 @@ import static castalia.kernels.cpu.VectorMath.LN2_LOW;
 import static castalia.kernels.cpu.VectorMath.LOG2_E;
 import static castalia.kernels.cpu.VectorMath.ONE_BITS;
 import static castalia.kernels.cpu.VectorMath.ROUND;
-import static castalia.kernels.cpu.VectorMath.S;
 import static jdk.incubator.vector.FloatVector.broadcast;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
-import castalia.kernels.DType;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import org.jspecify.annotations.Nullable;
 
@@ -197,26 +193,17 @@ final class AttentionBackward extends WorkerPool.Task {
             float scale, int first, int count) {
         int from = first & -16;
         int size = Rows.padded(count);
-        if (VectorMath.WIDE && shape.type == DType.BF16) {
-            roundedProbabilities(scores, products, state, scale, from, size);
-            clear(scores, products, 2, from, first);
-            return;
-        }
         probabilities(scores, products, state, scale, from, size);
-        clear(scores, products, 4, from, first);
+        Rows.zero(scores, 4L * from);
+        Rows.zero(products, 4L * from);
+        for (int i = from; i < first; i++) {
+            Memory.f32(scores + 4L * i, 0f);
+            Memory.f32(products + 4L * i, 0f);
+        }
         if (shape.rounded) {
             // In place: the tile stays small enough for the second-level cache.
             Rows.round(shape.type, scores, scores, size);
             Rows.round(shape.type, products, products, size);
-        }
-    }
-
-    private static void clear(long scores, long products, int bytes, int from, int first) {
-        Rows.zero(scores, (long) bytes * from);
-        Rows.zero(products, (long) bytes * from);
-        for (int at = bytes * from; at < bytes * first; at += 2) {
-            Memory.i16(scores + at, (short) 0);
-            Memory.i16(products + at, (short) 0);
         }
     }
 
@@ -244,48 +231,6 @@ final class AttentionBackward extends WorkerPool.Task {
             FloatVector dp = fromMemorySegment(F, ALL, products + 4L * i, ORDER).sub(delta);
             p.intoMemorySegment(ALL, scores + 4L * i, ORDER);
             p.mul(dp).intoMemorySegment(ALL, products + 4L * i, ORDER);
-        }
-    }
-
-    /** The same, rounded to BF16 in place; for vectors of 16 lanes. */
-    private static void roundedProbabilities(
-            long scores, long products, long state, float scale, int from, int to) {
-        for (int i = from; i < to; i += L) {
-            FloatVector lse = fromMemorySegment(F, ALL, state + 4L * i, ORDER);
-            FloatVector v = fromMemorySegment(F, ALL, scores + 4L * i, ORDER)
-                    .fma(broadcast(F, scale), lse.neg());
-            FloatVector shifted = v.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
-            FloatVector n = shifted.sub(ROUND);
-            FloatVector r = n.fma(broadcast(F, -LN2_HIGH), v);
-            r = n.fma(broadcast(F, -LN2_LOW), r);
-            FloatVector q = r.fma(broadcast(F, EXP_6), broadcast(F, EXP_5));
-            q = q.fma(r, broadcast(F, EXP_4));
-            q = q.fma(r, broadcast(F, EXP_3));
-            q = q.fma(r, broadcast(F, EXP_2));
-            q = q.fma(r.mul(r), r).add(1f);
-            FloatVector power = shifted.reinterpretAsInts()
-                    .lanewise(VectorOperators.LSHL, 23)
-                    .add(ONE_BITS)
-                    .reinterpretAsFloats();
-            FloatVector p = q.mul(power).blend(0f, v.compare(VectorOperators.LT, EXP_MIN));
-            FloatVector delta = fromMemorySegment(F, ALL, state + STATE_BYTES + 4L * i, ORDER);
-            FloatVector dp = fromMemorySegment(F, ALL, products + 4L * i, ORDER).sub(delta);
-            IntVector bits = p.reinterpretAsInts();
-            IntVector upper = bits.lanewise(VectorOperators.LSHR, 16);
-            IntVector rounded = bits.add(upper.and(1)).add(0x7fff)
-                    .lanewise(VectorOperators.LSHR, 16)
-                    .blend(upper.or(0x40),
-                            bits.and(0x7fffffff).compare(VectorOperators.GT, 0x7f800000));
-            ((ShortVector) rounded.convertShape(VectorOperators.I2S, S, 0))
-                    .intoMemorySegment(ALL, scores + 2L * i, ORDER);
-            bits = p.mul(dp).reinterpretAsInts();
-            upper = bits.lanewise(VectorOperators.LSHR, 16);
-            rounded = bits.add(upper.and(1)).add(0x7fff)
-                    .lanewise(VectorOperators.LSHR, 16)
-                    .blend(upper.or(0x40),
-                            bits.and(0x7fffffff).compare(VectorOperators.GT, 0x7f800000));
-            ((ShortVector) rounded.convertShape(VectorOperators.I2S, S, 0))
-                    .intoMemorySegment(ALL, products + 2L * i, ORDER);
         }
     }
 
