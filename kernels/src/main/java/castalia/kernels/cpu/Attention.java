@@ -28,7 +28,11 @@ final class Attention {
     /** Queries and keys of a backward block. */
     static final int BACKWARD_BLOCK = 256;
 
-    /** Keys of a strip of a block on the diagonal: queries before them see none of it. */
+    /**
+     * Keys of a strip of a block on the diagonal: queries before them see none of it. The last strip
+     * has the rest besides: a product of few rows sums in another order. Products leave out nothing
+     * but zeros.
+     */
     static final int BACKWARD_STRIP = 128;
 
     /**
@@ -211,7 +215,7 @@ final class Attention {
 
         private void prepareDiagonal(Products products, int k) {
             int size = backwardSize(k);
-            int strips = blocks(size, BACKWARD_STRIP);
+            int strips = Math.max(1, size / BACKWARD_STRIP);
             stripScores[k] = new Product[strips];
             stripBackValues[k] = new Product[strips];
             stripDValues[k] = new Product[strips];
@@ -238,7 +242,8 @@ final class Attention {
 
         /** Keys of a strip, or queries that see its keys and no later ones. */
         int stripSize(int k, int s) {
-            return Math.min(BACKWARD_STRIP, backwardSize(k) - s * BACKWARD_STRIP);
+            return s + 1 < stripScores[k].length
+                    ? BACKWARD_STRIP : backwardSize(k) - s * BACKWARD_STRIP;
         }
 
         /** Rows of queries, keys, values or gradients times others, transposed. */
