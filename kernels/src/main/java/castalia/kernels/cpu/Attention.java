@@ -29,6 +29,13 @@ final class Attention {
     static final int BACKWARD_BLOCK = 256;
 
     /**
+     * Keys of a strip of a block on the diagonal: queries before them see none of it. The last strip
+     * has the rest besides: a product of few rows sums in another order. Products leave out nothing
+     * but zeros.
+     */
+    static final int BACKWARD_STRIP = 128;
+
+    /**
      * oneDNN's F32 products whose sums have just this length take twice the time of those with one
      * more: they are given a zero more, which changes no sum.
      */
@@ -109,6 +116,13 @@ final class Attention {
         final Product[][] dKeys;
         final Product[][] dQueries;
 
+        /** By block and strip of it, what is computed of a block on the diagonal. */
+        final Product[][] stripScores;
+        final Product[][] stripBackValues;
+        final Product[][] stripDValues;
+        final Product[][] stripDKeys;
+        final Product[][] stripDQueries;
+
         Plan(Products products, DType type, int sequence, int heads, int dimension) {
             this.type = type;
             rounded = Rows.numbers(type) != DType.F32;
@@ -134,8 +148,14 @@ final class Attention {
             dValues = new Product[blocks][blocks];
             dKeys = new Product[blocks][blocks];
             dQueries = new Product[blocks][blocks];
+            stripScores = new Product[blocks][];
+            stripBackValues = new Product[blocks][];
+            stripDValues = new Product[blocks][];
+            stripDKeys = new Product[blocks][];
+            stripDQueries = new Product[blocks][];
             for (int k = 0; k < blocks; k++) {
-                for (int q = k; q < blocks; q++) {
+                prepareDiagonal(products, k);
+                for (int q = k + 1; q < blocks; q++) {
                     prepareBackward(products, k, q);
                 }
             }
@@ -185,12 +205,45 @@ final class Attention {
             backValues[k][q] =
                     products.block(overDimension(keys, queries, outStride, BACKWARD_BLOCK));
             dValues[k][q] = products.block(new MatmulShape(keys, dimension, queries, false, false,
-                    tileStride(BACKWARD_BLOCK), outStride, width, type, DType.F32, q > k, false));
+                    tileStride(BACKWARD_BLOCK), outStride, width, type, DType.F32, true, false));
             dKeys[k][q] = products.block(new MatmulShape(keys, dimension, queries, false, false,
-                    tileStride(BACKWARD_BLOCK), qkvStride, width, type, DType.F32, q > k, false));
+                    tileStride(BACKWARD_BLOCK), qkvStride, width, type, DType.F32, true, false));
             dQueries[k][q] = products.block(new MatmulShape(queries, dimension, keys, true, false,
                     tileStride(BACKWARD_BLOCK), qkvStride, width, type, DType.F32, k >= groups,
                     false));
+        }
+
+        private void prepareDiagonal(Products products, int k) {
+            int size = backwardSize(k);
+            int strips = Math.max(1, size / BACKWARD_STRIP);
+            stripScores[k] = new Product[strips];
+            stripBackValues[k] = new Product[strips];
+            stripDValues[k] = new Product[strips];
+            stripDKeys[k] = new Product[strips];
+            stripDQueries[k] = new Product[strips];
+            for (int s = 0; s < strips; s++) {
+                int keys = stripSize(k, s);
+                int queries = size - s * BACKWARD_STRIP;
+                stripScores[k][s] =
+                        products.block(overDimension(keys, queries, qkvStride, BACKWARD_BLOCK));
+                stripBackValues[k][s] =
+                        products.block(overDimension(keys, queries, outStride, BACKWARD_BLOCK));
+                stripDValues[k][s] = products.block(new MatmulShape(keys, dimension, queries, false,
+                        false, tileStride(BACKWARD_BLOCK), outStride, width, type, DType.F32, false,
+                        false));
+                stripDKeys[k][s] = products.block(new MatmulShape(keys, dimension, queries, false,
+                        false, tileStride(BACKWARD_BLOCK), qkvStride, width, type, DType.F32, false,
+                        false));
+                stripDQueries[k][s] = products.block(new MatmulShape(keys, dimension,
+                        s * BACKWARD_STRIP + keys, true, false, tileStride(BACKWARD_BLOCK),
+                        qkvStride, width, type, DType.F32, k >= groups, false));
+            }
+        }
+
+        /** Keys of a strip, or queries that see its keys and no later ones. */
+        int stripSize(int k, int s) {
+            return s + 1 < stripScores[k].length
+                    ? BACKWARD_STRIP : backwardSize(k) - s * BACKWARD_STRIP;
         }
 
         /** Rows of queries, keys, values or gradients times others, transposed. */

@@ -7,7 +7,6 @@ import static castalia.kernels.cpu.VectorMath.EXP_3;
 import static castalia.kernels.cpu.VectorMath.EXP_4;
 import static castalia.kernels.cpu.VectorMath.EXP_5;
 import static castalia.kernels.cpu.VectorMath.EXP_6;
-import static castalia.kernels.cpu.VectorMath.EXP_MAX;
 import static castalia.kernels.cpu.VectorMath.EXP_MIN;
 import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
@@ -31,6 +30,7 @@ import org.jspecify.annotations.Nullable;
 final class AttentionBackward extends WorkerPool.Task {
 
     private static final int SIZE = Attention.BACKWARD_BLOCK;
+    private static final int STRIP = Attention.BACKWARD_STRIP;
     private static final long STATE_BYTES = 4L * SIZE;
     private static final long TILE_BYTES = 4L * SIZE * SIZE;
 
@@ -110,30 +110,30 @@ final class AttentionBackward extends WorkerPool.Task {
             long at = (long) q * SIZE;
             long queries = headAt + at * shape.qkvStride * bytes;
             long gradients = outAt + at * shape.outStride * bytes;
-            shape.backScores[k][q].run(thread, scores, keyRows, shape.pack(
-                    packed + 2 * packedBytes, queries, queryCount, shape.qkvStride), 0);
-            shape.backValues[k][q].run(thread, products, valueRows, shape.pack(
-                    packed + 3 * packedBytes, gradients, queryCount, shape.outStride), 0);
+            long queryRows = shape.pack(
+                    packed + 2 * packedBytes, queries, queryCount, shape.qkvStride);
+            long gradientRows = shape.pack(
+                    packed + 3 * packedBytes, gradients, queryCount, shape.outStride);
             long state = 4L * ((long) pair * shape.sequence + at);
             Rows.copy(work, lse + state, queryCount);
             Rows.pad(work, queryCount);
             Rows.copy(work + STATE_BYTES, delta + state, queryCount);
             Rows.pad(work + STATE_BYTES, queryCount);
+            long dQueries = partial + 4L * at * shape.width;
+            if (q == k) {
+                diagonal(shape, k, thread, work, scores, products, dKeys, dValues, dQueries,
+                        keyRows, valueRows, queryRows, gradientRows, queries, gradients, keys);
+                continue;
+            }
+            shape.backScores[k][q].run(thread, scores, keyRows, queryRows, 0);
+            shape.backValues[k][q].run(thread, products, valueRows, gradientRows, 0);
             for (int row = 0; row < keyCount; row++) {
-                long p = scores + 4L * row * SIZE;
-                long ds = products + 4L * row * SIZE;
-                tileRow(p, ds, work, scale, q == k ? row : 0, queryCount);
-                if (shape.rounded) {
-                    // In place: the tile stays small enough for the second-level cache.
-                    int size = Rows.padded(queryCount);
-                    Rows.round(shape.type, p, p, size);
-                    Rows.round(shape.type, ds, ds, size);
-                }
+                tileRow(shape, scores + 4L * row * SIZE, products + 4L * row * SIZE, work, scale,
+                        0, queryCount);
             }
             shape.dValues[k][q].run(thread, dValues, scores, gradients, 0);
             shape.dKeys[k][q].run(thread, dKeys, products, queries, 0);
-            shape.dQueries[k][q].run(
-                    thread, partial + 4L * at * shape.width, products, keys, 0);
+            shape.dQueries[k][q].run(thread, dQueries, products, keys, 0);
         }
         long target = dQkv
                 + (headOffset + (long) k * SIZE * shape.qkvStride + dimension) * bytes;
@@ -146,6 +146,41 @@ final class AttentionBackward extends WorkerPool.Task {
         }
     }
 
+    /** A block of keys and the queries of the same tokens: what nobody sees is left out by strips. */
+    private static void diagonal(Attention.Plan shape, int k, int thread, long state, long scores,
+            long products, long dKeys, long dValues, long dQueries, long keyRows, long valueRows,
+            long queryRows, long gradientRows, long queries, long gradients, long keys) {
+        int bytes = shape.type.bytes();
+        float scale = (float) (1 / Math.sqrt(shape.dimension));
+        int count = shape.backwardSize(k);
+        long keyStep = (long) (shape.packed > 0 ? shape.packed : shape.qkvStride) * bytes;
+        long gradientStep = (long) (shape.packed > 0 ? shape.packed : shape.outStride) * bytes;
+        int strips = shape.stripScores[k].length;
+        for (int s = 0; s < strips; s++) {
+            long first = (long) s * STRIP;
+            long tile = first * (4L * SIZE + bytes);
+            shape.stripScores[k][s].run(thread, scores + tile, keyRows + first * keyStep,
+                    queryRows + first * keyStep, 0);
+            shape.stripBackValues[k][s].run(thread, products + tile, valueRows + first * keyStep,
+                    gradientRows + first * gradientStep, 0);
+            for (int row = 0; row < shape.stripSize(k, s); row++) {
+                long line = 4L * row * SIZE + tile;
+                tileRow(shape, scores + line, products + line, state + 4 * first, scale, row,
+                        count - (int) first);
+            }
+            long to = 4L * first * shape.width;
+            shape.stripDValues[k][s].run(thread, dValues + to, scores + tile,
+                    gradients + first * shape.outStride * bytes, 0);
+            shape.stripDKeys[k][s].run(thread, dKeys + to, products + tile,
+                    queries + first * shape.qkvStride * bytes, 0);
+        }
+        for (int s = 0; s < strips; s++) {
+            long first = (long) s * STRIP;
+            shape.stripDQueries[k][s].run(thread, dQueries + 4L * first * shape.width,
+                    products + first * bytes, keys, 0);
+        }
+    }
+
     private static void write(Attention.Plan shape, long to, long from) {
         Rows.round(shape.type, to, from, shape.dimension);
     }
@@ -154,15 +189,21 @@ final class AttentionBackward extends WorkerPool.Task {
      * Turns a row of scores into probabilities and a row of their gradients into score gradients;
      * queries before {@code first} do not see the key.
      */
-    private static void tileRow(
-            long scores, long products, long state, float scale, int first, int count) {
+    private static void tileRow(Attention.Plan shape, long scores, long products, long state,
+            float scale, int first, int count) {
         int from = first & -16;
-        probabilities(scores, products, state, scale, from, Rows.padded(count));
+        int size = Rows.padded(count);
+        probabilities(scores, products, state, scale, from, size);
         Rows.zero(scores, 4L * from);
         Rows.zero(products, 4L * from);
         for (int i = from; i < first; i++) {
             Memory.f32(scores + 4L * i, 0f);
             Memory.f32(products + 4L * i, 0f);
+        }
+        if (shape.rounded) {
+            // In place: the tile stays small enough for the second-level cache.
+            Rows.round(shape.type, scores, scores, size);
+            Rows.round(shape.type, products, products, size);
         }
     }
 
@@ -172,10 +213,9 @@ final class AttentionBackward extends WorkerPool.Task {
             FloatVector lse = fromMemorySegment(F, ALL, state + 4L * i, ORDER);
             FloatVector v = fromMemorySegment(F, ALL, scores + 4L * i, ORDER)
                     .fma(broadcast(F, scale), lse.neg());
-            FloatVector y = v.blend(EXP_MAX, v.compare(VectorOperators.GT, EXP_MAX));
-            FloatVector shifted = y.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
+            FloatVector shifted = v.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
             FloatVector n = shifted.sub(ROUND);
-            FloatVector r = n.fma(broadcast(F, -LN2_HIGH), y);
+            FloatVector r = n.fma(broadcast(F, -LN2_HIGH), v);
             r = n.fma(broadcast(F, -LN2_LOW), r);
             FloatVector q = r.fma(broadcast(F, EXP_6), broadcast(F, EXP_5));
             q = q.fma(r, broadcast(F, EXP_4));

@@ -7,6 +7,7 @@ import static castalia.kernels.cpu.VectorMath.L;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import org.jspecify.annotations.Nullable;
 
 /** The forward pass; see {@link Attention}. */
@@ -74,11 +75,8 @@ final class AttentionForward extends WorkerPool.Task {
             int count = shape.forwardKeys(q, k);
             shape.scores[q][k].run(thread, scores, queries,
                     shape.pack(packedKeys, keys, count, shape.qkvStride), 0);
-            for (int row = 0; row < rows; row++) {
-                int seen = Math.min(count, q * QUERIES + row + 1 - k * KEYS);
-                softmaxRow(shape, k == 0, row, seen, count, scale, fold, maxima, sums, scores,
-                        result);
-            }
+            softmax(shape, k == 0, rows, count, q * QUERIES + 1 - k * KEYS, scale, fold, maxima,
+                    sums, scores, result);
             shape.values[q][k].run(
                     thread, result, scores, keys + (long) shape.dimension * bytes, 0);
         }
@@ -92,48 +90,76 @@ final class AttentionForward extends WorkerPool.Task {
         }
     }
 
-    private static void softmaxRow(Attention.Plan shape, boolean first, int row, int seen,
-            int count, float scale, long fold, long maxima, long sums, long scores, long result) {
-        long line = scores + 4L * row * KEYS;
-        long state = 4L * row;
-        if (seen <= 0) {
-            // This query sees no key of the block.
-            Rows.zero(line, 4L * Rows.padded(count));
-            return;
+    /**
+     * Turns a tile of scores into exponentials, row by row; the first sees {@code visible} keys, each
+     * later one a key more. A row's maximum is found while the row before it is computed.
+     */
+    private static void softmax(Attention.Plan shape, boolean first, int rows, int count,
+            int visible, float scale, long fold, long maxima, long sums, long scores, long result) {
+        boolean narrow = VectorMath.WIDE && shape.type == DType.BF16;
+        int whole = Rows.padded(count);
+        int row = 0;
+        // These queries see no key of the block.
+        for (; row < rows && visible + row <= 0; row++) {
+            Rows.zero(scores + 4L * row * KEYS, 4L * whole);
         }
+        long line = scores + 4L * row * KEYS;
+        int size = row < rows ? mask(line, Math.min(count, visible + row)) : 0;
+        float largest = row < rows ? VectorMath.largest(line, size) : 0f;
+        for (; row < rows; row++) {
+            long next = line + 4L * KEYS;
+            int nextSize = row + 1 < rows ? mask(next, Math.min(count, visible + row + 1)) : 0;
+            float before = first ? Float.NEGATIVE_INFINITY : Memory.f32(maxima + 4L * row);
+            float max = Math.max(before, largest);
+            long ahead = nextSize == size ? next : line;
+            if (narrow) {
+                largest = VectorMath.roundedExponentialsAhead(line, max, scale, size, fold, ahead);
+            } else {
+                largest = VectorMath.exponentialsAhead(line, max, scale, size, fold, ahead);
+            }
+            if (nextSize != size && nextSize > 0) {
+                largest = VectorMath.largest(next, nextSize);
+            }
+            float sum = VectorMath.fold(fold);
+            if (!first) {
+                sum = joined(shape, sum, before, max, scale, sums + 4L * row,
+                        result + 4L * row * shape.width);
+            }
+            Memory.f32(maxima + 4L * row, max);
+            Memory.f32(sums + 4L * row, sum);
+            if (narrow) {
+                Rows.zero(line + 2L * size, 2L * (whole - size));
+            } else {
+                Rows.zero(line + 4L * size, 4L * (whole - size));
+                if (shape.rounded) {
+                    Rows.round(shape.type, line, line, whole);
+                }
+            }
+            line = next;
+            size = nextSize;
+        }
+    }
+
+    /** Fills a row up to whole groups with what has no weight; returns its length then. */
+    private static int mask(long line, int seen) {
         int size = Rows.padded(seen);
         for (int i = seen; i < size; i++) {
             Memory.f32(line + 4L * i, Float.NEGATIVE_INFINITY);
         }
-        float before = first ? Float.NEGATIVE_INFINITY : Memory.f32(maxima + state);
-        float max = Math.max(before, largest(line, size, fold));
-        VectorMath.exponentials(line, max, scale, size, fold);
-        float sum = VectorMath.fold(fold);
-        if (!first) {
-            float correction = VectorMath.exp((before - max) * scale);
-            sum += Memory.f32(sums + state) * correction;
-            if (correction != 1f) {
-                scale(result + 4L * row * shape.width, correction, shape.width);
-            }
-        }
-        Memory.f32(maxima + state, max);
-        Memory.f32(sums + state, sum);
-        int whole = Rows.padded(count);
-        if (whole > size) {
-            Rows.zero(line + 4L * size, 4L * (whole - size));
-        }
-        if (shape.rounded) {
-            Rows.round(shape.type, line, line, whole);
-        }
+        return size;
     }
 
-    private static float largest(long x, int elements, long work) {
-        VectorMath.largest(x, elements, work);
-        float result = Memory.f32(work);
-        for (int i = 1; i < L; i++) {
-            result = Math.max(result, Memory.f32(work + 4L * i));
+    /** The sum of a row's exponentials so far, whose maximum may have grown since. */
+    private static float joined(Attention.Plan shape, float sum, float before, float max,
+            float scale, long sums, long result) {
+        if (before == max) {
+            return sum + Memory.f32(sums);
         }
-        return result;
+        float correction = VectorMath.exp((before - max) * scale);
+        if (correction != 1f) {
+            scale(result, correction, shape.width);
+        }
+        return sum + Memory.f32(sums) * correction;
     }
 
     static void scale(long x, float factor, int elements) {

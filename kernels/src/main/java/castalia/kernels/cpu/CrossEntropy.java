@@ -2,8 +2,20 @@ package castalia.kernels.cpu;
 
 import static castalia.kernels.cpu.Memory.ALL;
 import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.EXP_2;
+import static castalia.kernels.cpu.VectorMath.EXP_3;
+import static castalia.kernels.cpu.VectorMath.EXP_4;
+import static castalia.kernels.cpu.VectorMath.EXP_5;
+import static castalia.kernels.cpu.VectorMath.EXP_6;
+import static castalia.kernels.cpu.VectorMath.EXP_MIN;
 import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
+import static castalia.kernels.cpu.VectorMath.LN2_HIGH;
+import static castalia.kernels.cpu.VectorMath.LN2_LOW;
+import static castalia.kernels.cpu.VectorMath.LOG2_E;
+import static castalia.kernels.cpu.VectorMath.ONE_BITS;
+import static castalia.kernels.cpu.VectorMath.ROUND;
+import static jdk.incubator.vector.FloatVector.broadcast;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
@@ -19,6 +31,9 @@ final class CrossEntropy {
 
     /** Elements of a block: rows are put together up to this. */
     private static final int BLOCK = 1 << 15;
+
+    /** The same where a row's maximum is found beforehand, which a block's first row cannot have. */
+    private static final int RUN = 1 << 18;
 
     private CrossEntropy() {}
 
@@ -42,6 +57,9 @@ final class CrossEntropy {
         private int rows;
         private int vocabulary;
 
+        /** Rows of a block. */
+        private int each;
+
         Partial(Scratch scratch) {
             this.scratch = scratch;
         }
@@ -56,57 +74,52 @@ final class CrossEntropy {
             first = firstClass;
             rows = rowCount;
             vocabulary = size;
+            each = Math.clamp(rowCount / (4L * pool.threads()), 1, Math.max(1, RUN / size));
             scratch.ensureRows(128);
-            pool.run(this, blocks(rows, size));
+            pool.run(this, (rowCount + each - 1) / each);
         }
 
+        /** The maximum of a row is found while the exponentials of the row before it are computed. */
         @Override
         void block(int block, int thread) {
-            int each = rowsPerBlock(vocabulary);
             int end = Math.min(rows, (block + 1) * each);
+            int whole = vocabulary & -16;
+            long work = scratch.rows(thread);
+            float ahead = 0f;
             for (int row = block * each; row < end; row++) {
                 long at = logits + 4L * row * vocabulary;
                 long label = (long) Memory.i32(labels + 4L * row) - first;
                 if (label >= 0 && label < vocabulary) {
                     Memory.f32(target + 4L * row, Memory.f32(at + 4 * label));
                 }
-                long work = scratch.rows(thread);
-                float largest = largest(at, vocabulary, work);
+                if (row == block * each) {
+                    ahead = largestOfWhole(at, whole);
+                }
+                float largest = ahead;
+                for (int i = whole; i < vocabulary; i++) {
+                    largest = Math.max(largest, Memory.f32(at + 4L * i));
+                }
+                if (row + 1 < end && whole > 0) {
+                    ahead = exponentialsAhead(at, largest, whole, work, at + 4L * vocabulary);
+                } else {
+                    VectorMath.exponentials(at, largest, 1f, whole, work);
+                }
                 Memory.f32(max + 4L * row, largest);
-                Memory.f32(sum + 4L * row, exponentials(at, largest, vocabulary, work));
+                Memory.f32(sum + 4L * row, rest(at, largest, vocabulary, work));
             }
         }
     }
 
-    /** The largest element of a row; NaN if there is one. */
-    private static float largest(long x, int elements, long work) {
-        int whole = elements & -16;
-        float largest = Float.NEGATIVE_INFINITY;
-        if (whole > 0) {
-            largest = largestOfWhole(x, whole, work);
-        }
-        for (int i = whole; i < elements; i++) {
-            largest = Math.max(largest, Memory.f32(x + 4L * i));
-        }
-        return largest;
-    }
-
     /** The largest of a row of whole groups; NaN if an element is not finite. */
-    private static float largestOfWhole(long x, int elements, long work) {
-        largestFinite(x, elements, work);
-        float result = Memory.f32(work);
-        for (int i = 1; i < L; i++) {
-            result = Math.max(result, Memory.f32(work + 4L * i));
-        }
-        return result;
+    private static float largestOfWhole(long x, int elements) {
+        return elements > 0 ? largestFinite(x, elements) : Float.NEGATIVE_INFINITY;
     }
 
     /**
-     * Leaves at {@code lanes} the largest of all elements that share a lane, or NaN. A NaN fails every
-     * comparison, so what is not finite is looked for by itself: 0 times it is NaN. Two chains of each
-     * hide the latency.
+     * The largest of all elements, or NaN. A NaN fails every comparison, so what is not finite is
+     * looked for by itself: 0 times it is NaN. Two chains of each hide the latency.
      */
-    private static void largestFinite(long x, int elements, long lanes) {
+    private static float largestFinite(long x, int elements) {
         FloatVector a = fromMemorySegment(F, ALL, x, ORDER);
         FloatVector b = a;
         FloatVector badA = FloatVector.zero(F);
@@ -127,14 +140,57 @@ final class CrossEntropy {
         }
         a = a.blend(b, b.compare(VectorOperators.GT, a));
         FloatVector bad = badA.add(badB);
-        a.blend(Float.NaN, bad.compare(VectorOperators.NE, bad))
-                .intoMemorySegment(ALL, lanes, ORDER);
+        IntVector bits = a.blend(Float.NaN, bad.compare(VectorOperators.NE, bad))
+                .reinterpretAsInts();
+        return VectorMath.fromOrdered(bits.lanewise(VectorOperators.XOR,
+                        bits.lanewise(VectorOperators.ASHR, 31).and(Integer.MAX_VALUE))
+                .reduceLanes(VectorOperators.MAX));
     }
 
-    /** Replaces a row by {@code exp(x - max)} and returns the sum over 16 lanes. */
-    private static float exponentials(long x, float max, int elements, long work) {
+    /**
+     * Does what {@link VectorMath#exponentials} does and returns the largest of another row, as
+     * {@link #largestFinite} would: one waits for memory and the other computes.
+     */
+    private static float exponentialsAhead(long x, float max, int elements, long lanes, long next) {
+        FloatVector a = fromMemorySegment(F, ALL, next, ORDER);
+        FloatVector bad = FloatVector.zero(F);
+        for (int lane = 0; lane < 16; lane += L) {
+            FloatVector sum = FloatVector.zero(F);
+            for (int i = lane; i < elements; i += 16) {
+                FloatVector y = fromMemorySegment(F, ALL, next + 4L * i, ORDER);
+                FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER).sub(max);
+                a = a.blend(y, y.compare(VectorOperators.GT, a));
+                bad = y.fma(FloatVector.zero(F), bad);
+                FloatVector shifted = v.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
+                FloatVector n = shifted.sub(ROUND);
+                FloatVector r = n.fma(broadcast(F, -LN2_HIGH), v);
+                r = n.fma(broadcast(F, -LN2_LOW), r);
+                FloatVector p = r.fma(broadcast(F, EXP_6), broadcast(F, EXP_5));
+                p = p.fma(r, broadcast(F, EXP_4));
+                p = p.fma(r, broadcast(F, EXP_3));
+                p = p.fma(r, broadcast(F, EXP_2));
+                p = p.fma(r.mul(r), r).add(1f);
+                FloatVector power = shifted.reinterpretAsInts()
+                        .lanewise(VectorOperators.LSHL, 23)
+                        .add(ONE_BITS)
+                        .reinterpretAsFloats();
+                FloatVector e = p.mul(power)
+                        .blend(0f, v.compare(VectorOperators.LT, EXP_MIN));
+                e.intoMemorySegment(ALL, x + 4L * i, ORDER);
+                sum = sum.add(e);
+            }
+            sum.intoMemorySegment(ALL, lanes + 4L * lane, ORDER);
+        }
+        IntVector bits = a.blend(Float.NaN, bad.compare(VectorOperators.NE, bad))
+                .reinterpretAsInts();
+        return VectorMath.fromOrdered(bits.lanewise(VectorOperators.XOR,
+                        bits.lanewise(VectorOperators.ASHR, 31).and(Integer.MAX_VALUE))
+                .reduceLanes(VectorOperators.MAX));
+    }
+
+    /** Ends a row whose whole groups are done: its last elements, and the sum over 16 lanes. */
+    private static float rest(long x, float max, int elements, long work) {
         int whole = elements & -16;
-        VectorMath.exponentials(x, max, 1f, whole, work);
         for (int i = whole; i < elements; i++) {
             float e = VectorMath.exp(Memory.f32(x + 4L * i) - max);
             Memory.f32(x + 4L * i, e);

@@ -95,11 +95,10 @@ final class VectorMath {
     }
 
     /**
-     * Leaves at {@code lanes} the largest of all elements that share a lane, where a NaN that is not a
-     * lane's first element is never the largest. The number of elements is a multiple of 16. Four
-     * chains hide the latency of a comparison.
+     * The largest element, where a NaN that is not among the first of a vector is never the largest.
+     * The number of elements is a multiple of 16. Four chains hide the latency of a comparison.
      */
-    static void largest(long x, int elements, long lanes) {
+    static float largest(long x, int elements) {
         FloatVector a = fromMemorySegment(F, ALL, x, ORDER);
         FloatVector b = a;
         FloatVector c = a;
@@ -121,7 +120,16 @@ final class VectorMath {
         }
         a = a.blend(b, b.compare(VectorOperators.GT, a));
         c = c.blend(d, d.compare(VectorOperators.GT, c));
-        a.blend(c, c.compare(VectorOperators.GT, a)).intoMemorySegment(ALL, lanes, ORDER);
+        a = a.blend(c, c.compare(VectorOperators.GT, a));
+        return fromOrdered(a.reinterpretAsInts()
+                .lanewise(VectorOperators.XOR, a.reinterpretAsInts()
+                        .lanewise(VectorOperators.ASHR, 31).and(Integer.MAX_VALUE))
+                .reduceLanes(VectorOperators.MAX));
+    }
+
+    /** The float whose bits, all but the sign turned over where it is set, compare like it. */
+    static float fromOrdered(int ordered) {
+        return Float.intBitsToFloat(ordered ^ (ordered >> 31 & Integer.MAX_VALUE));
     }
 
     /**
@@ -155,5 +163,87 @@ final class VectorMath {
             }
             sum.intoMemorySegment(ALL, lanes + 4L * lane, ORDER);
         }
+    }
+
+    /**
+     * Does what {@link #exponentials} does and returns the largest of a row of as many elements,
+     * as {@link #largest} would: one waits for memory and the other computes.
+     */
+    static float exponentialsAhead(
+            long x, float max, float scale, int elements, long lanes, long next) {
+        FloatVector a = fromMemorySegment(F, ALL, next, ORDER);
+        for (int lane = 0; lane < 16; lane += L) {
+            FloatVector sum = FloatVector.zero(F);
+            for (int i = lane; i < elements; i += 16) {
+                FloatVector y = fromMemorySegment(F, ALL, next + 4L * i, ORDER);
+                FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER).sub(max).mul(scale);
+                a = a.blend(y, y.compare(VectorOperators.GT, a));
+                FloatVector shifted = v.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
+                FloatVector n = shifted.sub(ROUND);
+                FloatVector r = n.fma(broadcast(F, -LN2_HIGH), v);
+                r = n.fma(broadcast(F, -LN2_LOW), r);
+                FloatVector p = r.fma(broadcast(F, EXP_6), broadcast(F, EXP_5));
+                p = p.fma(r, broadcast(F, EXP_4));
+                p = p.fma(r, broadcast(F, EXP_3));
+                p = p.fma(r, broadcast(F, EXP_2));
+                p = p.fma(r.mul(r), r).add(1f);
+                FloatVector power = shifted.reinterpretAsInts()
+                        .lanewise(VectorOperators.LSHL, 23)
+                        .add(ONE_BITS)
+                        .reinterpretAsFloats();
+                FloatVector e = p.mul(power)
+                        .blend(0f, v.compare(VectorOperators.LT, EXP_MIN));
+                e.intoMemorySegment(ALL, x + 4L * i, ORDER);
+                sum = sum.add(e);
+            }
+            sum.intoMemorySegment(ALL, lanes + 4L * lane, ORDER);
+        }
+        return fromOrdered(a.reinterpretAsInts()
+                .lanewise(VectorOperators.XOR, a.reinterpretAsInts()
+                        .lanewise(VectorOperators.ASHR, 31).and(Integer.MAX_VALUE))
+                .reduceLanes(VectorOperators.MAX));
+    }
+
+    /**
+     * Does what {@link #exponentialsAhead} does and leaves the exponentials rounded to BF16, from x
+     * on; the sums are of the unrounded ones. For vectors of 16 lanes.
+     */
+    static float roundedExponentialsAhead(
+            long x, float max, float scale, int elements, long lanes, long next) {
+        FloatVector a = fromMemorySegment(F, ALL, next, ORDER);
+        FloatVector sum = FloatVector.zero(F);
+        for (int i = 0; i < elements; i += L) {
+            FloatVector y = fromMemorySegment(F, ALL, next + 4L * i, ORDER);
+            FloatVector v = fromMemorySegment(F, ALL, x + 4L * i, ORDER).sub(max).mul(scale);
+            a = a.blend(y, y.compare(VectorOperators.GT, a));
+            FloatVector shifted = v.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
+            FloatVector n = shifted.sub(ROUND);
+            FloatVector r = n.fma(broadcast(F, -LN2_HIGH), v);
+            r = n.fma(broadcast(F, -LN2_LOW), r);
+            FloatVector p = r.fma(broadcast(F, EXP_6), broadcast(F, EXP_5));
+            p = p.fma(r, broadcast(F, EXP_4));
+            p = p.fma(r, broadcast(F, EXP_3));
+            p = p.fma(r, broadcast(F, EXP_2));
+            p = p.fma(r.mul(r), r).add(1f);
+            FloatVector power = shifted.reinterpretAsInts()
+                    .lanewise(VectorOperators.LSHL, 23)
+                    .add(ONE_BITS)
+                    .reinterpretAsFloats();
+            FloatVector e = p.mul(power).blend(0f, v.compare(VectorOperators.LT, EXP_MIN));
+            sum = sum.add(e);
+            IntVector bits = e.reinterpretAsInts();
+            IntVector upper = bits.lanewise(VectorOperators.LSHR, 16);
+            IntVector rounded = bits.add(upper.and(1)).add(0x7fff)
+                    .lanewise(VectorOperators.LSHR, 16)
+                    .blend(upper.or(0x40),
+                            bits.and(0x7fffffff).compare(VectorOperators.GT, 0x7f800000));
+            ((ShortVector) rounded.convertShape(VectorOperators.I2S, S, 0))
+                    .intoMemorySegment(ALL, x + 2L * i, ORDER);
+        }
+        sum.intoMemorySegment(ALL, lanes, ORDER);
+        return fromOrdered(a.reinterpretAsInts()
+                .lanewise(VectorOperators.XOR, a.reinterpretAsInts()
+                        .lanewise(VectorOperators.ASHR, 31).and(Integer.MAX_VALUE))
+                .reduceLanes(VectorOperators.MAX));
     }
 }

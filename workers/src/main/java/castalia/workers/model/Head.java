@@ -232,7 +232,8 @@ final class Head {
 
     private void forward(Buffer loss, Sweep sweep, Buffer x, Buffer labels) {
         join.settle(); // the statistics of the sweep before
-        for (int k = 0; k < partsHere(); k++) {
+        // Last part first: gradients begin with the first, which is still in the cache then.
+        for (int k = partsHere() - 1; k >= 0; k--) {
             int p = part(k);
             kernels.matmul(sweep.logits, sweep.values[k], x, rowsOf(weights, k), null);
             kernels.softmaxPartial(sweep.values[k], sweep.max[p], sweep.sum[p],
