@@ -66,6 +66,16 @@ interface AttentionContract extends KernelSubject {
         }
     }
 
+    /** Back ends go by blocks of up to 256 queries and keys; the last is left with one, or a few. */
+    @Test
+    default void attentionOfSeveralBlocksIsRight() {
+        for (DType type : computeTypes()) {
+            attention(type, new Extents(1, 257, 2, 16), 1, false);
+            attention(type, new Extents(1, 385, 1, 32), 1, false);
+            attention(type, new Extents(1, 523, 1, 64), 1, true);
+        }
+    }
+
     @Test
     default void attentionOfHugeScoresIsRight() {
         for (DType type : computeTypes()) {
