@@ -21,6 +21,9 @@ interface Core {
 
     Shelf shelf();
 
+    /** The loop that reads the next connection from a member. */
+    ReadLoop loop();
+
     /** Starts a thread of the plane. */
     void start(String name, Runnable body);
 

@@ -2,7 +2,6 @@ package castalia.workers.exchange.socket;
 
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
-import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.socket.FramePool.Lease;
 import castalia.workers.exchange.socket.Hello.Role;
 import java.io.EOFException;
@@ -12,7 +11,8 @@ import java.nio.channels.SocketChannel;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A connection of another process to this one, read by a thread of its own. Nothing it sends is
+ * A connection of another process to this one. A thread of its own reads the hello and, of an owner that
+ * feeds this learner, the frames; those of members are left to a {@link ReadLoop}. Nothing it sends is
  * kept before its hello fits, and nothing is allocated for a length before that is checked.
  */
 final class Inbound implements Runnable {
@@ -22,9 +22,9 @@ final class Inbound implements Runnable {
     private final Core core;
     private final SocketChannel channel;
     private final ByteBuffer header = ByteBuffer.allocateDirect(FrameHeader.BYTES);
-    private final Shelf.Asker asker = new Shelf.Asker(this::refuse);
     private @Nullable ByteBuffer scratch;
     private volatile boolean expired;
+    private volatile @Nullable Reception reception;
     private Fence answered = Fence.NONE;
 
     Inbound(Core core, SocketChannel channel) {
@@ -36,9 +36,11 @@ final class Inbound implements Runnable {
     public void run() {
         Session session = new Session();
         boolean damaged = false;
-        String why = "connection ended";
+        String why = ReadLoop.ENDED;
         try {
-            session.run();
+            if (session.run()) {
+                return; // read by a loop from now on
+            }
         } catch (RefusedException e) {
             damaged = true;
             why = Bytes.said(e);
@@ -54,11 +56,9 @@ final class Inbound implements Runnable {
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-        } finally {
-            close();
-            core.shelf().leave(asker);
-            core.ended(this, session.from, session.last, damaged, why);
         }
+        close();
+        core.ended(this, session.from, session.last, damaged, why);
     }
 
     /** No hello came in time. */
@@ -68,13 +68,12 @@ final class Inbound implements Runnable {
     }
 
     void close() {
-        Bytes.closeQuietly(channel);
-    }
-
-    /** What it asked for makes no sense, as is known only now. */
-    private void refuse() {
-        core.tallies().refused.increment();
-        close();
+        Reception reading = reception;
+        if (reading != null) {
+            reading.cut();
+        } else {
+            Bytes.closeQuietly(channel);
+        }
     }
 
     /** What is known of the other side. */
@@ -83,7 +82,8 @@ final class Inbound implements Runnable {
         private @Nullable Incarnation from;
         private Fence last = Fence.NONE;
 
-        void run() throws IOException, InterruptedException {
+        /** Whether a loop reads it from now on. */
+        boolean run() throws IOException, InterruptedException {
             if (!Bytes.readIfAny(channel, header)) {
                 throw new RefusedException("no hello");
             }
@@ -95,74 +95,27 @@ final class Inbound implements Runnable {
                 throw new RefusedException("hello of another run or for another process");
             }
             core.greeted(Inbound.this);
-            Incarnation sender = hello.sender();
-            from = sender;
+            from = hello.sender();
+            if (hello.role() != Role.FEED) {
+                channel.configureBlocking(false);
+                ReadLoop loop = core.loop();
+                Reception reading = new Reception(Inbound.this, core, loop, channel, hello);
+                reception = reading;
+                loop.add(reading);
+                return true;
+            }
             header.clear();
             while (Bytes.readIfAny(channel, header)) {
                 FrameHeader read = FrameHeader.decode(header, settings.bounds().frameBytes());
                 header.clear();
-                if (!(read instanceof FrameHeader.Data frame) || !frame.sender().equals(sender)
-                        || Role.of(frame.tag().kind()) != hello.role()) {
+                if (!(read instanceof FrameHeader.Data frame) || !frame.sender().equals(from)
+                        || Role.of(frame.tag().kind()) != Role.FEED) {
                     throw new RefusedException("damaged frame: unexpected " + read);
                 }
                 last = frame.fence();
-                switch (hello.role()) {
-                    case FEED -> feed(frame);
-                    case MEMBER -> deliver(frame, false);
-                    case FETCH -> {
-                        if (frame.tag().kind() == Kind.FETCH) {
-                            ask(frame);
-                        } else {
-                            deliver(frame, true);
-                        }
-                    }
-                }
+                feed(frame);
             }
-        }
-    }
-
-    private void ask(FrameHeader.Data frame) throws IOException {
-        if (frame.length() > 0 || frame.left() > 0) {
-            throw new RefusedException("damaged frame: a request of " + frame.length() + " bytes");
-        }
-        Fence newest = core.shelf().ask(asker, frame.sender(), frame.fence(), frame.tag());
-        if (newest.newerThan(frame.fence())) {
-            answerStale(newest);
-        }
-    }
-
-    private void deliver(FrameHeader.Data frame, boolean answer) throws IOException {
-        Mailbox mailbox = core.mailbox();
-        PieceKey key = new PieceKey(
-                frame.sender(), frame.term(), frame.tag(), frame.left());
-        switch (mailbox.place(key, frame.length(), answer, this::close)) {
-            case Place.Over(Fence newest) -> {
-                skip(frame);
-                answerStale(newest);
-            }
-            case Place.Duplicate _ -> {
-                core.tallies().refused.increment();
-                skip(frame);
-            }
-            case Place.Full _ -> throw new RefusedException(
-                    "more early frames than fit in " + core.settings().bounds().earlyBytes()
-                            + " bytes: " + frame.tag());
-            case Place.Misfit _ -> throw new RefusedException("damaged frame: " + frame.length()
-                    + " bytes of " + frame.tag());
-            case Place.Room room -> {
-                boolean whole = false;
-                try {
-                    requireIntact(frame, Bytes.read(channel, room.segment, header));
-                    whole = true;
-                } finally {
-                    if (whole) {
-                        core.tallies().receivedBytes.add(frame.length());
-                        mailbox.arrived(room);
-                    } else {
-                        mailbox.failed(room);
-                    }
-                }
-            }
+            return false;
         }
     }
 
@@ -176,7 +129,7 @@ final class Inbound implements Runnable {
         }
         boolean whole = false;
         try {
-            requireIntact(frame, Bytes.read(channel, lease.segment(), header));
+            Frames.requireIntact(frame, Bytes.read(channel, lease.segment(), header));
             whole = true;
         } finally {
             if (!whole) {
@@ -187,12 +140,6 @@ final class Inbound implements Runnable {
             core.tallies().receivedBytes.add(frame.length());
         } else {
             core.tallies().staleFrames.increment();
-        }
-    }
-
-    private static void requireIntact(FrameHeader.Data frame, int crc) throws RefusedException {
-        if (crc != frame.payloadCrc()) {
-            throw new RefusedException("damaged frame: checksum of " + frame.tag());
         }
     }
 
@@ -209,9 +156,7 @@ final class Inbound implements Runnable {
         core.tallies().staleFrames.increment();
         if (newest.newerThan(answered)) {
             answered = newest;
-            ByteBuffer answer = ByteBuffer.allocateDirect(FrameHeader.BYTES);
-            new FrameHeader.Stale(core.settings().incarnation(), newest).encode(answer);
-            Bytes.write(channel, answer.flip());
+            Bytes.write(channel, Frames.stale(core, newest));
         }
     }
 }

@@ -5,7 +5,9 @@ import castalia.protocol.identity.Incarnation;
 import castalia.workers.exchange.socket.FramePool.Lease;
 import castalia.workers.exchange.socket.Place.Room;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
@@ -14,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Where frames from readers and ranks that wait meet. A frame somebody waits for is read straight
  * into its destination; others into buffers of a bounded pool, until they are taken or their
- * generation is over. Where the pool has no room a reader waits, and the connection's own flow control
+ * generation is over. Where the pool has no room a connection waits, and the connection's own flow control
  * holds the sender back; a frame that somebody waits for needs no room, so that ranks which take a
  * sender's frames in the order in which they were sent are never held up.
  */
@@ -23,13 +25,13 @@ final class Mailbox implements AutoCloseable {
     private final ReentrantLock lock = new ReentrantLock();
     /** A delivery can go on or is done, or its generation is over. */
     private final Condition arrival = lock.newCondition();
-    /** A reader may find a place now. */
-    private final Condition space = lock.newCondition();
     /** A reader is done with a destination. */
     private final Condition letGo = lock.newCondition();
     /** By the last piece of a payload. */
     private final Map<PieceKey, Wanted> waiting = new HashMap<>();
     private final Deliveries deliveries = new Deliveries();
+    /** Whom to tell when a frame may find a place. */
+    private final List<Runnable> retries = new ArrayList<>();
     private final Map<PieceKey, Room> rooms = new HashMap<>();
     /** When a piece of a process last arrived. */
     private final Map<Incarnation, Long> moved = new HashMap<>();
@@ -43,39 +45,45 @@ final class Mailbox implements AutoCloseable {
     }
 
     /**
-     * Finds a place for a frame, at the latest when its generation is over.
+     * Finds a place for a frame.
      *
      * @param answer whether there is a place only where somebody asked for it
      * @param cut ends the connection the frame comes from
+     * @param retry told, once, when there may be a place where it is to wait for one
      */
-    Place place(PieceKey key, int length, boolean answer, Runnable cut) {
+    Place place(PieceKey key, int length, boolean answer, Runnable cut, Runnable retry) {
         lock.lock();
         try {
-            while (true) {
-                if (closed || raised.newerThan(key.fence())) {
-                    return new Place.Over(raised);
-                }
-                if (rooms.containsKey(key)) {
-                    return new Place.Duplicate();
-                }
-                Wanted wanted = waiting.get(key.piece(0));
-                MemorySegment into = wanted == null ? null : wanted.piece(key.left(), length);
-                if (answer && into == null) {
-                    return wanted == null ? new Place.Duplicate() : new Place.Misfit();
-                }
-                Room room = room(key, length, cut, into, wanted != null && wanted.lastResort());
-                if (room != null) {
-                    rooms.put(key, room);
-                    return room;
-                }
-                if (wanted != null) {
-                    return new Place.Full();
-                }
-                space.awaitUninterruptibly();
+            if (closed || raised.newerThan(key.fence())) {
+                return new Place.Over(raised);
             }
+            if (rooms.containsKey(key)) {
+                return new Place.Duplicate();
+            }
+            Wanted wanted = waiting.get(key.piece(0));
+            MemorySegment into = wanted == null ? null : wanted.piece(key.left(), length);
+            if (answer && into == null) {
+                return wanted == null ? new Place.Duplicate() : new Place.Misfit();
+            }
+            Room room = room(key, length, cut, into, wanted != null && wanted.lastResort());
+            if (room != null) {
+                rooms.put(key, room);
+                return room;
+            }
+            if (wanted != null) {
+                return new Place.Full();
+            }
+            retries.add(retry);
+            return new Place.Later();
         } finally {
             lock.unlock();
         }
+    }
+
+    /** There may be a place now for who found none. */
+    private void spaced() {
+        retries.forEach(Runnable::run);
+        retries.clear();
     }
 
     private @Nullable Room room(PieceKey key, int length, Runnable cut, @Nullable MemorySegment into,
@@ -126,7 +134,7 @@ final class Mailbox implements AutoCloseable {
         rooms.remove(room.key, room);
         if (room.lease != null) {
             room.lease.release();
-            space.signalAll();
+            spaced();
         } else {
             letGo.signalAll();
         }
@@ -144,7 +152,7 @@ final class Mailbox implements AutoCloseable {
             if (waiting.putIfAbsent(last, new Wanted(into, lastResort)) != null) {
                 throw new IllegalStateException("two receivers of " + last.tag());
             }
-            space.signalAll();
+            spaced();
         } finally {
             lock.unlock();
         }
@@ -213,7 +221,7 @@ final class Mailbox implements AutoCloseable {
                 }
             }
             if (freed) {
-                space.signalAll();
+                spaced();
             }
             delivery.told(failure, nanos);
             deliveries.told();
@@ -346,7 +354,7 @@ final class Mailbox implements AutoCloseable {
                 }
             }
             arrival.signalAll();
-            space.signalAll();
+            spaced();
         } finally {
             lock.unlock();
         }
@@ -384,7 +392,7 @@ final class Mailbox implements AutoCloseable {
                 drop(room);
             }
             arrival.signalAll();
-            space.signalAll();
+            spaced();
         } finally {
             lock.unlock();
         }

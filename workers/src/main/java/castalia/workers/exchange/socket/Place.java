@@ -17,6 +17,9 @@ sealed interface Place {
     /** It is waited for with memory that it cannot be read into, and there is no room for it. */
     record Full() implements Place {}
 
+    /** To wait: there is no room for it yet. */
+    record Later() implements Place {}
+
     /** It was asked for, but has another length. */
     record Misfit() implements Place {}
 

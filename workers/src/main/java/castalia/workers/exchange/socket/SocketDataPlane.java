@@ -17,23 +17,28 @@ import castalia.workers.exchange.socket.Outbound.Outgoing;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The data plane over TCP and, between workers of one node, Unix domain sockets. Blocking channels
- * and platform threads: one per connection to a peer that writes, one that reads its answers, and
- * one per connection from a peer.
+ * and platform threads to peers: one per connection that writes, one that reads its answers. What
+ * comes from peers is read by a few loops.
  */
 public final class SocketDataPlane implements DataPlane {
 
     /** Asked of the kernel for each direction of a connection. */
     static final int SOCKET_BUFFER = 1 << 20;
+
+    /** Loops that read, where there are processors for them. */
+    private static final int MOST_LOOPS = 4;
 
     private final SocketSettings settings;
     private final Tallies tallies = new Tallies();
@@ -42,6 +47,8 @@ public final class SocketDataPlane implements DataPlane {
     private final Shelf shelf = new Shelf();
     private final PlaneThreads threads;
     private final Links links = new Links();
+    private final List<ReadLoop> loops = new ArrayList<>();
+    private final AtomicInteger nextLoop = new AtomicInteger();
     private final Listener listener;
     private final Map<Incarnation, Outbound> toMembers = new HashMap<>();
     private final Map<Incarnation, Outbound> lanes = new HashMap<>();
@@ -59,6 +66,10 @@ public final class SocketDataPlane implements DataPlane {
         this.mailbox = new Mailbox(settings.bounds().earlyBytes());
         this.inbox = new Inbox(settings.bounds().feedBytes());
         this.threads = new PlaneThreads("data-" + settings.incarnation() + "-");
+        int count = Math.clamp(Runtime.getRuntime().availableProcessors() / 2, 1, MOST_LOOPS);
+        for (int i = 0; i < count; i++) {
+            loops.add(new ReadLoop());
+        }
         this.listener = new Listener(links, threads);
     }
 
@@ -71,6 +82,9 @@ public final class SocketDataPlane implements DataPlane {
     public static SocketDataPlane open(SocketSettings settings) {
         try {
             SocketDataPlane plane = new SocketDataPlane(settings);
+            for (ReadLoop loop : plane.loops) {
+                plane.threads.start("read", loop);
+            }
             plane.listener.start();
             return plane;
         } catch (IOException e) {
@@ -252,6 +266,7 @@ public final class SocketDataPlane implements DataPlane {
         mailbox.close();
         inbox.close();
         listener.close();
+        loops.forEach(ReadLoop::close);
         members.forEach(Outbound::close);
         ended.forEach(feed -> {
             feed.connection.close();
@@ -291,6 +306,11 @@ public final class SocketDataPlane implements DataPlane {
         @Override
         public Shelf shelf() {
             return shelf;
+        }
+
+        @Override
+        public ReadLoop loop() {
+            return loops.get(Math.floorMod(nextLoop.getAndIncrement(), loops.size()));
         }
 
         @Override

@@ -1,0 +1,134 @@
+package castalia.workers.exchange.socket;
+
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.channels.CancelledKeyException;
+import java.nio.channels.ClosedSelectorException;
+import java.nio.channels.Selector;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/**
+ * One thread that reads many connections, each as far as something is there. While it adds a piece that
+ * came from one, the others' pieces gather in the kernel and nobody is woken for them; where ranks share
+ * processors, a thread for each connection would take turns with all others at every few kilobytes.
+ */
+final class ReadLoop implements Runnable, AutoCloseable {
+
+    /** Why a connection is over that ended by itself. */
+    static final String ENDED = "connection ended";
+
+    private final Selector selector;
+    private final Queue<Reception> arriving = new ConcurrentLinkedQueue<>();
+    private final Queue<Reception> ending = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean retry = new AtomicBoolean();
+    private final Set<Reception> all = new HashSet<>();
+    private final Deque<Reception> parked = new ArrayDeque<>();
+    private volatile boolean closed;
+
+    ReadLoop() throws IOException {
+        this.selector = Selector.open();
+    }
+
+    /** Reads a connection from now on; if this is closed, ends it. For any thread. */
+    void add(Reception reception) {
+        arriving.add(reception);
+        selector.wakeup();
+        if (closed && arriving.remove(reception)) { // the loop looks once more when it is closed
+            reception.end(ENDED, false);
+        }
+    }
+
+    /** Ends a connection soon: nothing is written to any destination of it afterwards. For any thread. */
+    void end(Reception reception) {
+        ending.add(reception);
+        selector.wakeup();
+    }
+
+    /** Lets the connections that found no place try again. For any thread. */
+    void retry() {
+        retry.set(true);
+        selector.wakeup();
+    }
+
+    @Override
+    public void run() {
+        try {
+            while (!closed) {
+                selector.select(key -> turn((Reception) key.attachment()));
+                takeIn();
+                for (Reception next = ending.poll(); next != null; next = ending.poll()) {
+                    end(next, ENDED, false);
+                }
+                if (retry.getAndSet(false)) {
+                    retryParked();
+                }
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot wait for connections", e);
+        } finally {
+            closed = true;
+            takeIn();
+            for (Reception each : List.copyOf(all)) {
+                end(each, ENDED, false);
+            }
+            Bytes.closeQuietly(selector);
+        }
+    }
+
+    private void takeIn() {
+        for (Reception next = arriving.poll(); next != null; next = arriving.poll()) {
+            all.add(next);
+            try {
+                next.register(selector);
+            } catch (IOException | ClosedSelectorException e) {
+                end(next, ENDED, false);
+            }
+        }
+    }
+
+    private void turn(Reception reception) {
+        try {
+            if (!reception.turn()) {
+                parked.add(reception);
+            }
+        } catch (RefusedException e) {
+            end(reception, Bytes.said(e), true);
+        } catch (EOFException e) {
+            // within a frame: it was killed, or cut the frame off because its generation was over
+            reception.refused();
+            end(reception, Bytes.said(e), false);
+        } catch (IOException | CancelledKeyException e) {
+            end(reception, ENDED, false); // as good as an end
+        } catch (RuntimeException e) {
+            end(reception, Bytes.said(e), true);
+        }
+    }
+
+    private void retryParked() {
+        for (int left = parked.size(); left > 0; left--) {
+            turn(parked.remove());
+        }
+    }
+
+    private void end(Reception reception, String why, boolean damaged) {
+        if (all.remove(reception)) {
+            parked.remove(reception);
+            reception.end(why, damaged);
+        }
+    }
+
+    /** Ends the loop and its connections. */
+    @Override
+    public void close() {
+        closed = true;
+        selector.wakeup();
+    }
+}
