@@ -70,6 +70,24 @@ final class Deliveries {
         return -1;
     }
 
+    /**
+     * Whether a piece is to wait until those before it were told. Not while another payload has not begun:
+     * its sender is late, and this one's may as well be done before it comes.
+     */
+    boolean isAhead(PieceKey piece, Map<PieceKey, Room> rooms) {
+        Delivery delivery = of(piece.piece(0));
+        if (delivery == null || !delivery.isInStep() || delivery.done() || !delivery.isAfterNext(piece)) {
+            return false;
+        }
+        boolean begun = delivery.hasBegun();
+        for (int i = 0; !begun && i < delivery.last().size(); i++) {
+            if (!rooms.containsKey(delivery.next(i))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     /** Takes the pieces of a delivery that are to be told now; they are ready. */
     void take(Delivery delivery, Map<PieceKey, Room> rooms) {
         Room[] taken = delivery.pieces();

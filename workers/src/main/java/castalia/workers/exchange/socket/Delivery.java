@@ -1,5 +1,6 @@
 package castalia.workers.exchange.socket;
 
+import castalia.protocol.identity.Fence;
 import castalia.workers.exchange.Transport.Parts;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
@@ -19,6 +20,7 @@ final class Delivery {
     private final Parts parts;
     private final Place.Room[] pieces;
     private final MemorySegment[] segments;
+    private final boolean inStep;
     private int told;
     private long readerNanos;
     private @Nullable Throwable failure;
@@ -37,15 +39,36 @@ final class Delivery {
         this.parts = parts;
         this.pieces = new Place.Room[last.size()];
         this.segments = new MemorySegment[last.size()];
+        this.inStep = last.size() > 1
+                && last.stream().map(PieceKey::from).distinct().count() == last.size();
     }
 
     List<PieceKey> last() {
         return last;
     }
 
+    Fence fence() {
+        return last.getFirst().fence();
+    }
+
     /** The piece of a payload to be told next; only while it is not done. */
     PieceKey next(int payload) {
         return last.get(payload).piece(count - 1 - told);
+    }
+
+    /** Whether a piece comes after those that are told next. */
+    boolean isAfterNext(PieceKey piece) {
+        return count - 1 - piece.left() > told;
+    }
+
+    /** Whether a piece of all payloads was told. */
+    boolean hasBegun() {
+        return told > 0;
+    }
+
+    /** Whether each payload is another process's: they may be read in step. */
+    boolean isInStep() {
+        return inStep;
     }
 
     /** Memory for the pieces that are told next; only who tells uses it. */

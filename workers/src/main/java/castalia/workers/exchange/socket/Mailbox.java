@@ -30,7 +30,7 @@ final class Mailbox implements AutoCloseable {
     /** By the last piece of a payload. */
     private final Map<PieceKey, Wanted> waiting = new HashMap<>();
     private final Deliveries deliveries = new Deliveries();
-    /** Whom to tell when a frame may find a place. */
+    /** Whom to tell when a frame that waits may find a place. */
     private final List<Runnable> retries = new ArrayList<>();
     private final Map<PieceKey, Room> rooms = new HashMap<>();
     /** When a piece of a process last arrived. */
@@ -45,7 +45,8 @@ final class Mailbox implements AutoCloseable {
     }
 
     /**
-     * Finds a place for a frame.
+     * Finds a place for a frame. Of payloads that are told together none is read further ahead of the
+     * others than a piece, once all have begun: more would leave the cache before it is told.
      *
      * @param answer whether there is a place only where somebody asked for it
      * @param cut ends the connection the frame comes from
@@ -59,6 +60,10 @@ final class Mailbox implements AutoCloseable {
             }
             if (rooms.containsKey(key)) {
                 return new Place.Duplicate();
+            }
+            if (deliveries.isAhead(key, rooms)) {
+                retries.add(retry);
+                return new Place.Later();
             }
             Wanted wanted = waiting.get(key.piece(0));
             MemorySegment into = wanted == null ? null : wanted.piece(key.left(), length);
@@ -173,6 +178,7 @@ final class Mailbox implements AutoCloseable {
         lock.lock();
         try {
             deliveries.end(delivery);
+            spaced();
             while (deliveries.isTelling(delivery)) {
                 letGo.awaitUninterruptibly();
             }
@@ -202,28 +208,20 @@ final class Mailbox implements AutoCloseable {
     }
 
     private boolean ready(Delivery delivery) {
-        return !over(delivery) && deliveries.ready(delivery, rooms);
-    }
-
-    private boolean over(Delivery delivery) {
-        return over(delivery.last().getFirst().fence());
+        return !over(delivery.fence()) && deliveries.ready(delivery, rooms);
     }
 
     /** Pieces of a delivery were told: their memory is read no more. */
     void told(Delivery delivery, @Nullable Throwable failure, long nanos) {
         lock.lock();
         try {
-            boolean freed = false;
             for (Room room : delivery.pieces()) {
                 if (room.lease != null) {
                     room.lease.release();
-                    freed = true;
                 }
             }
-            if (freed) {
-                spaced();
-            }
             delivery.told(failure, nanos);
+            spaced();
             deliveries.told();
             Delivery waited = deliveries.awaited();
             if (waited != null && (waited.done() || ready(waited))) {
@@ -279,7 +277,8 @@ final class Mailbox implements AutoCloseable {
         deliveries.await(delivery);
         try {
             while (true) {
-                if (delivery.done() || over(delivery) || (!deliveries.isTelling() && ready(delivery))) {
+                if (delivery.done() || over(delivery.fence())
+                        || (!deliveries.isTelling() && ready(delivery))) {
                     return true;
                 }
                 if (left <= 0) {
