@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A connection of another process to this one. A thread of its own reads the hello and, of an owner that
- * feeds this learner, the frames; those of members are left to a {@link ReadLoop}. Nothing it sends is
+ * feeds this learner, the frames; those of members are left to a {@link Reader}. Nothing it sends is
  * kept before its hello fits, and nothing is allocated for a length before that is checked.
  */
 final class Inbound implements Runnable {
@@ -36,10 +36,10 @@ final class Inbound implements Runnable {
     public void run() {
         Session session = new Session();
         boolean damaged = false;
-        String why = ReadLoop.ENDED;
+        String why = Reception.ENDED;
         try {
             if (session.run()) {
-                return; // read by a loop from now on
+                return; // who reads it says when it is over
             }
         } catch (RefusedException e) {
             damaged = true;
@@ -82,7 +82,7 @@ final class Inbound implements Runnable {
         private @Nullable Incarnation from;
         private Fence last = Fence.NONE;
 
-        /** Whether a loop reads it from now on. */
+        /** Returns whether its frames are, or were, read by somebody else. */
         boolean run() throws IOException, InterruptedException {
             if (!Bytes.readIfAny(channel, header)) {
                 throw new RefusedException("no hello");
@@ -97,11 +97,7 @@ final class Inbound implements Runnable {
             core.greeted(Inbound.this);
             from = hello.sender();
             if (hello.role() != Role.FEED) {
-                channel.configureBlocking(false);
-                ReadLoop loop = core.loop();
-                Reception reading = new Reception(Inbound.this, core, loop, channel, hello);
-                reception = reading;
-                loop.add(reading);
+                receive(hello);
                 return true;
             }
             header.clear();
@@ -116,6 +112,25 @@ final class Inbound implements Runnable {
                 feed(frame);
             }
             return false;
+        }
+    }
+
+    /**
+     * Has a member's frames read: by a loop that reads others, too, or here where there is no other. Where
+     * ranks share processors, threads for each connection would take turns at every few kilobytes.
+     */
+    private void receive(Hello hello) throws IOException {
+        if (hello.ranks() > 2) {
+            channel.configureBlocking(false);
+            ReadLoop loop = core.loop();
+            Reception reading = new Reception(this, core, loop, channel, hello);
+            reception = reading;
+            loop.add(reading);
+        } else {
+            ReadThread thread = new ReadThread();
+            Reception reading = new Reception(this, core, thread, channel, hello);
+            reception = reading;
+            thread.run(reading);
         }
     }
 

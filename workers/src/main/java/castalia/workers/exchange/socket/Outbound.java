@@ -40,6 +40,7 @@ final class Outbound {
     private final Core core;
     private final Member peer;
     private final Role role;
+    private final int ranks;
     private final FrameWriter writer;
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
@@ -62,10 +63,16 @@ final class Outbound {
      */
     record Outgoing(Fence fence, FrameTag tag, MemorySegment payload, Runnable done) {}
 
-    Outbound(Core core, Member peer, Role role) {
+    /**
+     * A connection, made when it is needed.
+     *
+     * @param ranks of the generation; 0 to a learner
+     */
+    Outbound(Core core, Member peer, Role role, int ranks) {
         this.core = core;
         this.peer = peer;
         this.role = role;
+        this.ranks = ranks;
         this.writer = new FrameWriter(core);
         core.start("to-" + peer.name(), this::run);
     }
@@ -259,7 +266,8 @@ final class Outbound {
                 made.setOption(StandardSocketOptions.TCP_NODELAY, true);
             }
             writer.write(made, new Hello(
-                    role, settings.run(), settings.incarnation(), peer.incarnation()));
+                    role, settings.run(), settings.incarnation(), peer.incarnation(),
+                    Math.min(ranks, Short.MAX_VALUE)));
             late.cancel(false);
             good = adopt(made);
         } finally {

@@ -1,9 +1,7 @@
 package castalia.workers.exchange.socket;
 
-import java.io.EOFException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.channels.CancelledKeyException;
 import java.nio.channels.ClosedSelectorException;
 import java.nio.channels.Selector;
 import java.util.ArrayDeque;
@@ -20,10 +18,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * came from one, the others' pieces gather in the kernel and nobody is woken for them; where ranks share
  * processors, a thread for each connection would take turns with all others at every few kilobytes.
  */
-final class ReadLoop implements Runnable, AutoCloseable {
-
-    /** Why a connection is over that ended by itself. */
-    static final String ENDED = "connection ended";
+final class ReadLoop implements Reader, Runnable, AutoCloseable {
 
     private final Selector selector;
     private final Queue<Reception> arriving = new ConcurrentLinkedQueue<>();
@@ -42,18 +37,18 @@ final class ReadLoop implements Runnable, AutoCloseable {
         arriving.add(reception);
         selector.wakeup();
         if (closed && arriving.remove(reception)) { // the loop looks once more when it is closed
-            reception.end(ENDED, false);
+            reception.end();
         }
     }
 
-    /** Ends a connection soon: nothing is written to any destination of it afterwards. For any thread. */
-    void end(Reception reception) {
+    @Override
+    public void end(Reception reception) {
         ending.add(reception);
         selector.wakeup();
     }
 
-    /** Lets the connections that found no place try again. For any thread. */
-    void retry() {
+    @Override
+    public void retry() {
         retry.set(true);
         selector.wakeup();
     }
@@ -65,7 +60,7 @@ final class ReadLoop implements Runnable, AutoCloseable {
                 selector.select(key -> turn((Reception) key.attachment()));
                 takeIn();
                 for (Reception next = ending.poll(); next != null; next = ending.poll()) {
-                    end(next, ENDED, false);
+                    over(next);
                 }
                 if (retry.getAndSet(false)) {
                     retryParked();
@@ -77,7 +72,7 @@ final class ReadLoop implements Runnable, AutoCloseable {
             closed = true;
             takeIn();
             for (Reception each : List.copyOf(all)) {
-                end(each, ENDED, false);
+                over(each);
             }
             Bytes.closeQuietly(selector);
         }
@@ -89,26 +84,19 @@ final class ReadLoop implements Runnable, AutoCloseable {
             try {
                 next.register(selector);
             } catch (IOException | ClosedSelectorException e) {
-                end(next, ENDED, false);
+                over(next);
             }
         }
     }
 
     private void turn(Reception reception) {
-        try {
-            if (!reception.turn()) {
-                parked.add(reception);
+        switch (reception.turn()) {
+            case GOES_ON -> { }
+            case HELD -> parked.add(reception);
+            case OVER -> {
+                all.remove(reception);
+                parked.remove(reception);
             }
-        } catch (RefusedException e) {
-            end(reception, Bytes.said(e), true);
-        } catch (EOFException e) {
-            // within a frame: it was killed, or cut the frame off because its generation was over
-            reception.refused();
-            end(reception, Bytes.said(e), false);
-        } catch (IOException | CancelledKeyException e) {
-            end(reception, ENDED, false); // as good as an end
-        } catch (RuntimeException e) {
-            end(reception, Bytes.said(e), true);
         }
     }
 
@@ -118,10 +106,10 @@ final class ReadLoop implements Runnable, AutoCloseable {
         }
     }
 
-    private void end(Reception reception, String why, boolean damaged) {
+    private void over(Reception reception) {
         if (all.remove(reception)) {
             parked.remove(reception);
-            reception.end(why, damaged);
+            reception.end();
         }
     }
 

@@ -7,22 +7,26 @@ import castalia.workers.exchange.socket.Hello.Role;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.CancelledKeyException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Frames of a member of a generation, read as they come without ever waiting. Used by the thread of its
- * {@link ReadLoop}, except where it says otherwise.
+ * Frames of a member of a generation, read as they come. Used by the thread of its {@link Reader}, except
+ * where it says otherwise.
  */
 final class Reception {
+
+    /** Why a connection is over that ended by itself. */
+    static final String ENDED = "connection ended";
 
     private static final int SCRATCH = 1 << 16;
 
     private final Inbound connection;
     private final Core core;
-    private final ReadLoop loop;
+    private final Reader reader;
     private final SocketChannel channel;
     private final Incarnation sender;
     private final Role role;
@@ -37,11 +41,21 @@ final class Reception {
     private Fence last = Fence.NONE;
     private Fence answered = Fence.NONE;
 
-    /** Of a connection whose hello fits; the channel does not block. */
-    Reception(Inbound connection, Core core, ReadLoop loop, SocketChannel channel, Hello hello) {
+    /** What a turn came to. */
+    enum Turn {
+        /** More is to be read. */
+        GOES_ON,
+        /** A frame has no place: another turn may find one after {@link Reader#retry}. */
+        HELD,
+        /** The connection is over. */
+        OVER
+    }
+
+    /** Of a connection whose hello fits; the channel blocks only where its reader has no other. */
+    Reception(Inbound connection, Core core, Reader reader, SocketChannel channel, Hello hello) {
         this.connection = connection;
         this.core = core;
-        this.loop = loop;
+        this.reader = reader;
         this.channel = channel;
         this.sender = hello.sender();
         this.role = hello.role();
@@ -49,7 +63,7 @@ final class Reception {
 
     /** Ends it soon. For any thread. */
     void cut() {
-        loop.end(this);
+        reader.end(this);
     }
 
     /** What it asked for makes no sense, as is known only now. For any thread. */
@@ -58,7 +72,7 @@ final class Reception {
         cut();
     }
 
-    void refused() {
+    private void refused() {
         core.tallies().refused.increment();
     }
 
@@ -66,12 +80,26 @@ final class Reception {
         key = channel.register(selector, SelectionKey.OP_READ, this);
     }
 
-    /**
-     * Reads what is there, one piece at most.
-     *
-     * @return false if its frame has no place: it is to be called again when there may be one
-     */
-    boolean turn() throws IOException {
+    /** Reads what is there, one piece at most. */
+    Turn turn() {
+        try {
+            return advance() ? Turn.GOES_ON : Turn.HELD;
+        } catch (RefusedException e) {
+            end(Bytes.said(e), true);
+        } catch (EOFException e) {
+            // within a frame: it was killed, or cut the frame off because its generation was over
+            refused();
+            end(Bytes.said(e), false);
+        } catch (IOException | CancelledKeyException e) {
+            end(); // as good as an end
+        } catch (RuntimeException e) {
+            end(Bytes.said(e), true);
+        }
+        return Turn.OVER;
+    }
+
+    /** Returns false if its frame has no place. */
+    private boolean advance() throws IOException {
         FrameHeader.Data now = frame;
         if (now != null && room == null && skipped < 0) {
             return place(now);
@@ -79,7 +107,7 @@ final class Reception {
         if (now == null) {
             int count = channel.read(header);
             if (count < 0) {
-                throw header.position() == 0 ? new IOException(ReadLoop.ENDED) : new EOFException(
+                throw header.position() == 0 ? new IOException(ENDED) : new EOFException(
                         "connection ended after " + header.position() + " bytes of a header");
             }
             if (header.hasRemaining() || !begin()) {
@@ -139,7 +167,7 @@ final class Reception {
     private boolean place(FrameHeader.Data of) throws IOException {
         PieceKey piece = new PieceKey(of.sender(), of.term(), of.tag(), of.left());
         Place place = core.mailbox().place(
-                piece, of.length(), role == Role.FETCH, this::cut, loop::retry);
+                piece, of.length(), role == Role.FETCH, this::cut, reader::retry);
         boolean parked = place instanceof Place.Later;
         interest(!parked);
         switch (place) {
@@ -178,7 +206,11 @@ final class Reception {
 
     /** Reads of a payload what there is, and of the next header, too. */
     private void read(FrameHeader.Data of) throws IOException {
-        if (channel.read(both) < 0) {
+        long count;
+        do { // what comes meanwhile is taken without asking first
+            count = channel.read(both);
+        } while (count > 0 && both[0].hasRemaining());
+        if (count < 0) {
             throw new EOFException("connection ended after " + both[0].position() + " of "
                     + of.length() + " bytes of a frame");
         }
@@ -233,9 +265,18 @@ final class Reception {
         }
     }
 
-    /** The connection is over: nothing more is written to a destination. */
-    void end(String why, boolean damaged) {
+    /** Has a read that blocks end. For any thread. */
+    void close() {
         Bytes.closeQuietly(channel);
+    }
+
+    /** The connection is over: nothing more is written to a destination. */
+    void end() {
+        end(ENDED, false);
+    }
+
+    private void end(String why, boolean damaged) {
+        close();
         Place.Room unfinished = room;
         if (unfinished != null) {
             room = null;

@@ -30,7 +30,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * The data plane over TCP and, between workers of one node, Unix domain sockets. Blocking channels
  * and platform threads to peers: one per connection that writes, one that reads its answers. What
- * comes from peers is read by a few loops.
+ * comes from members is read by a few loops, or by a thread where there is only one other.
  */
 public final class SocketDataPlane implements DataPlane {
 
@@ -56,6 +56,7 @@ public final class SocketDataPlane implements DataPlane {
     private volatile Fence raised = Fence.NONE;
     private Fence told = Fence.NONE;
     private volatile @Nullable SocketTransport joined;
+    private int ranks;
     private boolean closed;
 
     /** A connection to a learner and the bound of its queue. */
@@ -166,7 +167,8 @@ public final class SocketDataPlane implements DataPlane {
         @Nullable Outbound[] peers = new Outbound[members.size()];
         for (int r = 0; r < peers.length; r++) {
             if (r != rank) {
-                Outbound made = new Outbound(links, members.get(r), Role.MEMBER);
+                Outbound made =
+                        new Outbound(links, members.get(r), Role.MEMBER, members.size());
                 toMembers.put(members.get(r).incarnation(), made);
                 peers[r] = made;
             }
@@ -175,6 +177,7 @@ public final class SocketDataPlane implements DataPlane {
         lanes.clear();
         SocketTransport transport = new SocketTransport(membership, peers, this::lane, links);
         joined = transport;
+        ranks = members.size();
         toMembers.values().forEach(Outbound::want);
         return transport;
     }
@@ -190,7 +193,7 @@ public final class SocketDataPlane implements DataPlane {
      */
     private synchronized @Nullable Outbound lane(Fence fence, Member to) {
         return closed || raised.newerThan(fence) ? null : lanes.computeIfAbsent(
-                to.incarnation(), _ -> new Outbound(links, to, Role.FETCH));
+                to.incarnation(), _ -> new Outbound(links, to, Role.FETCH, ranks));
     }
 
     @Override
@@ -227,7 +230,7 @@ public final class SocketDataPlane implements DataPlane {
             throw new AbandonedException("generation " + fence + " is over");
         }
         return feeds.computeIfAbsent(to.incarnation(), _ -> new Feed(
-                new Outbound(links, to, Role.FEED), new FramePool(settings.bounds().feedBytes())));
+                new Outbound(links, to, Role.FEED, 0), new FramePool(settings.bounds().feedBytes())));
     }
 
     @Override

@@ -104,7 +104,7 @@ class FrameHeaderTest {
 
     @Test
     void aHelloComesBackAndEveryFlippedBitIsRefused() throws RefusedException {
-        Hello hello = new Hello(Role.FEED, Planes.RUN, SENDER, new Incarnation(-1));
+        Hello hello = new Hello(Role.FEED, Planes.RUN, SENDER, new Incarnation(-1), 7);
         ByteBuffer bytes = ByteBuffer.allocate(Hello.BYTES);
         hello.encode(bytes);
         assertThat(bytes.remaining()).isZero();

@@ -19,6 +19,9 @@ final class RawPeer implements AutoCloseable {
 
     static final Incarnation LIFE = new Incarnation(0xBAD);
 
+    /** Of how many ranks its generations are said to be: with more than 2 a loop reads what it sends. */
+    static volatile int ranks = 2;
+
     private final Planes planes;
     private final int target;
     private final ServerSocket server;
@@ -57,7 +60,7 @@ final class RawPeer implements AutoCloseable {
 
     private static byte[] hello(Role role, String run, Incarnation from, Incarnation to) {
         ByteBuffer bytes = ByteBuffer.allocate(Hello.BYTES);
-        new Hello(role, run, from, to).encode(bytes);
+        new Hello(role, run, from, to, ranks).encode(bytes);
         return bytes.array();
     }
 

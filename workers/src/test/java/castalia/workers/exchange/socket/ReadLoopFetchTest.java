@@ -1,0 +1,18 @@
+package castalia.workers.exchange.socket;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+
+/** What {@link FetchTest} shows, where a loop reads what a peer sends. */
+class ReadLoopFetchTest extends FetchTest {
+
+    @BeforeEach
+    void manyRanks() {
+        RawPeer.ranks = 3;
+    }
+
+    @AfterEach
+    void twoRanks() {
+        RawPeer.ranks = 2;
+    }
+}

@@ -1,0 +1,18 @@
+package castalia.workers.exchange.socket;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+
+/** What {@link SocketDataPlaneTest} shows, where a loop reads what a peer sends. */
+class ReadLoopSocketDataPlaneTest extends SocketDataPlaneTest {
+
+    @BeforeEach
+    void manyRanks() {
+        RawPeer.ranks = 3;
+    }
+
+    @AfterEach
+    void twoRanks() {
+        RawPeer.ranks = 2;
+    }
+}
