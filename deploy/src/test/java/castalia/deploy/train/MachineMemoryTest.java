@@ -42,12 +42,22 @@ class MachineMemoryTest {
     @Test
     void framesThatComeEarlyCountForProcesses() {
         ParallelLayout layout = new ParallelLayout(2, 1, 1, 0);
-        assertThatCode(() ->
-                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 0, 2800L << 20))
-                .doesNotThrowAnyException();
+        long enough = LongStream.iterate(1L << 30, bytes -> bytes + (16L << 20))
+                .filter(bytes -> fits(layout, 0, bytes)).findFirst().orElseThrow();
+        assertThat(fits(layout, 1L << 30, enough + (3L << 30))).isTrue();
         assertThatThrownBy(() ->
-                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 1L << 30, 2800L << 20))
+                MachineMemory.require(PLAN, Recomputation.BLOCK, layout, 1L << 30, enough))
                 .hasMessageContaining("2x1 ZeRO 1 buddies 0 needs ");
+    }
+
+    private static boolean fits(ParallelLayout layout, long earlyBytes, long bytes) {
+        try {
+            MachineMemory.require(PLAN, Recomputation.BLOCK, layout, earlyBytes, bytes);
+            return true;
+        } catch (CastaliaException e) {
+            assertThat(e.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY);
+            return false;
+        }
     }
 
     @Test

@@ -7,6 +7,7 @@ import static castalia.kernels.cpu.VectorMath.EXP_3;
 import static castalia.kernels.cpu.VectorMath.EXP_4;
 import static castalia.kernels.cpu.VectorMath.EXP_5;
 import static castalia.kernels.cpu.VectorMath.EXP_6;
+import static castalia.kernels.cpu.VectorMath.EXP_MAX;
 import static castalia.kernels.cpu.VectorMath.EXP_MIN;
 import static castalia.kernels.cpu.VectorMath.F;
 import static castalia.kernels.cpu.VectorMath.L;
@@ -213,9 +214,11 @@ final class AttentionBackward extends WorkerPool.Task {
             FloatVector lse = fromMemorySegment(F, ALL, state + 4L * i, ORDER);
             FloatVector v = fromMemorySegment(F, ALL, scores + 4L * i, ORDER)
                     .fma(broadcast(F, scale), lse.neg());
-            FloatVector shifted = v.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
+            // Above 0 only by the rounding of scores so large that it exceeds one.
+            FloatVector y = v.blend(EXP_MAX, v.compare(VectorOperators.GT, EXP_MAX));
+            FloatVector shifted = y.fma(broadcast(F, LOG2_E), broadcast(F, ROUND));
             FloatVector n = shifted.sub(ROUND);
-            FloatVector r = n.fma(broadcast(F, -LN2_HIGH), v);
+            FloatVector r = n.fma(broadcast(F, -LN2_HIGH), y);
             r = n.fma(broadcast(F, -LN2_LOW), r);
             FloatVector q = r.fma(broadcast(F, EXP_6), broadcast(F, EXP_5));
             q = q.fma(r, broadcast(F, EXP_4));
