@@ -43,7 +43,7 @@ class LayoutsCommandTest {
         assertThat(memory.get("weights").asDouble()).isCloseTo(2 * used, withinPercentage(1));
         assertThat(memory.get("owned").asDouble()).isCloseTo(12 * owned, withinPercentage(4));
         assertThat(memory.get("gradients").asDouble())
-                .isCloseTo(4 * used + 4 * owned + (4 << 20), withinPercentage(1));
+                .isCloseTo(4 * used + 8 * (4 << 20), withinPercentage(1)); // eight chunks to sum in
         JsonNode sent = all.get(0).get("sent");
         assertThat(sent.get("partials").asDouble())
                 .isCloseTo(4 * (used - owned), withinPercentage(1));

@@ -83,12 +83,16 @@ public final class GradientReducer {
         this.work = chunks(grid, arena, most);
     }
 
-    /** Working memory as long as the longest chunk, seen as each owned chunk. */
+    /**
+     * Working memory as long as the longest chunk, seen as each owned chunk. Written once, so that a
+     * system that promised too much says so now and not within a step.
+     */
     private Buffer[][] chunks(ChunkGrid grid, Arena arena, int count) {
         int longest = grid.chunks().stream().mapToInt(Chunk::length).max().orElse(0);
         Buffer[][] all = new Buffer[count][grid.size()];
         for (Buffer[] views : all) {
             Buffer whole = arena.allocate(DType.F32, longest);
+            kernels.zero(whole, longest);
             for (int chunk : finished.owned()) {
                 views[chunk] = whole.slice(0, grid.chunk(chunk).length());
             }
