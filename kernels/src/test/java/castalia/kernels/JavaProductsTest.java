@@ -11,7 +11,7 @@ import org.junit.jupiter.api.TestInstance;
 /** The portable product keeps the contract wherever products are used. */
 @Tag("default")
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
-class JavaProductsTest implements ProductContract, AttentionContract {
+class JavaProductsTest implements ProductContract, GeluProductContract, AttentionContract {
 
     private final CpuDevice one = device(1);
     private final CpuDevice two = device(2);

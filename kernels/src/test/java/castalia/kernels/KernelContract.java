@@ -9,6 +9,7 @@ package castalia.kernels;
 abstract class KernelContract
         implements DeviceContract,
                 ProductContract,
+                GeluProductContract,
                 NormContract,
                 AttentionContract,
                 PointwiseContract,

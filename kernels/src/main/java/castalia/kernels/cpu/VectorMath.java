@@ -64,7 +64,8 @@ final class VectorMath {
 
     /**
      * The exponential, to 1.5 units in the last place; 0 below -87, its value at 88 above that. A
-     * NaN stays one. Kernels repeat these steps on vectors, with the same bits.
+     * NaN stays one. Kernels repeat these steps on vectors, with the same bits: a vector that is given to
+     * a method is an object wherever the method is not inlined.
      */
     static float exp(float x) {
         float y = x > EXP_MAX ? EXP_MAX : x;

@@ -202,6 +202,7 @@ public final class GradientReducer {
         private final int own;
         private final FlatViews[] folded;
         private final List<Result> stack = new ArrayList<>();
+        private List<Source> begun = List.of();
 
         ChunkSum(long generation, long step, int chunk, FlatViews[] folded) {
             this.generation = generation;
@@ -214,22 +215,22 @@ public final class GradientReducer {
         /** Where a step is all, it may be done as parts come: this thread computes nothing until then. */
         void begin() {
             TreeSum.Step first = sum.steps().getFirst();
-            List<Source> sources = sources(first);
-            if (sum.steps().size() == 1 && !sources.isEmpty()) {
+            if (sum.steps().size() == 1 && first.received(own) > 0) {
+                begun = sources(first);
                 Result result = result(first);
-                transport.begin(sources, result.buffer().segment().byteSize(),
+                transport.begin(begun, result.buffer().segment().byteSize(),
                         summing(first, result, List.of()));
             }
         }
 
         Buffer finish() {
             for (TreeSum.Step each : sum.steps()) {
-                run(each);
+                run(each, begun.isEmpty() ? sources(each) : begun);
             }
             return stack.getFirst().buffer();
         }
 
-        private void run(TreeSum.Step of) {
+        private void run(TreeSum.Step of, List<Source> sources) {
             Result result = result(of);
             List<Result> below = new ArrayList<>(of.additions()); // the nearest first
             Result last = result;
@@ -239,7 +240,6 @@ public final class GradientReducer {
                 last = next.plus(last);
             }
             stack.add(last);
-            List<Source> sources = sources(of);
             Parts summing = summing(of, result, below);
             if (sources.isEmpty()) {
                 summing.piece(0, new MemorySegment[0]);

@@ -160,12 +160,7 @@ final class RankState {
      * chunk held are its master weights and these are of another version.
      */
     long weightsVersion() {
-        for (int chunk : held.chunks()) {
-            if (held.placed(chunk) && held.version(chunk) != weightsVersion) {
-                return TrainingRank.INCOMPLETE;
-            }
-        }
-        return weightsVersion;
+        return held.placedAreAt(weightsVersion) ? weightsVersion : TrainingRank.INCOMPLETE;
     }
 
     /**

@@ -10,7 +10,6 @@ import castalia.protocol.layout.Chunk;
 import castalia.protocol.layout.ChunkGrid;
 import castalia.protocol.step.StateDigest;
 import java.util.Arrays;
-import java.util.Objects;
 import java.util.function.IntFunction;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
@@ -116,16 +115,16 @@ public final class HeldChunks implements AutoCloseable {
     private void addNew(int chunk, @Nullable Buffer place) {
         int length = grid.chunk(chunk).length();
         Arena arena = arenas.get();
-        Arena own = place == null ? arenas.get() : null;
+        Arena own = null;
         try {
-            Buffer weight = own == null ? Objects.requireNonNull(place)
-                    : own.allocate(DType.F32, length);
-            Entry entry = new Entry(arena, length, weight);
-            entry.weightArena = own;
-            if (own == null) {
-                kernels.zero(weight, length);
+            if (place == null) {
+                own = arenas.get();
+                entries[chunk] = new Entry(arena, length, own.allocate(DType.F32, length));
+                entries[chunk].weightArena = own;
+            } else {
+                entries[chunk] = new Entry(arena, length, place);
+                kernels.zero(place, length);
             }
-            entries[chunk] = entry;
         } catch (RuntimeException | Error e) {
             arena.close();
             if (own != null) {
@@ -138,6 +137,16 @@ public final class HeldChunks implements AutoCloseable {
     /** Whether the master weights of a chunk held lie where {@link #add} was told to put them. */
     public boolean placed(int chunk) {
         return entry(chunk).weightArena == null;
+    }
+
+    /** Whether all master weights that lie where {@link #add} was told to put them are of a version. */
+    public boolean placedAreAt(long version) {
+        for (Entry entry : entries) {
+            if (entry != null && entry.weightArena == null && entry.version != version) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /** Brings the master weights of a chunk held to memory of its own; nothing if they are there. */

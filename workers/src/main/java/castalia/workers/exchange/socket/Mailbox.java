@@ -5,10 +5,10 @@ import castalia.protocol.identity.Incarnation;
 import castalia.workers.exchange.socket.FramePool.Lease;
 import castalia.workers.exchange.socket.Place.Room;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -31,7 +31,7 @@ final class Mailbox implements AutoCloseable {
     private final Map<PieceKey, Wanted> waiting = new HashMap<>();
     private final Deliveries deliveries = new Deliveries();
     /** Whom to tell when a frame that waits may find a place. */
-    private final List<Runnable> retries = new ArrayList<>();
+    private final Set<Reader> parked = new HashSet<>();
     private final Map<PieceKey, Room> rooms = new HashMap<>();
     /** When a piece of a process last arrived. */
     private final Map<Incarnation, Long> moved = new HashMap<>();
@@ -50,9 +50,9 @@ final class Mailbox implements AutoCloseable {
      *
      * @param answer whether there is a place only where somebody asked for it
      * @param cut ends the connection the frame comes from
-     * @param retry told, once, when there may be a place where it is to wait for one
+     * @param reader told, once, when there may be a place where it is to wait for one
      */
-    Place place(PieceKey key, int length, boolean answer, Runnable cut, Runnable retry) {
+    Place place(PieceKey key, int length, boolean answer, Runnable cut, Reader reader) {
         lock.lock();
         try {
             if (closed || raised.newerThan(key.fence())) {
@@ -62,7 +62,7 @@ final class Mailbox implements AutoCloseable {
                 return new Place.Duplicate();
             }
             if (deliveries.isAhead(key, rooms)) {
-                retries.add(retry);
+                parked.add(reader);
                 return new Place.Later();
             }
             Wanted wanted = waiting.get(key.piece(0));
@@ -78,7 +78,7 @@ final class Mailbox implements AutoCloseable {
             if (wanted != null) {
                 return new Place.Full();
             }
-            retries.add(retry);
+            parked.add(reader);
             return new Place.Later();
         } finally {
             lock.unlock();
@@ -87,8 +87,8 @@ final class Mailbox implements AutoCloseable {
 
     /** There may be a place now for who found none. */
     private void spaced() {
-        retries.forEach(Runnable::run);
-        retries.clear();
+        parked.forEach(Reader::retry);
+        parked.clear();
     }
 
     private @Nullable Room room(PieceKey key, int length, Runnable cut, @Nullable MemorySegment into,

@@ -92,7 +92,7 @@ final class ReadLoop implements Reader, Runnable, AutoCloseable {
     private void turn(Reception reception) {
         switch (reception.turn()) {
             case GOES_ON -> { }
-            case HELD -> parked.add(reception);
+            case PARKED -> parked.add(reception);
             case OVER -> {
                 all.remove(reception);
                 parked.remove(reception);

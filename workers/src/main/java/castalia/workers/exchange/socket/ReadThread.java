@@ -13,7 +13,7 @@ final class ReadThread implements Reader {
         while (!ended) {
             switch (reception.turn()) {
                 case GOES_ON -> { }
-                case HELD -> retries.acquireUninterruptibly();
+                case PARKED -> retries.acquireUninterruptibly();
                 case OVER -> {
                     return;
                 }

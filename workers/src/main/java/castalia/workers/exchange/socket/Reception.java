@@ -30,6 +30,7 @@ final class Reception {
     private final SocketChannel channel;
     private final Incarnation sender;
     private final Role role;
+    private final Runnable cut = this::cut;
     private final Shelf.Asker asker = new Shelf.Asker(this::refuse);
     private final ByteBuffer header = ByteBuffer.allocateDirect(FrameHeader.BYTES);
     private final ByteBuffer[] both = {header, header};
@@ -46,7 +47,7 @@ final class Reception {
         /** More is to be read. */
         GOES_ON,
         /** A frame has no place: another turn may find one after {@link Reader#retry}. */
-        HELD,
+        PARKED,
         /** The connection is over. */
         OVER
     }
@@ -83,7 +84,7 @@ final class Reception {
     /** Reads what is there, one piece at most. */
     Turn turn() {
         try {
-            return advance() ? Turn.GOES_ON : Turn.HELD;
+            return advance() ? Turn.GOES_ON : Turn.PARKED;
         } catch (RefusedException e) {
             end(Bytes.said(e), true);
         } catch (EOFException e) {
@@ -167,7 +168,7 @@ final class Reception {
     private boolean place(FrameHeader.Data of) throws IOException {
         PieceKey piece = new PieceKey(of.sender(), of.term(), of.tag(), of.left());
         Place place = core.mailbox().place(
-                piece, of.length(), role == Role.FETCH, this::cut, reader::retry);
+                piece, of.length(), role == Role.FETCH, cut, reader);
         boolean parked = place instanceof Place.Later;
         interest(!parked);
         switch (place) {

@@ -1,18 +1,7 @@
 package castalia.workers.exchange.socket;
 
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.extension.ExtendWith;
 
-/** What {@link SocketDataPlaneTest} shows, where a loop reads what a peer sends. */
-class ReadLoopSocketDataPlaneTest extends SocketDataPlaneTest {
-
-    @BeforeEach
-    void manyRanks() {
-        RawPeer.ranks = 3;
-    }
-
-    @AfterEach
-    void twoRanks() {
-        RawPeer.ranks = 2;
-    }
-}
+/** What the class above shows, of connections that a loop reads. */
+@ExtendWith(ManyRanks.class)
+class ReadLoopSocketDataPlaneTest extends SocketDataPlaneTest {}
