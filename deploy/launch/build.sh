@@ -110,10 +110,27 @@ require_maven() {
   fi
 }
 
-maven_pid=''
+# The number of the last background process that is known to have ended.
+ended=''
+
+# Ends the background process that was started last and waits for it. It is `$!` and no variable of ours, because a
+# signal may come before the line after `&`; and it is told until it is gone, because a signal that meets a child
+# before it has taken off this shell's traps is lost.
+end_process() {
+  local process=${!:-} told=0 signal=TERM
+  [ "$process" = "$ended" ] && return 0
+  while kill -s $signal "$process" 2>/dev/null; do
+    sleep 0.1
+    told=$((told + 1))
+    [ $told -eq 150 ] && signal=KILL
+  done
+  wait "$process" 2>/dev/null
+  ended=$process
+}
+
 stop_maven() {
   trap - INT TERM HUP
-  [ -n "$maven_pid" ] && kill "$maven_pid" 2>/dev/null && wait "$maven_pid"
+  end_process
   say "stopped"
   exit "$1"
 }
@@ -135,7 +152,7 @@ run_maven() {
 }
 
 watch_maven() {
-  local log=$1 watcher=$2 code
+  local log=$1 watcher=$2 maven code
   shift 2
   maven_started=$SECONDS
   trap 'stop_maven 130' INT
@@ -147,14 +164,14 @@ watch_maven() {
     exec mvn --batch-mode -Dstyle.color=never -Dcastalia.jdk.checked=true \
       "-Dcastalia.jdk.range=[$jdk_feature,$((jdk_feature + 1)))" "$@"
   ) > "$log" 2>&1 < /dev/null &
-  maven_pid=$!
-  while kill -0 $maven_pid 2>/dev/null; do
+  maven=$!
+  while kill -0 $maven 2>/dev/null; do
     "$watcher" "$log"
     sleep 0.2
   done
-  wait $maven_pid
+  wait $maven
   code=$?
-  maven_pid=''
+  ended=$maven
   trap - INT TERM HUP
   "$watcher" "$log" ended
   return $code

@@ -24,11 +24,10 @@ starts_processes() {
   done
 }
 
-start_run=''
 # abandon_start CODE: what a signal does while the archive is made.
 abandon_start() {
   trap - INT TERM HUP
-  kill "$start_run" 2>/dev/null && wait "$start_run"
+  end_process
   rm -rf "$home/tmp/start-$$" "$dist"/start-*.jsa.$$
   say "stopped"
   exit "$1"
@@ -48,9 +47,9 @@ make_start_archive() {
   timeout -k 5 120 "$jdk_home/bin/java" "${options[@]}" "-XX:ArchiveClassesAtExit=$new" \
     -cp "$dist/lib/*" castalia.deploy.Main \
     train --config "$run/start.yml" --run "$run/run" --local 1 --threads 1 > "$run/log" 2>&1 < /dev/null &
-  start_run=$!
-  wait $start_run
+  wait $!
   code=$?
+  ended=$!
   trap - INT TERM HUP
   if [ $code -eq 0 ] && [ -s "$new" ]; then mv "$new" "$1"; else cp "$run/log" "$1.failed"; fi
   rm -rf "$new" "$run"

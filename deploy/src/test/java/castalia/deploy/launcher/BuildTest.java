@@ -226,6 +226,19 @@ class BuildTest {
 
     @Test
     void aStoppedBuildStopsMavenToo() throws Exception {
+        stopsMaven();
+    }
+
+    /** A signal then comes between the line that starts Maven and the one after it. */
+    @Test
+    void aBuildThatIsStoppedAsItBeginsStopsMavenToo() throws Exception {
+        Path slow = workplace.base().resolve("slow");
+        Files.writeString(slow, "set -T; trap '[ -n \"${!:-}\" ] && sleep 0.2' DEBUG\n");
+        workplace.with("BASH_ENV", slow.toString());
+        stopsMaven();
+    }
+
+    private void stopsMaven() throws Exception {
         Path number = workplace.base().resolve("number");
         workplace.maven("3.9.9", "echo $$ > '" + number + "'", "exec sleep 60");
         Path err = workplace.base().resolve("e");
