@@ -223,6 +223,8 @@ public final class CollectiveRank {
                             new RawCollective(bucket, settings.rank(), links, device)) {
                 check(plane);
                 check(raw);
+                warmUp(group, plane::reduceScatter, raw::reduceScatter, plane::allGather,
+                        raw::allGather);
                 report(row(way, "reduce-scatter", bucket, group, plane::reduceScatter,
                         raw::reduceScatter));
                 report(row(way, "all-gather", bucket, group, plane::allGather, raw::allGather));
