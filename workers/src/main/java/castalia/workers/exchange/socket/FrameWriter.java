@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Writes frames to a blocking channel, straight from their payloads' memory. Long payloads go in pieces,
+ * Writes frames to a connection, straight from their payloads' memory. Long payloads go in pieces,
  * each checksummed right before it is written, those for learners whole; short ones go together. Used by
  * one thread, except where it says otherwise.
  */
@@ -47,7 +47,7 @@ final class FrameWriter {
     }
 
     /** Writes all of some frames. */
-    void write(SocketChannel to, List<Outgoing> frames) throws IOException {
+    void write(PeerChannel to, List<Outgoing> frames) throws IOException {
         clear();
         for (Outgoing frame : frames) {
             boolean whole = Role.of(frame.tag().kind()) == Role.FEED; // a learner takes whole frames
@@ -74,8 +74,8 @@ final class FrameWriter {
         gathered += payload.remaining();
     }
 
-    private void flush(SocketChannel to) throws IOException {
-        Bytes.write(to, buffers.toArray(ByteBuffer[]::new));
+    private void flush(PeerChannel to) throws IOException {
+        to.write(buffers.toArray(ByteBuffer[]::new));
         movedAt = System.nanoTime();
         core.tallies().sentBytes.add(gathered);
         clear();

@@ -9,7 +9,6 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
-import java.net.StandardProtocolFamily;
 import java.net.StandardSocketOptions;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
@@ -25,8 +24,7 @@ import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Frames to one peer: a queue, a thread that writes, and per connection a thread that reads the
- * peer's answers.
+ * Frames to one peer: a queue, and a thread that writes them and reads the peer's answers.
  *
  * <p>A connection that ends under the fence it was opened or last used under means a peer that is
  * gone: the queue is dropped and {@link Core#broken} is told, once, and this object is done. One
@@ -46,12 +44,11 @@ final class Outbound {
     private final Condition changed = lock.newCondition();
     private final Deque<Outgoing> queue = new ArrayDeque<>();
     private final List<Outgoing> current = new ArrayList<>();
-    private @Nullable SocketChannel channel;
+    private @Nullable PeerChannel channel;
     private @Nullable SocketChannel connecting;
     private Fence usedUnder = Fence.NONE;
     private boolean wanted;
     private boolean opened;
-    private boolean ended;
     private boolean cut;
     private boolean retired;
     private boolean closed;
@@ -92,7 +89,7 @@ final class Outbound {
         lock.lock();
         try {
             wanted = true;
-            changed.signalAll();
+            wake();
         } finally {
             lock.unlock();
         }
@@ -106,10 +103,18 @@ final class Outbound {
                 return false;
             }
             queue.add(frame);
-            changed.signalAll();
+            wake();
             return true;
         } finally {
             lock.unlock();
+        }
+    }
+
+    private void wake() {
+        changed.signalAll();
+        PeerChannel open = channel;
+        if (open != null) {
+            open.wake();
         }
     }
 
@@ -132,11 +137,11 @@ final class Outbound {
         lock.lock();
         try {
             queue.removeIf(frame -> frame.fence.equals(fence) && dropped.add(frame));
-            SocketChannel open = channel;
+            PeerChannel open = channel;
             if (!current.isEmpty() && current.getFirst().fence.equals(fence) && open != null) {
                 cut = true;
                 wanted = false;
-                Bytes.closeQuietly(open);
+                open.end();
             }
         } finally {
             lock.unlock();
@@ -149,7 +154,7 @@ final class Outbound {
         lock.lock();
         try {
             retired = true;
-            changed.signalAll();
+            wake();
         } finally {
             lock.unlock();
         }
@@ -162,7 +167,10 @@ final class Outbound {
         try {
             closed = true;
             Bytes.closeQuietly(connecting);
-            Bytes.closeQuietly(channel);
+            PeerChannel open = channel;
+            if (open != null) {
+                open.end();
+            }
             changed.signalAll();
         } finally {
             lock.unlock();
@@ -172,8 +180,8 @@ final class Outbound {
     private void run() {
         try {
             while (hasWork()) {
-                SocketChannel open = connected();
-                if (open != null) {
+                PeerChannel open = connected();
+                if (open != null && open.look()) { // first: it may have ended under an older fence
                     writeNext(open);
                 }
             }
@@ -187,22 +195,31 @@ final class Outbound {
     }
 
     private boolean hasWork() throws InterruptedException, IOException {
-        lock.lock();
-        try {
-            while (true) {
+        while (true) {
+            PeerChannel open;
+            lock.lock();
+            try {
                 if (closed || retired) {
                     return false;
                 }
-                if (ended) {
+                if (channel != null && !channel.isOpen()) {
                     requireOutdated("connection ended");
-                } else if (!queue.isEmpty() || (wanted && channel == null)) {
-                    return true;
-                } else {
-                    changed.await();
                 }
+                open = channel;
+                if (!queue.isEmpty() || (wanted && open == null)) {
+                    return true;
+                }
+                if (open == null) {
+                    changed.await();
+                    continue;
+                }
+            } finally {
+                lock.unlock();
             }
-        } finally {
-            lock.unlock();
+            open.await();
+            if (Thread.interrupted()) {
+                throw new InterruptedException();
+            }
         }
     }
 
@@ -211,15 +228,14 @@ final class Outbound {
         boolean outdated = cut || (role != Role.FEED && core.raised().newerThan(usedUnder));
         Bytes.closeQuietly(channel);
         channel = null;
-        ended = false;
         cut = false;
         if (!outdated) {
             throw new IOException(why);
         }
     }
 
-    private @Nullable SocketChannel connected() throws IOException, InterruptedException {
-        SocketChannel open = channel; // set by this thread only
+    private @Nullable PeerChannel connected() throws IOException, InterruptedException {
+        PeerChannel open = channel; // set by this thread only
         if (open != null) {
             return open;
         }
@@ -251,13 +267,12 @@ final class Outbound {
                 : new InetSocketAddress(at.host(), at.port());
     }
 
-    private SocketChannel connect(long nanos) throws IOException {
+    private PeerChannel connect(long nanos) throws IOException {
         SocketSettings settings = core.settings();
         SocketAddress address = address(settings);
-        SocketChannel made = SocketChannel.open(address instanceof InetSocketAddress
-                ? StandardProtocolFamily.INET : StandardProtocolFamily.UNIX);
+        SocketChannel made = PeerChannel.unconnected(address);
         Future<?> late = core.later(nanos, () -> Bytes.closeQuietly(made));
-        boolean good = false;
+        PeerChannel ready = null;
         try {
             begin(made);
             made.setOption(StandardSocketOptions.SO_SNDBUF, SocketDataPlane.SOCKET_BUFFER);
@@ -269,15 +284,15 @@ final class Outbound {
                     role, settings.run(), settings.incarnation(), peer.incarnation(),
                     Math.min(ranks, Short.MAX_VALUE)));
             late.cancel(false);
-            good = adopt(made);
+            ready = new PeerChannel(made, this::answered);
+            adopt(ready);
+            return ready;
         } finally {
             late.cancel(false);
-            if (!good) {
+            if (ready == null) {
                 Bytes.closeQuietly(made);
             }
         }
-        core.start("answers-" + peer.name(), () -> readAnswers(made));
-        return made;
     }
 
     private void begin(SocketChannel made) throws IOException {
@@ -293,23 +308,23 @@ final class Outbound {
         }
     }
 
-    private boolean adopt(SocketChannel made) throws IOException {
+    private void adopt(PeerChannel made) throws IOException {
         lock.lock();
         try {
             connecting = null;
             if (closed || retired) {
+                Bytes.closeQuietly(made);
                 throw new IOException("closed");
             }
             channel = made;
             opened = true;
-            return true;
         } finally {
             lock.unlock();
         }
     }
 
     /** Writes the oldest frame, and with it others that are small: one call for all of them. */
-    private void writeNext(SocketChannel open) throws IOException {
+    private void writeNext(PeerChannel open) throws IOException {
         lock.lock();
         try {
             long bytes = 0;
@@ -346,28 +361,12 @@ final class Outbound {
         }
     }
 
-    private void readAnswers(SocketChannel from) {
-        ByteBuffer answer = ByteBuffer.allocateDirect(FrameHeader.BYTES);
-        try {
-            while (Bytes.readIfAny(from, answer)
-                    && FrameHeader.decode(answer, 0) instanceof FrameHeader.Stale stale
-                    && stale.sender().equals(peer.incarnation())) {
-                core.answered(stale.fence());
-                answer.clear();
-            }
-        } catch (IOException e) {
-            // whatever it was, the connection is of no more use
+    private void answered(ByteBuffer answer) throws IOException {
+        if (!(FrameHeader.decode(answer, 0) instanceof FrameHeader.Stale stale)
+                || !stale.sender().equals(peer.incarnation())) {
+            throw new RefusedException("unexpected answer of " + peer.name());
         }
-        lock.lock();
-        try {
-            if (from.equals(channel)) {
-                ended = true;
-                Bytes.closeQuietly(from);
-                changed.signalAll();
-            }
-        } finally {
-            lock.unlock();
-        }
+        core.answered(stale.fence());
     }
 
     private void brokeDown(String why) {

@@ -12,6 +12,7 @@ import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One thread that reads many connections, each as far as something is there. While it adds a piece that
@@ -26,6 +27,7 @@ final class ReadLoop implements Reader, Runnable, AutoCloseable {
     private final AtomicBoolean retry = new AtomicBoolean();
     private final Set<Reception> all = new HashSet<>();
     private final Deque<Reception> parked = new ArrayDeque<>();
+    private volatile @Nullable Thread thread;
     private volatile boolean closed;
 
     ReadLoop() throws IOException {
@@ -50,13 +52,18 @@ final class ReadLoop implements Reader, Runnable, AutoCloseable {
     @Override
     public void retry() {
         retry.set(true);
-        selector.wakeup();
+        if (!Thread.currentThread().equals(thread)) {
+            selector.wakeup(); // else it looks before it waits
+        }
     }
 
     @Override
+    @SuppressWarnings("ThreadPriorityCheck") // the yield is for speed alone
     public void run() {
+        thread = Thread.currentThread();
         try {
             while (!closed) {
+                Thread.yield(); // writers that share this processor fill their sockets before it asks
                 selector.select(key -> turn((Reception) key.attachment()));
                 takeIn();
                 for (Reception next = ending.poll(); next != null; next = ending.poll()) {
