@@ -69,7 +69,7 @@ final class ReadLoop implements Reader, Runnable, AutoCloseable {
                 for (Reception next = ending.poll(); next != null; next = ending.poll()) {
                     over(next);
                 }
-                if (retry.getAndSet(false)) {
+                while (retry.getAndSet(false)) { // one that found a place may make room for the next
                     retryParked();
                 }
             }
