@@ -1,5 +1,5 @@
 #!/bin/bash
-# What exchanges and a fixed order of sums cost, on an otherwise idle machine of 2 cores; about 5 minutes:
+# What exchanges and a fixed order of sums cost, on an otherwise idle machine of 2 cores; about 15 minutes:
 #   1. collectives of the data plane beside plain loops over the same sockets, and the exchange of votes;
 #   2. communication that no computation hides, in steps of pythia-70m on 2 and 4 one-thread worker processes;
 #   3. a fixed order of sums beside the order of arrival, and 4 and 8 tensor slices beside one.
