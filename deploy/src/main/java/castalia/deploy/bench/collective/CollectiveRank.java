@@ -51,7 +51,6 @@ public final class CollectiveRank {
     private static final double QUIET_SECONDS = 1;
     private static final double MOST_WARM_SECONDS = 20;
     private static final int WARM_TIMES = 10;
-    private static final long WARM_BYTES = 1 << 20;
     private static final int FIRST_VOTES = 1000;
     private static final int VOTES = 2000;
     private static final long VOTED_MICROS = 1000;
@@ -208,13 +207,6 @@ public final class CollectiveRank {
     }
 
     private void measure(Way way, Group group, RawSockets.Links links, Device device) {
-        Bucket first = Bucket.of(WARM_BYTES, settings.ranks());
-        try (Collective plane = new PlaneCollective(first, group.transport, group.generation, device,
-                        () -> ++number);
-                Collective raw = new RawCollective(first, settings.rank(), links, device)) {
-            warmUp(group, plane::reduceScatter, raw::reduceScatter, plane::allGather,
-                    raw::allGather);
-        }
         for (long about : settings.buckets()) {
             Bucket bucket = Bucket.of(about, settings.ranks());
             try (Collective plane = new PlaneCollective(bucket, group.transport, group.generation,

@@ -58,13 +58,9 @@ final class Bytes {
         }
     }
 
-    static void write(SocketChannel to, ByteBuffer... buffers) throws IOException {
-        int first = 0;
-        while (first < buffers.length) {
-            to.write(buffers, first, buffers.length - first);
-            while (first < buffers.length && !buffers[first].hasRemaining()) {
-                first++;
-            }
+    static void write(SocketChannel to, ByteBuffer bytes) throws IOException {
+        while (bytes.hasRemaining()) {
+            to.write(bytes);
         }
     }
 

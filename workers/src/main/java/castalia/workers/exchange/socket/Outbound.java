@@ -217,9 +217,6 @@ final class Outbound {
                 lock.unlock();
             }
             open.await();
-            if (Thread.interrupted()) {
-                throw new InterruptedException();
-            }
         }
     }
 

@@ -8,6 +8,7 @@ import java.net.SocketAddress;
 import java.net.StandardProtocolFamily;
 import java.nio.ByteBuffer;
 import java.nio.channels.CancelledKeyException;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
@@ -19,6 +20,9 @@ import java.nio.channels.SocketChannel;
  * bytes out of it. Used by that thread, except where it says otherwise.
  */
 final class PeerChannel implements Closeable {
+
+    /** Most reads of answers before the thread turns to its frames; the rest is taken next time. */
+    private static final int MOST_READS = 16;
 
     private final SocketChannel channel;
     private final Selector selector;
@@ -65,12 +69,23 @@ final class PeerChannel implements Closeable {
     /** Waits until something comes, the peer is gone, or it is woken. */
     void await() {
         try {
-            key.interestOps(SelectionKey.OP_READ);
-            selector.select(_ -> { });
-        } catch (IOException | CancelledKeyException e) {
+            select(SelectionKey.OP_READ);
+        } catch (IOException e) {
             end();
         }
         look();
+    }
+
+    private void select(int interest) throws IOException {
+        try {
+            key.interestOps(interest);
+        } catch (CancelledKeyException e) {
+            throw new ClosedChannelException();
+        }
+        selector.select(_ -> { });
+        if (Thread.currentThread().isInterrupted()) {
+            throw new ClosedByInterruptException(); // no later wait would be one
+        }
     }
 
     /** Takes the answers that are here, and returns whether it has not ended. */
@@ -95,14 +110,9 @@ final class PeerChannel implements Closeable {
                 if (first == buffers.length) {
                     return;
                 }
-                key.interestOps(SelectionKey.OP_READ | SelectionKey.OP_WRITE);
-                selector.select(_ -> { });
-                if (key.isReadable()) {
-                    takeAnswers();
-                }
+                select(SelectionKey.OP_READ | SelectionKey.OP_WRITE);
+                takeAnswers();
             }
-        } catch (CancelledKeyException e) {
-            throw new ClosedChannelException();
         } catch (IOException e) {
             look(); // a peer that takes no more may have said why
             throw e;
@@ -110,9 +120,13 @@ final class PeerChannel implements Closeable {
     }
 
     private void takeAnswers() throws IOException {
-        for (int count = channel.read(answer); count != 0; count = channel.read(answer)) {
+        for (int reads = 0; reads < MOST_READS; reads++) {
+            int count = channel.read(answer);
             if (count < 0) {
                 throw new EOFException("connection ended");
+            }
+            if (count == 0) {
+                return;
             }
             if (!answer.hasRemaining()) {
                 answers.answered(answer.flip());

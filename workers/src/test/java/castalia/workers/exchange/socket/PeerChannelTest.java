@@ -162,6 +162,24 @@ class PeerChannelTest {
 
     @ParameterizedTest
     @EnumSource(names = {"UNIX", "INET"})
+    void manyAnswersAreTakenABoundedNumberAtATimeAndNoneIsLost(StandardProtocolFamily family)
+            throws Exception {
+        PeerChannel channel = connect(family);
+        List<Long> said = new ArrayList<>();
+        for (long i = 0; i < 100; i++) {
+            said.add(i);
+            peer.write(answer(i));
+        }
+        channel.await();
+        assertThat(answers).hasSizeBetween(1, 99);
+        for (int i = 0; i < 100 && answers.size() < 100; i++) {
+            channel.await();
+        }
+        assertThat(answers).isEqualTo(said);
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"UNIX", "INET"})
     void halfAnAnswerIsKeptAndGarbageEndsIt(StandardProtocolFamily family) throws Exception {
         PeerChannel channel = connect(family);
         ByteBuffer whole = answer(4);
