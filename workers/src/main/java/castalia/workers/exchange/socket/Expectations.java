@@ -2,15 +2,17 @@ package castalia.workers.exchange.socket;
 
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /** What a rank is going to receive, as it said, and did not receive yet. Used by its thread only. */
 final class Expectations {
 
     private final Mailbox mailbox;
-    private final Map<PieceKey, MemorySegment> all = new HashMap<>();
+    private final Set<PieceKey> all = new HashSet<>(); // by the last piece
     private final Map<PieceKey, Delivery> begun = new HashMap<>(); // by its first payload
 
     Expectations(Mailbox mailbox) {
@@ -34,17 +36,14 @@ final class Expectations {
         begun.remove(delivery.last().getFirst());
     }
 
-    /** Expects a payload, named by its last piece, in place of another destination. */
+    /**
+     * Expects a payload, named by its last piece. If it is expected already, it goes on to where it was first
+     * expected, because some of it may be there; who receives it elsewhere is told of it there.
+     */
     void add(PieceKey last, MemorySegment into, boolean lastResort) {
-        MemorySegment before = all.get(last);
-        if (before != null && before.equals(into)) {
-            return;
+        if (all.add(last)) {
+            mailbox.expect(last, into, lastResort);
         }
-        if (before != null) {
-            remove(last);
-        }
-        mailbox.expect(last, into, lastResort);
-        all.put(last, into);
     }
 
     /** Withdraws one of them: nothing is written to its destination from now on. */
@@ -58,7 +57,7 @@ final class Expectations {
         for (Delivery delivery : begun.values().toArray(Delivery[]::new)) {
             end(delivery);
         }
-        for (PieceKey last : all.keySet().toArray(PieceKey[]::new)) {
+        for (PieceKey last : all.toArray(PieceKey[]::new)) {
             remove(last);
         }
     }

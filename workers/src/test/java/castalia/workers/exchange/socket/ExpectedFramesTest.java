@@ -31,6 +31,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Frames whose destination is known before they come, and frames that are used piece by piece. */
@@ -62,23 +63,31 @@ class ExpectedFramesTest {
         }
     }
 
+    /** When a payload comes. */
+    enum Moment { BEFORE_IT_IS_EXPECTED, BEFORE_IT_IS_RECEIVED, AFTERWARDS }
+
     @ParameterizedTest
-    @ValueSource(booleans = {true, false})
-    void anotherDestinationThanWasExpectedIsFilled(boolean early) {
+    @EnumSource(Moment.class)
+    void anotherDestinationThanWasExpectedIsFilled(Moment moment) {
         try (Planes planes = Planes.open(2, Way.TCP, folder)) {
             List<Transport> ranks = planes.join(Planes.FIRST, Planes.LONG);
             MemorySegment sent = planes.memory(LONG, 3);
-            MemorySegment expected = planes.arena.allocate(LONG);
             MemorySegment into = planes.arena.allocate(LONG);
-            if (early) {
+            Runnable come = () -> {
                 ranks.get(0).send(1, tag(1), sent);
                 Planes.until(() -> planes.all.get(1).counters().receivedBytes() == LONG);
+            };
+            if (moment == Moment.BEFORE_IT_IS_EXPECTED) {
+                come.run();
             }
-            ranks.get(1).expect(0, tag(1), expected);
+            ranks.get(1).expect(0, tag(1), planes.arena.allocate(LONG));
+            if (moment == Moment.BEFORE_IT_IS_RECEIVED) {
+                come.run();
+            }
             CompletableFuture<?> received =
                     CompletableFuture.runAsync(() -> ranks.get(1).receive(0, tag(1), into));
-            if (!early) {
-                ranks.get(0).send(1, tag(1), sent);
+            if (moment == Moment.AFTERWARDS) {
+                come.run();
             }
             received.join();
             assertThat(into.mismatch(sent)).isEqualTo(-1);
