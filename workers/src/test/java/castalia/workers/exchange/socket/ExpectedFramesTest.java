@@ -27,6 +27,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -178,8 +179,10 @@ class ExpectedFramesTest {
             CountDownLatch raised = new CountDownLatch(1);
             AtomicInteger told = new AtomicInteger();
             AtomicReference<Thread> teller = new AtomicReference<>(Thread.currentThread());
+            AtomicReference<@Nullable Thread> waiter = new AtomicReference<>();
             CompletableFuture<?> received = CompletableFuture.runAsync(() -> {
                 Thread self = Thread.currentThread();
+                waiter.set(self);
                 receive(ranks.get(1), 1, planes.arena.allocate(LONG), (_, _) -> {
                     if (Thread.currentThread() != self) {
                         teller.set(Thread.currentThread());
@@ -189,7 +192,7 @@ class ExpectedFramesTest {
                     told.incrementAndGet();
                 });
             });
-            Thread.sleep(100); // the rank waits, so that the reader is to tell
+            Planes.until(() -> isWaiting(waiter.get())); // so that the reader is to tell
             ranks.get(0).send(1, tag(1), planes.memory(LONG, 3));
             assertThat(telling.await(30, TimeUnit.SECONDS)).isTrue();
             assertThat(teller.get().getName()).startsWith("data-");
@@ -200,6 +203,11 @@ class ExpectedFramesTest {
             assertThatThrownBy(received::join).hasCauseInstanceOf(AbandonedException.class);
             assertThat(told).hasValue(1);
         }
+    }
+
+    /** Whether a thread waits for an arrival: locks and pools have it wait without a limit. */
+    private static boolean isWaiting(@Nullable Thread thread) {
+        return thread != null && thread.getState() == Thread.State.TIMED_WAITING;
     }
 
     /** Takes a payload of rank 0 piece by piece. */
@@ -315,7 +323,7 @@ class ExpectedFramesTest {
     @Test
     void aPayloadMayTakeLongerThanTheDeadlineAsLongAsPiecesCome() throws Exception {
         Deadlines brief = new Deadlines(
-                Duration.ofSeconds(5), Duration.ofSeconds(5), Duration.ofMillis(1500));
+                Duration.ofSeconds(5), Duration.ofSeconds(5), Duration.ofSeconds(3));
         try (Planes planes = Planes.open(1, s -> s.withDeadlines(brief));
                 RawPeer peer = new RawPeer(planes, 0)) {
             planes.members.add(peer.member());
@@ -326,7 +334,7 @@ class ExpectedFramesTest {
                     () -> planes.received(rank, 1, tag(1), size));
             peer.hello();
             for (int left = 4; left >= 0; left--) {
-                Thread.sleep(500); // 2.5 s in all
+                Thread.sleep(800); // 4 s in all
                 peer.write(peer.frame(Planes.FIRST, tag(1), left, Piece.of(sent, 4 - left)));
             }
             assertThat(received.join()).isEqualTo(sent.toArray(ValueLayout.JAVA_BYTE));
