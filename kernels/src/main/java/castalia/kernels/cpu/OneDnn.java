@@ -211,6 +211,16 @@ final class OneDnn {
         }
     }
 
+    /** Has a description take the next implementation, and returns whether there is one. */
+    boolean next(long description) {
+        try {
+            return (int) ONE.invokeExact(find(library, "dnnl_primitive_desc_next_impl"), description)
+                    == SUCCESS;
+        } catch (Throwable e) {
+            throw failed("dnnl_primitive_desc_next_impl", e);
+        }
+    }
+
     /** The descriptor of the scratchpad a description wants; owned by it. */
     long scratchpad(long description) {
         try {

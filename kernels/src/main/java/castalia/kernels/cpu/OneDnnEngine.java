@@ -24,6 +24,10 @@ final class OneDnnEngine implements ProductEngine {
 
     private static final int ARGUMENT_BYTES = 16;
     private static final int MAX_ARGUMENTS = 5;
+    private static final String AMX = "amx";
+
+    /** Values of a row in a tile of AMX. */
+    private static final int TILE_VALUES = 32;
 
     private final OneDnn library;
     private final String version;
@@ -145,8 +149,29 @@ final class OneDnnEngine implements ProductEngine {
             bias = shape.bias() ? library.matrix(input, 1, shape.n(), shape.n(), 1) : 0;
             attributes = library.attributes(shape.accumulate());
             primitive = library.matmul(engine, a, b, bias, out, attributes);
-            implementation = primitive == 0 ? "" : library.implementation(primitive);
-            usable = primitive != 0 && !implementation.contains("ref");
+            implementation = chosen(shape);
+            usable = !implementation.isEmpty() && !implementation.contains("ref");
+        }
+
+        /** Name of the library's first choice that is right for a shape; empty if it has none. */
+        private String chosen(MatmulShape shape) {
+            boolean found = primitive != 0;
+            while (found) {
+                String name = library.implementation(primitive);
+                if (!name.contains(AMX) || !pastItsRows(shape)) {
+                    return name;
+                }
+                found = library.next(primitive);
+            }
+            return "";
+        }
+
+        /**
+         * Whether AMX would read past the ends of A's rows: it loads whole tiles and multiplies what is too
+         * much by zeros, which is not zero if infinities or NaNs lie there.
+         */
+        private static boolean pastItsRows(MatmulShape shape) {
+            return shape.input() == DType.BF16 && !shape.transposeA() && shape.k() % TILE_VALUES != 0;
         }
 
         void close() {
