@@ -28,6 +28,7 @@ interface ProductContract extends KernelSubject {
     List<Extents> LARGE_PRODUCTS = List.of(
             new Extents(129, 67, 131),
             new Extents(64, 128, 32),
+            new Extents(48, 272, 64),
             new Extents(33, 80, 257));
 
     @Test

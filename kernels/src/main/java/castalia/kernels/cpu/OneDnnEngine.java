@@ -84,6 +84,13 @@ final class OneDnnEngine implements ProductEngine {
             if (!description.usable) {
                 return portable.product(shape);
             }
+            int tiled = shape.k() - shape.k() % TILE_VALUES;
+            if (description.skipped && shape.output() == DType.F32 && tiled > 0) {
+                return new SplitProduct(shape, tiled, this::product);
+            }
+            if (description.implementation.contains(AMX) && TurnedProduct.pays(shape)) {
+                return new TurnedProduct(shape, this::product, scratch);
+            }
             Primitive product = new Primitive(description, shape.bias());
             products.add(product);
             return product;
@@ -136,6 +143,9 @@ final class OneDnnEngine implements ProductEngine {
         final String implementation;
         final boolean usable;
 
+        /** Whether the library would have chosen AMX, which is not right for the shape. */
+        final boolean skipped;
+
         Description(MatmulShape shape) {
             int input = type(shape.input());
             a = shape.transposeA()
@@ -149,19 +159,19 @@ final class OneDnnEngine implements ProductEngine {
             bias = shape.bias() ? library.matrix(input, 1, shape.n(), shape.n(), 1) : 0;
             attributes = library.attributes(shape.accumulate());
             primitive = library.matmul(engine, a, b, bias, out, attributes);
-            implementation = chosen(shape);
+            String first = primitive == 0 ? "" : library.implementation(primitive);
+            skipped = first.contains(AMX) && pastItsRows(shape);
+            implementation = skipped ? withoutAmx() : first;
             usable = !implementation.isEmpty() && !implementation.contains("ref");
         }
 
-        /** Name of the library's first choice that is right for a shape; empty if it has none. */
-        private String chosen(MatmulShape shape) {
-            boolean found = primitive != 0;
-            while (found) {
+        /** Has the library choose what is not AMX, and names it; empty if it has nothing else. */
+        private String withoutAmx() {
+            while (library.next(primitive)) {
                 String name = library.implementation(primitive);
-                if (!name.contains(AMX) || !pastItsRows(shape)) {
+                if (!name.contains(AMX)) {
                     return name;
                 }
-                found = library.next(primitive);
             }
             return "";
         }
