@@ -54,6 +54,7 @@ class ChaosTest {
 
         private static final int FARTHEST = 300;
         private static final int STEPS_UNHARMED = 4;
+        private static final int MOST_UNNAMED = 2;
 
         private final LiveRun run;
         private final Map<Incarnation, ChaosProxy> proxies;
@@ -67,6 +68,7 @@ class ChaosTest {
         private Fence armedUnder = Fence.NONE;
         private int logged;
         private long since;
+        private int unnamed;
 
         Script(LiveRun run, Map<Incarnation, ChaosProxy> proxies, List<Fault> faults, Lane lane,
                 long seed) {
@@ -83,8 +85,7 @@ class ChaosTest {
                 fence = running.fence();
                 Optional<Incarnation> sender = struck();
                 if (sender.isPresent() && !now.orElseThrow().harmless()) {
-                    requireNamed(sender.get());
-                    settled();
+                    found(sender.get());
                 }
             } else if (news instanceof RunNews.Stepped stepped) {
                 stepped(stepped.progress().step());
@@ -120,12 +121,23 @@ class ChaosTest {
             return run.log().subList(logged, run.log().size());
         }
 
-        private void requireNamed(Incarnation sender) {
+        /**
+         * A fault ended a generation. All wait equally long, so of a connection that stalls somebody may be
+         * heard first who waits for a rank that waits itself, where that began its wait late: it stalls again.
+         */
+        private void found(Incarnation sender) {
             assertThat(fence.newerThan(armedUnder)).isTrue();
-            assertThat(news()).as("%s of a frame from %s to %s", now, sender, receiver)
-                    .anyMatch(line -> line.startsWith("Suspects")
-                            && (line.contains("about=" + sender)
-                            || line.contains("about=" + receiver)));
+            boolean named = news().stream().anyMatch(line -> line.startsWith("Suspects")
+                    && (line.contains("about=" + sender) || line.contains("about=" + receiver)));
+            if (!named && now.orElseThrow() == Fault.STALL && unnamed < MOST_UNNAMED) {
+                unnamed++;
+                left.addFirst(Fault.STALL);
+                now = Optional.empty();
+                return;
+            }
+            assertThat(named).as("%s of a frame from %s to %s is named in %s", now, sender, receiver, news())
+                    .isTrue();
+            settled();
         }
 
         private void settled() {
