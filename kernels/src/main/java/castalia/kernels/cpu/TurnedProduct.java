@@ -24,14 +24,16 @@ final class TurnedProduct extends Product {
     /** Columns of the result from which turning takes less time than it saves. */
     private static final int LEAST_COLUMNS = 256;
 
-    /** Bytes of a turned operand, which every thread has one of. */
+    /** Most bytes of a turned operand, of which each thread has one. */
     private static final long MOST_BYTES = 1L << 23;
 
     /** Values between the ends of turned rows, so that rows do not collide in the cache. */
     private static final int GAP = 32;
 
-    /** A block of {@link #ROWS} by {@link #ROWS} pairs, twice. */
-    private static final long BLOCK_BYTES = 4L * ROWS * ROWS;
+    /** Bytes of a line of {@link #ROWS} pairs, and of a block of as many lines. */
+    private static final long LINE_BYTES = 4L * ROWS;
+
+    private static final long BLOCK_BYTES = LINE_BYTES * ROWS;
 
     private static final VectorSpecies<Integer> PAIRS = IntVector.SPECIES_512;
     private static final VectorSpecies<Short> HALVES = ShortVector.SPECIES_256;
@@ -85,40 +87,33 @@ final class TurnedProduct extends Product {
     }
 
     /**
-     * Turns {@link #SUMS} lines of {@link #ROWS} values. Two lines make 16 pairs; to interleave the lines of
-     * pairs of the upper and the lower half four times is to transpose them.
+     * Turns {@link #SUMS} lines of {@link #ROWS} values. Two lines make one of pairs; to interleave the upper
+     * half of the lines with the lower four times is to transpose them.
      *
      * @param work two blocks
      */
     private static void turn(long to, long toBytes, long from, long fromBytes, long work) {
-        for (int i = 0; i < ROWS / 2; i++) {
-            long upper = from + 2L * i * fromBytes;
-            long lower = upper + ROWS * fromBytes;
-            IntVector a = ((IntVector) ShortVector.fromMemorySegment(HALVES, ALL, upper, ORDER)
-                    .convertShape(VectorOperators.ZERO_EXTEND_S2I, PAIRS, 0))
-                    .or(((IntVector) ShortVector
-                            .fromMemorySegment(HALVES, ALL, upper + fromBytes, ORDER)
-                            .convertShape(VectorOperators.ZERO_EXTEND_S2I, PAIRS, 0))
-                            .lanewise(VectorOperators.LSHL, 16));
-            IntVector b = ((IntVector) ShortVector.fromMemorySegment(HALVES, ALL, lower, ORDER)
-                    .convertShape(VectorOperators.ZERO_EXTEND_S2I, PAIRS, 0))
-                    .or(((IntVector) ShortVector
-                            .fromMemorySegment(HALVES, ALL, lower + fromBytes, ORDER)
-                            .convertShape(VectorOperators.ZERO_EXTEND_S2I, PAIRS, 0))
-                            .lanewise(VectorOperators.LSHL, 16));
-            LOW.selectFrom(a, b).intoMemorySegment(ALL, work + 128L * i, ORDER);
-            HIGH.selectFrom(a, b).intoMemorySegment(ALL, work + 128L * i + 64, ORDER);
-        }
         long other = work + BLOCK_BYTES;
-        interleave(other, 64, work);
-        interleave(work, 64, other);
+        for (int i = 0; i < ROWS; i++) {
+            long even = from + 2L * i * fromBytes;
+            ((IntVector) ShortVector.fromMemorySegment(HALVES, ALL, even + fromBytes, ORDER)
+                    .convertShape(VectorOperators.ZERO_EXTEND_S2I, PAIRS, 0))
+                    .lanewise(VectorOperators.LSHL, Short.SIZE)
+                    .or(ShortVector.fromMemorySegment(HALVES, ALL, even, ORDER)
+                            .convertShape(VectorOperators.ZERO_EXTEND_S2I, PAIRS, 0))
+                    .intoMemorySegment(ALL, other + LINE_BYTES * i, ORDER);
+        }
+        interleave(work, LINE_BYTES, other);
+        interleave(other, LINE_BYTES, work);
+        interleave(work, LINE_BYTES, other);
         interleave(to, toBytes, work);
     }
 
     private static void interleave(long to, long toBytes, long from) {
         for (int i = 0; i < ROWS / 2; i++) {
-            IntVector a = IntVector.fromMemorySegment(PAIRS, ALL, from + 64L * i, ORDER);
-            IntVector b = IntVector.fromMemorySegment(PAIRS, ALL, from + 64L * i + BLOCK_BYTES / 2, ORDER);
+            IntVector a = IntVector.fromMemorySegment(PAIRS, ALL, from + LINE_BYTES * i, ORDER);
+            IntVector b = IntVector.fromMemorySegment(
+                    PAIRS, ALL, from + LINE_BYTES * i + BLOCK_BYTES / 2, ORDER);
             LOW.selectFrom(a, b).intoMemorySegment(ALL, to + 2L * i * toBytes, ORDER);
             HIGH.selectFrom(a, b).intoMemorySegment(ALL, to + (2L * i + 1) * toBytes, ORDER);
         }

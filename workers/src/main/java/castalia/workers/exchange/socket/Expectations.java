@@ -41,8 +41,9 @@ final class Expectations {
      * expected, because some of it may be there; who receives it elsewhere is told of it there.
      */
     void add(PieceKey last, MemorySegment into, boolean lastResort) {
-        if (all.add(last)) {
-            mailbox.expect(last, into, lastResort);
+        if (!all.contains(last)) {
+            mailbox.expect(last, into, lastResort); // refuses what another expects, which stays the other's
+            all.add(last);
         }
     }
 
