@@ -20,7 +20,10 @@ import static jdk.incubator.vector.FloatVector.broadcast;
 import static jdk.incubator.vector.FloatVector.fromMemorySegment;
 
 import castalia.kernels.Buffer;
+import castalia.kernels.DType;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import org.jspecify.annotations.Nullable;
 
@@ -195,16 +198,33 @@ final class AttentionBackward extends WorkerPool.Task {
         int from = first & -16;
         int size = Rows.padded(count);
         probabilities(scores, products, state, scale, from, size);
-        Rows.zero(scores, 4L * from);
-        Rows.zero(products, 4L * from);
-        for (int i = from; i < first; i++) {
-            Memory.f32(scores + 4L * i, 0f);
-            Memory.f32(products + 4L * i, 0f);
-        }
-        if (shape.rounded) {
-            // In place: the tile stays small enough for the second-level cache.
+        Rows.zero(scores, 4L * first);
+        Rows.zero(products, 4L * first);
+        // In place: the tile stays small enough for the second-level cache.
+        if (shape.type == DType.BF16) {
+            narrow(scores, products, size);
+        } else if (shape.rounded) {
             Rows.round(shape.type, scores, scores, size);
             Rows.round(shape.type, products, products, size);
+        }
+    }
+
+    /**
+     * Rounds two rows to BF16 in place. A NaN stays one without a check: it comes from numbers of BF16, so
+     * the half of its bits that is rounded away is 0.
+     */
+    private static void narrow(long x, long y, int elements) {
+        for (int i = 0; i < elements; i += L) {
+            IntVector bits = fromMemorySegment(F, ALL, x + 4L * i, ORDER).reinterpretAsInts();
+            ((ShortVector) bits.add(bits.lanewise(VectorOperators.LSHR, 16).and(1)).add(0x7fff)
+                            .lanewise(VectorOperators.LSHR, 16)
+                            .convertShape(VectorOperators.I2S, VectorMath.S, 0))
+                    .intoMemorySegment(ALL, x + 2L * i, ORDER);
+            bits = fromMemorySegment(F, ALL, y + 4L * i, ORDER).reinterpretAsInts();
+            ((ShortVector) bits.add(bits.lanewise(VectorOperators.LSHR, 16).and(1)).add(0x7fff)
+                            .lanewise(VectorOperators.LSHR, 16)
+                            .convertShape(VectorOperators.I2S, VectorMath.S, 0))
+                    .intoMemorySegment(ALL, y + 2L * i, ORDER);
         }
     }
 

@@ -207,7 +207,8 @@ final class VectorMath {
 
     /**
      * Does what {@link #exponentialsAhead} does and leaves the exponentials rounded to BF16, from x
-     * on; the sums are of the unrounded ones. For vectors of 16 lanes.
+     * on; the sums are of the unrounded ones. For vectors of 16 lanes. A NaN of x is one of BF16, whose
+     * lower bits are 0, and so stays one without a check.
      */
     static float roundedExponentialsAhead(
             long x, float max, float scale, int elements, long lanes, long next) {
@@ -235,9 +236,7 @@ final class VectorMath {
             IntVector bits = e.reinterpretAsInts();
             IntVector upper = bits.lanewise(VectorOperators.LSHR, 16);
             IntVector rounded = bits.add(upper.and(1)).add(0x7fff)
-                    .lanewise(VectorOperators.LSHR, 16)
-                    .blend(upper.or(0x40),
-                            bits.and(0x7fffffff).compare(VectorOperators.GT, 0x7f800000));
+                    .lanewise(VectorOperators.LSHR, 16);
             ((ShortVector) rounded.convertShape(VectorOperators.I2S, S, 0))
                     .intoMemorySegment(ALL, x + 2L * i, ORDER);
         }
