@@ -63,7 +63,7 @@ public final class CpuDevice implements Device {
         fallback = missing;
         engine = chosen;
         pool = new WorkerPool(settings.threads());
-        products = new Products(engine, pool);
+        products = new Products(engine, pool, scratch);
         kernels = new CheckedKernels(new CpuKernels(this, pool, products, scratch));
         enter();
         pool.runOnEach(new EnterThread(engine));

@@ -32,6 +32,11 @@ final class OneDnn {
     static final int TYPE_BF16 = 2;
     static final int TYPE_F32 = 3;
 
+    /** Formats of a second operand in panels; see {@link Packing}. */
+    static final int TAG_PANELS = 506;
+
+    static final int TAG_PANELS_OF_PAIRS = 384;
+
     private static final int SUCCESS = 0;
     private static final int ENGINE_CPU = 1;
     private static final int STREAM_DEFAULT = 1;
@@ -53,6 +58,7 @@ final class OneDnn {
     private static final MethodHandle ENGINE_CREATE = handle(FunctionDescriptor.of(I, L, I, L));
     private static final MethodHandle STREAM_CREATE = handle(FunctionDescriptor.of(I, L, L, I));
     private static final MethodHandle STRIDED = handle(FunctionDescriptor.of(I, L, I, L, I, L));
+    private static final MethodHandle TAGGED = handle(FunctionDescriptor.of(I, L, I, L, I, I));
     private static final MethodHandle APPEND_SUM =
             handle(FunctionDescriptor.of(I, L, JAVA_FLOAT, I, I));
     private static final MethodHandle MATMUL_CREATE =
@@ -155,6 +161,22 @@ final class OneDnn {
             return result.get(JAVA_LONG, 0);
         } catch (Throwable e) {
             throw failed("dnnl_memory_desc_create_with_strides", e);
+        }
+    }
+
+    /** A matrix whose memory has one of the library's formats. */
+    long formatted(int type, long rows, long columns, int tag) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment result = arena.allocate(ADDRESS);
+            MemorySegment sizes = arena.allocate(JAVA_LONG, MAX_DIMENSIONS);
+            sizes.set(JAVA_LONG, 0, rows);
+            sizes.set(JAVA_LONG, 8, columns);
+            check("dnnl_memory_desc_create_with_tag", (int) TAGGED.invokeExact(
+                    find(library, "dnnl_memory_desc_create_with_tag"),
+                    result.address(), 2, sizes.address(), type, tag));
+            return result.get(JAVA_LONG, 0);
+        } catch (Throwable e) {
+            throw failed("dnnl_memory_desc_create_with_tag", e);
         }
     }
 

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Products by oneDNN's matmul primitive, one library thread per caller. Primitives are shared by
@@ -25,6 +26,7 @@ final class OneDnnEngine implements ProductEngine {
     private static final int ARGUMENT_BYTES = 16;
     private static final int MAX_ARGUMENTS = 5;
     private static final String AMX = "amx";
+    private static final String PANELS = "brg_matmul:avx512_core";
 
     /** Values of a row in a tile of AMX. */
     private static final int TILE_VALUES = 32;
@@ -62,7 +64,7 @@ final class OneDnnEngine implements ProductEngine {
     /** Implementation chosen for a product of ordinary size. */
     private String probe(DType type) {
         MatmulShape shape = MatmulShape.forward(256, 512, 512, type, type, false);
-        Description description = new Description(shape);
+        Description description = new Description(shape, false);
         try {
             return type + " " + (description.usable ? description.implementation : "java");
         } finally {
@@ -79,7 +81,7 @@ final class OneDnnEngine implements ProductEngine {
         if (shape.output() == DType.F16) {
             return portable.product(shape);
         }
-        Description description = new Description(shape);
+        Description description = new Description(shape, false);
         try {
             if (!description.usable) {
                 return portable.product(shape);
@@ -90,6 +92,27 @@ final class OneDnnEngine implements ProductEngine {
             }
             if (description.implementation.contains(AMX) && TurnedProduct.pays(shape)) {
                 return new TurnedProduct(shape, this::product, scratch);
+            }
+            Primitive product = new Primitive(description, shape.bias());
+            products.add(product);
+            return product;
+        } finally {
+            description.close();
+        }
+    }
+
+    /** Panels of this width are AVX-512's; on AMX nothing was gained by packing. */
+    @Override
+    public @Nullable Product packed(MatmulShape shape) {
+        if (shape.output() == DType.F16) {
+            return null;
+        }
+        Description description = new Description(shape, true);
+        try {
+            if (!description.usable || description.skipped
+                    || !description.implementation.contains(PANELS)
+                    || description.implementation.contains(AMX)) {
+                return null;
             }
             Primitive product = new Primitive(description, shape.bias());
             products.add(product);
@@ -124,6 +147,10 @@ final class OneDnnEngine implements ProductEngine {
         arguments.close();
     }
 
+    private static int tag(DType type) {
+        return type == DType.BF16 ? OneDnn.TAG_PANELS_OF_PAIRS : OneDnn.TAG_PANELS;
+    }
+
     private static int type(DType type) {
         return switch (type) {
             case F32 -> OneDnn.TYPE_F32;
@@ -146,12 +173,16 @@ final class OneDnnEngine implements ProductEngine {
         /** Whether the library would have chosen AMX, which is not right for the shape. */
         final boolean skipped;
 
-        Description(MatmulShape shape) {
+        /**
+         * @param packed whether the second operand lies in panels
+         */
+        Description(MatmulShape shape, boolean packed) {
             int input = type(shape.input());
             a = shape.transposeA()
                     ? library.matrix(input, shape.m(), shape.k(), 1, shape.strideA())
                     : library.matrix(input, shape.m(), shape.k(), shape.strideA(), 1);
-            b = shape.transposeB()
+            b = packed ? library.formatted(input, shape.k(), shape.n(), tag(shape.input()))
+                    : shape.transposeB()
                     ? library.matrix(input, shape.k(), shape.n(), 1, shape.strideB())
                     : library.matrix(input, shape.k(), shape.n(), shape.strideB(), 1);
             out = library.matrix(

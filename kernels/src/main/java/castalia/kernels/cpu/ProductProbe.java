@@ -35,8 +35,9 @@ final class ProductProbe {
         for (int thread = 0; thread < digests.length; thread++) {
             digests[thread] = KnownAnswers.sha256();
         }
-        for (MatmulShape block : products.grid(whole).blockShapes()) {
-            probe(block, digests);
+        Products.Grid grid = products.grid(whole);
+        for (MatmulShape block : grid.blockShapes()) {
+            probe(grid, block, digests);
         }
         List<String> answers = new ArrayList<>();
         for (MessageDigest digest : digests) {
@@ -45,7 +46,7 @@ final class ProductProbe {
         return answers;
     }
 
-    private void probe(MatmulShape shape, MessageDigest[] digests) {
+    private void probe(Products.Grid grid, MatmulShape shape, MessageDigest[] digests) {
         try (Arena arena = device.arena()) {
             long aElements = shape.transposeA()
                     ? extent(shape.k(), shape.strideA(), shape.m())
@@ -61,18 +62,27 @@ final class ProductProbe {
             for (int thread = 0; thread < outs.length; thread++) {
                 outs[thread] = values(arena, shape.output(), outElements, 4);
             }
-            Product product = products.block(shape);
+            Product product = grid.product(shape);
+            Buffer right = grid.packs() ? packed(arena, shape, b) : b;
             pool.runOnEach(new WorkerPool.Task() {
                 @Override
                 void block(int block, int thread) {
                     product.run(thread, outs[thread].segment().address(), a.segment().address(),
-                            b.segment().address(), bias.segment().address());
+                            right.segment().address(), bias.segment().address());
                 }
             });
             for (int thread = 0; thread < outs.length; thread++) {
                 digests[thread].update(outs[thread].segment().asByteBuffer());
             }
         }
+    }
+
+    private Buffer packed(Arena arena, MatmulShape shape, Buffer b) {
+        Buffer packed = arena.allocate(
+                DType.F32, Packing.bytes(shape, shape.n()) / Float.BYTES);
+        new Packing(shape).run(
+                pool, packed.segment().address(), b.segment().address(), shape.n());
+        return packed;
     }
 
     private static long extent(int rows, int stride, int columns) {

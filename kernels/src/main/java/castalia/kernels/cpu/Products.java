@@ -8,22 +8,27 @@ import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Products cut into grids of blocks. The grid is a function of the shape alone; a block is computed
- * by one thread from start to end, so its bits do not depend on which.
+ * by one thread from start to end, so its bits do not depend on which. Where it saves time, the second
+ * operand is packed before, for all blocks of rows.
  */
 final class Products {
 
     private final ProductEngine engine;
     private final WorkerPool pool;
+    private final Scratch scratch;
     private final Map<MatmulShape, Grid> grids = new HashMap<>();
     private final Map<MatmulShape, Product> products = new HashMap<>();
+    private final Map<MatmulShape, Optional<Product>> packedProducts = new HashMap<>();
 
-    Products(ProductEngine engine, WorkerPool pool) {
+    Products(ProductEngine engine, WorkerPool pool, Scratch scratch) {
         this.engine = engine;
         this.pool = pool;
+        this.scratch = scratch;
     }
 
     /** The grid of a shape; prepared when it is first asked for. */
@@ -46,6 +51,16 @@ final class Products {
         return product;
     }
 
+    /** The product of one block whose second operand is packed, if the engine has one. */
+    private Optional<Product> packedBlock(MatmulShape shape) {
+        Optional<Product> product = packedProducts.get(shape);
+        if (product == null) {
+            product = Optional.ofNullable(engine.packed(shape));
+            packedProducts.put(shape, product);
+        }
+        return product;
+    }
+
     void multiply(
             MatmulShape shape, Buffer out, Buffer a, Buffer b, @Nullable Buffer bias) {
         Grid grid = grid(shape);
@@ -53,7 +68,7 @@ final class Products {
         grid.a = a.segment().address();
         grid.b = b.segment().address();
         grid.bias = shape.bias() && bias != null ? bias.segment().address() : 0;
-        pool.run(grid, grid.blocks());
+        grid.run();
     }
 
     /** How a shape is cut. */
@@ -130,12 +145,22 @@ final class Products {
 
     /** A shape's blocks: inner ones, and those cut short at the right, the bottom and both. */
     final class Grid extends WorkerPool.Task {
+
+        /** Packed at once at least, so that few blocks wait for each other: half of a large cache. */
+        private static final long WAVE_BYTES = 8L << 20;
+
         private final MatmulShape shape;
         private final Cut cut;
         private final int rowBlocks;
         private final int columnBlocks;
         private final Product[] parts;
         private final List<MatmulShape> shapes;
+        private final @Nullable Packing packing;
+
+        /** Blocks of columns that are computed at once, the first of those computed now. */
+        private final int wave;
+
+        private int first;
         private long out;
         private long a;
         private long b;
@@ -147,24 +172,52 @@ final class Products {
             rowBlocks = (shape.m() + cut.rows() - 1) / cut.rows();
             columnBlocks = (shape.n() + cut.columns() - 1) / cut.columns();
             List<MatmulShape> all = new ArrayList<>();
-            List<Product> prepared = new ArrayList<>();
             for (int part = 0; part < 4; part++) {
-                MatmulShape one = cut(shape, rowsOf((part & 2) == 0 ? 0 : rowBlocks - 1),
-                        columnsOf((part & 1) == 0 ? 0 : columnBlocks - 1));
-                all.add(one);
-                prepared.add(Products.this.block(one));
+                all.add(cut(shape, rowsOf((part & 2) == 0 ? 0 : rowBlocks - 1),
+                        columnsOf((part & 1) == 0 ? 0 : columnBlocks - 1)));
             }
             shapes = List.copyOf(new LinkedHashSet<>(all));
-            parts = prepared.toArray(Product[]::new);
-        }
-
-        int blocks() {
-            return rowBlocks * columnBlocks;
+            List<Product> packed = Packing.pays(shape, cut.columns())
+                    ? all.stream().flatMap(one -> packedBlock(one).stream()).toList() : List.of();
+            if (packed.size() == all.size()) {
+                long bytes = Packing.bytes(shape, cut.columns());
+                parts = packed.toArray(Product[]::new);
+                packing = new Packing(shape);
+                wave = Math.clamp(WAVE_BYTES / bytes, 1, columnBlocks);
+                scratch.ensurePacked(wave * bytes);
+            } else {
+                parts = all.stream().map(Products.this::block).toArray(Product[]::new);
+                packing = null;
+                wave = columnBlocks;
+            }
         }
 
         /** The distinct shapes of the grid's blocks. */
         List<MatmulShape> blockShapes() {
             return shapes;
+        }
+
+        /** What computes blocks of one of these shapes. */
+        Product product(MatmulShape block) {
+            return packing == null ? Products.this.block(block) : packedBlock(block).orElseThrow();
+        }
+
+        /** Whether that wants its second operand packed. */
+        boolean packs() {
+            return packing != null;
+        }
+
+        /** Computes all blocks. */
+        void run() {
+            for (first = 0; first < columnBlocks; first += wave) {
+                int count = Math.min(wave, columnBlocks - first);
+                if (packing != null) {
+                    int column = first * cut.columns();
+                    packing.run(pool, scratch.packed(), b + (long) column * shape.input().bytes(),
+                            Math.min(count * cut.columns(), shape.n() - column));
+                }
+                pool.run(this, rowBlocks * count);
+            }
         }
 
         private int rowsOf(int i) {
@@ -182,17 +235,27 @@ final class Products {
         @Override
         void block(int block, int thread) {
             int i = block % rowBlocks;
-            int j = block / rowBlocks;
+            int j = first + block / rowBlocks;
             long row = (long) i * cut.rows();
             long column = (long) j * cut.columns();
             int inputBytes = shape.input().bytes();
             long offsetA = shape.transposeA() ? row : row * shape.strideA();
-            long offsetB = shape.transposeB() ? column * shape.strideB() : column;
-            parts[part(i, j)].run(thread,
-                    out + (row * shape.strideOut() + column) * shape.output().bytes(),
-                    a + offsetA * inputBytes,
-                    b + offsetB * inputBytes,
+            long to = out + (row * shape.strideOut() + column) * shape.output().bytes();
+            if (shape.accumulate()) {
+                int output = shape.output().bytes();
+                scratch.warm(thread, to, (long) shape.strideOut() * output, rowsOf(i),
+                        columnsOf(j) * output);
+            }
+            parts[part(i, j)].run(thread, to, a + offsetA * inputBytes, right(j, column),
                     bias + column * inputBytes);
+        }
+
+        /** Where the second operand of a block of columns begins. */
+        private long right(int j, long column) {
+            return packing != null
+                    ? scratch.packed() + Packing.bytes(shape, (j - first) * cut.columns())
+                    : b + (shape.transposeB() ? column * shape.strideB() : column)
+                            * shape.input().bytes();
         }
     }
 

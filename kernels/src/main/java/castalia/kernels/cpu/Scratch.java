@@ -11,8 +11,14 @@ import castalia.kernels.DType;
  */
 final class Scratch {
 
+    private static final int CACHE_LINE = 64;
+
     private final Arena arena;
     private final int threads;
+
+    /** Keeps what {@link #warm} reads from being left out by a compiler; a cache line per thread. */
+    private final int[] warmed;
+
     private long rows;
     private long rowBytes;
     private long products;
@@ -21,10 +27,13 @@ final class Scratch {
     private long operandBytes;
     private long shared;
     private long sharedBytes;
+    private long packed;
+    private long packedBytes;
 
     Scratch(Arena arena, int threads) {
         this.arena = arena;
         this.threads = threads;
+        warmed = new int[threads * (CACHE_LINE / Integer.BYTES)];
     }
 
     int threads() {
@@ -75,6 +84,36 @@ final class Scratch {
 
     long shared() {
         return shared;
+    }
+
+    /**
+     * Brings rows that a product is about to add to into the calling thread's cache, line after line as
+     * memory is fastest: the product itself reads a few lines here and there and waits for each.
+     *
+     * @param stride bytes between rows
+     * @param bytes of a row
+     */
+    void warm(int thread, long from, long stride, int count, int bytes) {
+        int seen = 0;
+        for (int row = 0; row < count; row++) {
+            long at = from + row * stride;
+            for (int i = 0; i < bytes; i += CACHE_LINE) {
+                seen |= Memory.i32(at + i);
+            }
+        }
+        warmed[thread * (CACHE_LINE / Integer.BYTES)] = seen;
+    }
+
+    void ensurePacked(long bytes) {
+        if (bytes > packedBytes) {
+            packedBytes = rounded(bytes);
+            packed = allocate(packedBytes);
+        }
+    }
+
+    /** An operand that is packed for all threads. */
+    long packed() {
+        return packed;
     }
 
     /** Growth is by a quarter at least, so that the sizes given up add to a small multiple. */
