@@ -1,10 +1,17 @@
 package castalia.kernels.cpu;
 
+import static castalia.kernels.cpu.Memory.ALL;
+import static castalia.kernels.cpu.Memory.ORDER;
+import static castalia.kernels.cpu.VectorMath.F;
+import static castalia.kernels.cpu.VectorMath.L;
+import static jdk.incubator.vector.FloatVector.fromMemorySegment;
+
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
 import java.util.ArrayList;
 import java.util.List;
+import jdk.incubator.vector.FloatVector;
 
 /**
  * Causal attention in blocks of queries and keys, each a pair of products around a softmax over the
@@ -40,6 +47,9 @@ final class Attention {
      * more: they are given a zero more, which changes no sum.
      */
     private static final int SLOW_SUMS = 32;
+
+    /** Elements between their rows then. */
+    private static final int PACKED = Rows.padded(SLOW_SUMS + 1);
 
     /** Sequences longer than this have two groups of key blocks. */
     private static final int GROUPED_FROM = 512;
@@ -132,7 +142,7 @@ final class Attention {
             width = Rows.padded(dimension);
             boolean slow = type == DType.F32 && dimension == SLOW_SUMS;
             inner = slow ? dimension + 1 : dimension;
-            packed = slow ? Rows.padded(inner) : 0;
+            packed = slow ? PACKED : 0;
             qkvStride = 3 * heads * dimension;
             outStride = heads * dimension;
             queryBlocks = blocks(sequence, FORWARD_QUERIES);
@@ -268,10 +278,17 @@ final class Attention {
             if (packed == 0) {
                 return from;
             }
+            FloatVector zero = FloatVector.zero(F);
             for (int row = 0; row < rows; row++) {
-                long target = to + 4L * row * packed;
-                Rows.copy(target, from + 4L * row * stride, dimension);
-                Rows.zero(target + 4L * dimension, 4L * (packed - dimension));
+                long target = to + 4L * row * PACKED;
+                long source = from + 4L * row * stride;
+                for (int i = 0; i < SLOW_SUMS; i += L) {
+                    fromMemorySegment(F, ALL, source + 4L * i, ORDER)
+                            .intoMemorySegment(ALL, target + 4L * i, ORDER);
+                }
+                for (int i = SLOW_SUMS; i < PACKED; i += L) {
+                    zero.intoMemorySegment(ALL, target + 4L * i, ORDER);
+                }
             }
             return to;
         }
