@@ -5,9 +5,9 @@ import castalia.kernels.DType;
 
 /**
  * Working memory of a device: per thread one region for rows and tiles, one for the scratchpad of a
- * product and one for operands of a product that are widened, and one shared region for partial
- * sums. Regions grow when a larger shape is first seen and are reused from then on; nothing in them
- * outlives a call.
+ * product and one for operands of a product that are widened or turned; shared by all threads one region
+ * for partial sums and one for an operand that is packed. Regions grow when a larger shape is first seen and
+ * are reused from then on; nothing in them outlives a call.
  */
 final class Scratch {
 
