@@ -146,7 +146,7 @@ final class Products {
     /** A shape's blocks: inner ones, and those cut short at the right, the bottom and both. */
     final class Grid extends WorkerPool.Task {
 
-        /** Bytes packed at once, to be read while they are in a cache; more if a block of columns has more. */
+        /** Bytes packed at once, read while they are in a cache; more if a block of columns has more. */
         private static final long WAVE_BYTES = 8L << 20;
 
         private final MatmulShape shape;
