@@ -202,7 +202,8 @@ final class AttentionBackward extends WorkerPool.Task {
         Rows.zero(products, 4L * first);
         // In place: the tile stays small enough for the second-level cache.
         if (shape.type == DType.BF16) {
-            narrow(scores, products, size);
+            narrow(scores, size);
+            narrow(products, size);
         } else if (shape.rounded) {
             Rows.round(shape.type, scores, scores, size);
             Rows.round(shape.type, products, products, size);
@@ -210,21 +211,16 @@ final class AttentionBackward extends WorkerPool.Task {
     }
 
     /**
-     * Rounds two rows to BF16 in place. A NaN stays one without a check: it comes from numbers of BF16, so
-     * the half of its bits that is rounded away is 0.
+     * Rounds a row to BF16 in place. A NaN stays one without a check: it comes from numbers of BF16, so the
+     * half of its bits that is rounded away is 0.
      */
-    private static void narrow(long x, long y, int elements) {
+    private static void narrow(long row, int elements) {
         for (int i = 0; i < elements; i += L) {
-            IntVector bits = fromMemorySegment(F, ALL, x + 4L * i, ORDER).reinterpretAsInts();
+            IntVector bits = fromMemorySegment(F, ALL, row + 4L * i, ORDER).reinterpretAsInts();
             ((ShortVector) bits.add(bits.lanewise(VectorOperators.LSHR, 16).and(1)).add(0x7fff)
                             .lanewise(VectorOperators.LSHR, 16)
                             .convertShape(VectorOperators.I2S, VectorMath.S, 0))
-                    .intoMemorySegment(ALL, x + 2L * i, ORDER);
-            bits = fromMemorySegment(F, ALL, y + 4L * i, ORDER).reinterpretAsInts();
-            ((ShortVector) bits.add(bits.lanewise(VectorOperators.LSHR, 16).and(1)).add(0x7fff)
-                            .lanewise(VectorOperators.LSHR, 16)
-                            .convertShape(VectorOperators.I2S, VectorMath.S, 0))
-                    .intoMemorySegment(ALL, y + 2L * i, ORDER);
+                    .intoMemorySegment(ALL, row + 2L * i, ORDER);
         }
     }
 

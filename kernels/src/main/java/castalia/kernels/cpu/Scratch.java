@@ -19,16 +19,11 @@ final class Scratch {
     /** Keeps what {@link #warm} reads from being left out by a compiler; a cache line per thread. */
     private final int[] warmed;
 
-    private long rows;
-    private long rowBytes;
-    private long products;
-    private long productBytes;
-    private long operands;
-    private long operandBytes;
-    private long shared;
-    private long sharedBytes;
-    private long packed;
-    private long packedBytes;
+    private final Region rows = new Region();
+    private final Region products = new Region();
+    private final Region operands = new Region();
+    private final Region shared = new Region();
+    private final Region packed = new Region();
 
     Scratch(Arena arena, int threads) {
         this.arena = arena;
@@ -42,48 +37,45 @@ final class Scratch {
 
     /** Makes room for {@code bytes} per thread for rows and tiles. */
     void ensureRows(long bytes) {
-        if (bytes > rowBytes) {
-            rowBytes = rounded(bytes);
-            rows = allocate(rowBytes * threads);
-        }
+        rows.ensure(bytes, threads);
     }
 
     /** Address of a thread's rows and tiles, on a page boundary of its own. */
     long rows(int thread) {
-        return rows + thread * rowBytes;
+        return rows.of(thread);
     }
 
     void ensureProduct(long bytes) {
-        if (bytes > productBytes) {
-            productBytes = rounded(bytes);
-            products = allocate(productBytes * threads);
-        }
+        products.ensure(bytes, threads);
     }
 
     long product(int thread) {
-        return products + thread * productBytes;
+        return products.of(thread);
     }
 
     void ensureOperands(long bytes) {
-        if (bytes > operandBytes) {
-            operandBytes = rounded(bytes);
-            operands = allocate(operandBytes * threads);
-        }
+        operands.ensure(bytes, threads);
     }
 
     long operands(int thread) {
-        return operands + thread * operandBytes;
+        return operands.of(thread);
     }
 
     void ensureShared(long bytes) {
-        if (bytes > sharedBytes) {
-            sharedBytes = rounded(bytes);
-            shared = allocate(sharedBytes);
-        }
+        shared.ensure(bytes, 1);
     }
 
     long shared() {
-        return shared;
+        return shared.of(0);
+    }
+
+    void ensurePacked(long bytes) {
+        packed.ensure(bytes, 1);
+    }
+
+    /** An operand that is packed for all threads. */
+    long packed() {
+        return packed.of(0);
     }
 
     /**
@@ -104,16 +96,21 @@ final class Scratch {
         warmed[thread * (CACHE_LINE / Integer.BYTES)] = seen;
     }
 
-    void ensurePacked(long bytes) {
-        if (bytes > packedBytes) {
-            packedBytes = rounded(bytes);
-            packed = allocate(packedBytes);
-        }
-    }
+    /** As many pieces of equal size as there are users. */
+    private final class Region {
+        private long address;
+        private long bytes;
 
-    /** An operand that is packed for all threads. */
-    long packed() {
-        return packed;
+        void ensure(long needed, int users) {
+            if (needed > bytes) {
+                bytes = rounded(needed);
+                address = allocate(bytes * users);
+            }
+        }
+
+        long of(int user) {
+            return address + user * bytes;
+        }
     }
 
     /** Growth is by a quarter at least, so that the sizes given up add to a small multiple. */

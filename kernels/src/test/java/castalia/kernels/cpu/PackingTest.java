@@ -1,16 +1,18 @@
 package castalia.kernels.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import castalia.kernels.Arena;
 import castalia.kernels.Buffer;
 import castalia.kernels.DType;
 import castalia.kernels.MatmulShape;
+import java.io.IOException;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** A packed operand lies as oneDNN reads it, and products with one are those without. */
 class PackingTest {
@@ -89,6 +91,27 @@ class PackingTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16"})
+    void isUsedWhereOneDnnComputesWithAvx512(DType type) throws IOException {
+        try (CpuDevice device = device(1, MatmulEngine.JAVA); Arena arena = device.arena();
+                WorkerPool pool = new WorkerPool(1)) {
+            Scratch scratch = new Scratch(arena, 1);
+            OneDnnEngine engine = new OneDnnEngine(CpuDeviceTest.NATIVES, 1, scratch);
+            try {
+                String chosen = Arrays.stream(engine.instructionSet().split(", "))
+                        .filter(one -> one.startsWith(type + " ")).findFirst().orElseThrow();
+                boolean avx512 = VectorMath.WIDE && chosen.contains("brg_matmul:avx512_core")
+                        && !chosen.contains("amx");
+                assertThat(new Products(engine, pool, scratch)
+                        .grid(shape(1024, 200, 75, false, type, true)).packs())
+                        .as(chosen).isEqualTo(avx512);
+            } finally {
+                engine.close();
+            }
+        }
+    }
+
     @Test
     void columnsThatDoNotFitAtOnceArePackedInTurn() {
         MatmulShape shape = shape(1024, 6000, 1100, false, DType.F32, false);
@@ -108,14 +131,15 @@ class PackingTest {
 
     @Test
     void isForManyRowsOfAnOperandThatLiesStraightAndIsNotTooLarge() {
-        assumeTrue(VectorMath.WIDE, "packing is for vectors of 512 bits");
-        assertThat(Packing.pays(shape(1024, 64, 32, false, DType.F32, true), 64)).isTrue();
+        assertThat(Packing.pays(shape(1024, 64, 32, false, DType.F32, true), 64))
+                .isEqualTo(VectorMath.WIDE);
         assertThat(Packing.pays(shape(1023, 64, 32, false, DType.F32, true), 64)).isFalse();
         assertThat(Packing.pays(shape(1024, 63, 32, false, DType.F32, true), 63)).isFalse();
         assertThat(Packing.pays(shape(1024, 64, 32, false, DType.F16, true), 64)).isFalse();
         assertThat(Packing.pays(
                 MatmulShape.forward(1024, 64, 32, DType.F32, DType.F32, false), 64)).isFalse();
         assertThat(Packing.pays(shape(1024, 2048, 1 << 12, false, DType.F32, true), 2048)).isFalse();
-        assertThat(Packing.pays(shape(1024, 2048, 1 << 12, false, DType.BF16, true), 2048)).isTrue();
+        assertThat(Packing.pays(shape(1024, 2048, 1 << 12, false, DType.BF16, true), 2048))
+                .isEqualTo(VectorMath.WIDE);
     }
 }
