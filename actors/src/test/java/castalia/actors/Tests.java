@@ -49,9 +49,12 @@ public final class Tests {
                 ProcessSettings.Patience.FAST, Credentials::ours);
     }
 
-    /** Our configuration without the network. */
+    /** Our configuration without the network; a probe waits long enough for a machine that stalls. */
     public static ActorTestKit kit(boolean manualTime) {
-        Config local = ConfigFactory.parseString("akka.actor.provider = local");
+        Config local = ConfigFactory.parseString("""
+                akka.actor.provider = local
+                akka.actor.testkit.typed.single-expect-default = 20 s
+                """);
         Config config = local.withFallback(ActorConfiguration.of(
                 settings("test", ProcessSettings.Kind.AGENT, List.of())));
         return ActorTestKit.create(manualTime ? ManualTime.config().withFallback(config) : config);
