@@ -81,10 +81,10 @@ public final class Tests {
                 new Incarnation(id), node, "127.0.0.1", heartbeats.port(), "pid " + id);
     }
 
-    /** Takes from a queue within five seconds. */
+    /** Takes from a queue within twenty seconds. */
     public static <T> T take(BlockingQueue<T> queue) {
         try {
-            T next = queue.poll(5, TimeUnit.SECONDS);
+            T next = queue.poll(20, TimeUnit.SECONDS);
             if (next == null) {
                 throw new AssertionError("nothing came");
             }

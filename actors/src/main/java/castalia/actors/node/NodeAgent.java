@@ -140,8 +140,9 @@ public final class NodeAgent {
             case Launched(Slot slot, Incarnation life, WorkerProcesses.Handle process) ->
                 launched(slot, life, process);
             case NotLaunched(Slot slot, String why) -> {
+                int failures = planned(slot);
                 parts.news().accept(new AgentNews.NotStarted(slot.name(), why));
-                failed(slot);
+                sayIfQuarantined(slot, failures);
             }
             case Exited(Slot slot, Incarnation life, int code) -> exited(slot, life, code);
             case Forgive(Slot slot) -> slot.forgive();
@@ -229,29 +230,37 @@ public final class NodeAgent {
         }
     }
 
+    /** What follows is planned before the end is told: whoever hears of it may count on the plan. */
     private void exited(Slot slot, Incarnation life, int code) {
         String how = slot.ended(life, code);
+        int failures = code == 0 || ending || over ? 0 : planned(slot);
         parts.news().accept(new AgentNews.Ended(slot.name(), life, how));
         coordinators.forEach(ref -> ref.tell(new CoordinatorTraffic.WorkerExited(life, how)));
+        sayIfQuarantined(slot, failures);
         if (ending) {
             reportEmpty();
-        } else if (code != 0 && !over) {
-            failed(slot);
         }
     }
 
-    private void failed(Slot slot) {
+    private void sayIfQuarantined(Slot slot, int failures) {
+        if (failures > MOST_FAILURES) {
+            parts.news().accept(new AgentNews.Quarantined(slot.name(), failures));
+            coordinators.forEach(this::offer);
+        }
+    }
+
+    /** Plans another process or none; the failures that are not forgiven yet. */
+    private int planned(Slot slot) {
         int failures = slot.failed();
         timers.startSingleTimer("forgive-" + slot.name() + "-" + slot.total(),
                 new Forgive(slot), MEMORY);
         if (failures > MOST_FAILURES) {
             slot.quarantine();
-            parts.news().accept(new AgentNews.Quarantined(slot.name(), failures));
-            coordinators.forEach(this::offer);
         } else {
             timers.startSingleTimer("launch-" + slot.name(), new Launch(slot),
                     FIRST_PAUSE.multipliedBy(1L << (failures - 1)));
         }
+        return failures;
     }
 
     private void reportEmpty() {

@@ -26,7 +26,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Tag("default")
-@Timeout(30)
+@Timeout(90)
 class NodeAgentTest {
 
     private final ActorTestKit kit = Tests.kit(true);

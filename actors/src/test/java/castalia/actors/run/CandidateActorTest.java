@@ -33,7 +33,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Tag("default")
-@Timeout(60)
+@Timeout(90)
 class CandidateActorTest {
 
     private final ActorTestKit kit = Tests.kit(false);
