@@ -178,7 +178,7 @@ class GradientReducerTest {
                 Arena arena = device.arena()) {
             Holder zero = new Holder(placement, 3, transports[0], device, arena);
             Holder one = new Holder(placement, 3, transports[1], device, arena);
-            CompletableFuture<?> other = CompletableFuture.runAsync(() -> one.reduce(0));
+            CompletableFuture<?> other = CompletableFuture.runAsync(() -> one.reduce(0), Threads.ALL);
             zero.reduce(0);
             other.join();
             long[] owned = new long[2];

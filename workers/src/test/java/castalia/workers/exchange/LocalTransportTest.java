@@ -58,7 +58,7 @@ class LocalTransportTest {
     void aReceiverWaitsForAFrameThatComesLater() {
         LocalTransport[] ranks = LocalTransport.connect(2, LONG);
         CompletableFuture<byte[]> frame =
-                CompletableFuture.supplyAsync(() -> received(ranks[1], 0, tag(1), 1));
+                CompletableFuture.supplyAsync(() -> received(ranks[1], 0, tag(1), 1), Threads.ALL);
         ranks[0].send(1, tag(2), bytes(9));
         ranks[0].send(1, tag(1), bytes(8));
         assertThat(frame.join()).containsExactly(8);
@@ -70,7 +70,7 @@ class LocalTransportTest {
         MemorySegment payload = bytes(1, 2, 3);
         ranks[0].send(1, tag(1), payload);
         CompletableFuture<byte[]> frame =
-                CompletableFuture.supplyAsync(() -> received(ranks[1], 0, tag(1), 3));
+                CompletableFuture.supplyAsync(() -> received(ranks[1], 0, tag(1), 3), Threads.ALL);
         ranks[0].drain();
         payload.fill((byte) 0);
         assertThat(frame.join()).containsExactly(1, 2, 3);
@@ -108,7 +108,7 @@ class LocalTransportTest {
         LocalTransport[] ranks = LocalTransport.connect(3, LONG);
         IllegalStateException cause = new IllegalStateException("no more memory");
         CompletableFuture<byte[]> waiting =
-                CompletableFuture.supplyAsync(() -> received(ranks[0], 1, tag(1), 1));
+                CompletableFuture.supplyAsync(() -> received(ranks[0], 1, tag(1), 1), Threads.ALL);
         ranks[2].fail(cause);
         ranks[1].fail(new IllegalStateException("a later failure"));
         CompletionException ended =

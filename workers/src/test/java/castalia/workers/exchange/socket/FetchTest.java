@@ -8,6 +8,7 @@ import castalia.workers.exchange.AbandonedException;
 import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.PeerLostException;
+import castalia.workers.exchange.Threads;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.socket.Planes.Way;
 import castalia.workers.exchange.socket.SocketSettings.Bounds;
@@ -115,7 +116,7 @@ class FetchTest {
             CompletableFuture<Void> waiting = CompletableFuture.runAsync(() -> {
                 ranks.get(1).fetch(0, ask(Planes.FIRST, 0, 0, 0), into);
                 ranks.get(1).fetched(0, ask(Planes.FIRST, 0, 0, 0), into);
-            });
+            }, Threads.ALL);
             planes.all.get(1).raise(Planes.SECOND);
             assertThat(waiting.handle((_, e) -> e.getCause()).get())
                     .isInstanceOf(AbandonedException.class);

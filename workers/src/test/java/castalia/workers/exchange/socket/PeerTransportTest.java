@@ -12,6 +12,7 @@ import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.PeerTransport;
 import castalia.workers.exchange.SharedDevice;
+import castalia.workers.exchange.Threads;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.Transport.Source;
 import castalia.workers.exchange.socket.Planes.Way;
@@ -21,8 +22,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -35,9 +34,6 @@ class PeerTransportTest {
 
     private static final int SIZE = 1 << 20;
     private static final int CHUNKS = 3;
-
-    private static final ExecutorService THREADS = Executors.newCachedThreadPool(
-            Thread.ofPlatform().daemon().name("rank-", 0).factory());
 
     @TempDir Path folder;
 
@@ -60,7 +56,7 @@ class PeerTransportTest {
                 devices.add(device);
                 arenas.add(device.arena());
                 met.add(CompletableFuture.supplyAsync(
-                        () -> PeerTransport.of(direct, device, 1, CHUNKS), THREADS));
+                        () -> PeerTransport.of(direct, device, 1, CHUNKS), Threads.ALL));
             }
             all = met.stream().map(CompletableFuture::join).toList();
         }
@@ -92,7 +88,7 @@ class PeerTransportTest {
     }
 
     private static CompletableFuture<Void> async(Runnable body) {
-        return CompletableFuture.runAsync(body, THREADS);
+        return CompletableFuture.runAsync(body, Threads.ALL);
     }
 
     @Test

@@ -10,6 +10,7 @@ import castalia.protocol.identity.Member;
 import castalia.workers.exchange.AbandonedException;
 import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.FrameTag.Kind;
+import castalia.workers.exchange.Threads;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.socket.Planes.Way;
 import java.lang.foreign.MemorySegment;
@@ -47,7 +48,7 @@ class SocketDataPlaneLifeTest {
         assertThat(planes.all.get(0).poll(WAIT)).isNotNull();
         MemorySegment into = planes.memory(10, 1);
         CompletableFuture<?> blocked = waiting ? CompletableFuture.runAsync(
-                () -> ranks.get(2).receive(0, Planes.tag(Planes.FIRST, 9), into)) : null;
+                () -> ranks.get(2).receive(0, Planes.tag(Planes.FIRST, 9), into), Threads.ALL) : null;
         try (var files = Files.list(folder)) {
             assertThat(files).hasSize(3);
         }

@@ -15,6 +15,7 @@ import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.FrameTag.Kind;
 import castalia.workers.exchange.GradientReducer;
 import castalia.workers.exchange.LocalTransport;
+import castalia.workers.exchange.Threads;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.WeightGather;
 import castalia.workers.exchange.socket.Planes.Way;
@@ -230,7 +231,7 @@ class SocketTransportTest {
                 Planes.until(() -> planes.all.get(1).earlyBytes() > 0);
             }
             CompletableFuture<byte[]> wrong = CompletableFuture.supplyAsync(
-                    () -> planes.received(ranks.get(1), 0, tag, 11));
+                    () -> planes.received(ranks.get(1), 0, tag, 11), Threads.ALL);
             if (!early) {
                 ranks.get(0).send(1, tag, planes.memory(10, 1));
             }
