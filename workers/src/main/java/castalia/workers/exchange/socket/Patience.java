@@ -79,13 +79,13 @@ final class Patience {
             if (movedAt.at(peer, since) != moved) {
                 continue;
             }
-            if (now - moved >= deadlineNanos) {
-                throw lost(peer, what.get() + " did not come in time", null);
-            }
-            if (now - heard >= patient) {
+            if (now - heard >= patient) { // first: a stall may have let the deadline pass as well
                 membership.suspicions().suspect(
                         membership.members().get(peer), false, what.get());
                 heard = System.nanoTime();
+            }
+            if (now - moved >= deadlineNanos) {
+                throw lost(peer, what.get() + " did not come in time", null);
             }
         }
     }

@@ -6,12 +6,15 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import castalia.workers.exchange.AbandonedException;
 import castalia.workers.exchange.FrameTag;
 import castalia.workers.exchange.PeerLostException;
+import castalia.workers.exchange.Threads;
 import castalia.workers.exchange.Transport;
 import castalia.workers.exchange.Transport.Parts;
 import castalia.workers.exchange.Transport.Source;
 import castalia.workers.exchange.socket.Planes.Way;
 import castalia.workers.exchange.socket.SocketSettings.Bounds;
 import castalia.workers.exchange.socket.SocketSettings.Deadlines;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -86,7 +89,7 @@ class ExpectedFramesTest {
                 come.run();
             }
             CompletableFuture<?> received =
-                    CompletableFuture.runAsync(() -> ranks.get(1).receive(0, tag(1), into));
+                    CompletableFuture.runAsync(() -> ranks.get(1).receive(0, tag(1), into), Threads.ALL);
             if (moment == Moment.AFTERWARDS) {
                 come.run();
             }
@@ -152,7 +155,7 @@ class ExpectedFramesTest {
             CompletableFuture<?> received = CompletableFuture.runAsync(() -> {
                 for (int chunk = 1; chunk <= 2; chunk++) {
                     offsets.clear();
-                    receive(ranks.get(1), chunk, room, (offset, bytes) -> {
+                    receive(ranks.get(1), 0, chunk, room, (offset, bytes) -> {
                         offsets.add(offset);
                         MemorySegment.ofArray(got).asSlice(offset, bytes[0].byteSize())
                                 .copyFrom(bytes[0]);
@@ -160,7 +163,7 @@ class ExpectedFramesTest {
                     assertThat(MemorySegment.ofArray(got).mismatch(chunk == 1 ? sent : other))
                             .isEqualTo(-1);
                 }
-            });
+            }, Threads.ALL);
             if (!early) {
                 ranks.get(0).send(1, tag(1), sent);
             }
@@ -183,7 +186,7 @@ class ExpectedFramesTest {
             CompletableFuture<?> received = CompletableFuture.runAsync(() -> {
                 Thread self = Thread.currentThread();
                 waiter.set(self);
-                receive(ranks.get(1), 1, planes.arena.allocate(LONG), (_, _) -> {
+                receive(ranks.get(1), 0, 1, planes.arena.allocate(LONG), (_, _) -> {
                     if (Thread.currentThread() != self) {
                         teller.set(Thread.currentThread());
                         telling.countDown();
@@ -191,7 +194,7 @@ class ExpectedFramesTest {
                     }
                     told.incrementAndGet();
                 });
-            });
+            }, Threads.ALL);
             Planes.until(() -> isWaiting(waiter.get())); // so that the reader is to tell
             ranks.get(0).send(1, tag(1), planes.memory(LONG, 3));
             assertThat(telling.await(30, TimeUnit.SECONDS)).isTrue();
@@ -210,9 +213,10 @@ class ExpectedFramesTest {
         return thread != null && thread.getState() == Thread.State.TIMED_WAITING;
     }
 
-    /** Takes a payload of rank 0 piece by piece. */
-    private static void receive(Transport rank, int chunk, MemorySegment room, Parts parts) {
-        rank.receive(List.of(new Source(0, tag(chunk))), new MemorySegment[] {room}, parts);
+    /** Takes a payload of a rank piece by piece. */
+    private static void receive(
+            Transport rank, int from, int chunk, MemorySegment room, Parts parts) {
+        rank.receive(List.of(new Source(from, tag(chunk))), new MemorySegment[] {room}, parts);
     }
 
     @ParameterizedTest
@@ -239,7 +243,7 @@ class ExpectedFramesTest {
             ranks.get(0).send(1, tag(2), sent[1]); // takes the room that there is for early frames
             ranks.get(0).send(1, tag(1), sent[1]);
             CompletableFuture<?> received = CompletableFuture.runAsync(
-                    () -> ranks.get(1).receive(sources, rooms, parts));
+                    () -> ranks.get(1).receive(sources, rooms, parts), Threads.ALL);
             ranks.get(0).drain(1); // all of it came before anything of the other
             assertThat(offsets).isEmpty();
             ranks.get(2).send(1, tag(1), sent[0]);
@@ -262,7 +266,7 @@ class ExpectedFramesTest {
             CompletableFuture<?> received = CompletableFuture.runAsync(() -> ranks.get(1).receive(
                     List.of(new Source(0, tag(1)), new Source(2, tag(1))),
                     new MemorySegment[] {planes.arena.allocate(LONG), planes.arena.allocate(LONG)},
-                    (_, _) -> { }));
+                    (_, _) -> { }), Threads.ALL);
             assertThat(planes.nextSuspicion().about()).isEqualTo(planes.members.get(2));
             ranks.get(2).send(1, tag(1), planes.memory(LONG, 4));
             received.join();
@@ -287,11 +291,11 @@ class ExpectedFramesTest {
                 Planes.until(() -> planes.all.get(1).counters().receivedBytes() == LONG);
             }
             CompletableFuture<?> received = CompletableFuture.runAsync(() ->
-                    receive(ranks.get(1), 1, planes.arena.allocate(LONG), (offset, _) -> {
+                    receive(ranks.get(1), 0, 1, planes.arena.allocate(LONG), (offset, _) -> {
                         if (offset > 0) {
                             throw new ArithmeticException("at the second piece");
                         }
-                    }));
+                    }), Threads.ALL);
             if (!early) {
                 Thread.sleep(100);
                 ranks.get(0).send(1, tag(1), planes.memory(LONG, 3));
@@ -310,7 +314,7 @@ class ExpectedFramesTest {
             planes.members.add(peer.member());
             Transport rank = planes.join(0, Planes.FIRST, Duration.ofMillis(300));
             CompletableFuture<?> received = CompletableFuture.runAsync(
-                    () -> rank.receive(1, tag(1), planes.arena.allocate(1000)));
+                    () -> rank.receive(1, tag(1), planes.arena.allocate(1000)), Threads.ALL);
             peer.hello();
             byte[] frame = peer.frame(Planes.FIRST, 1, planes.memory(1000, 1));
             peer.write(Arrays.copyOf(frame, 500));
@@ -320,27 +324,48 @@ class ExpectedFramesTest {
         }
     }
 
+    /** Whoever waits asks for its patience before every wait: what it is told then has come since. */
     @Test
     void aPayloadMayTakeLongerThanTheDeadlineAsLongAsPiecesCome() throws Exception {
-        Deadlines brief = new Deadlines(
-                Duration.ofSeconds(5), Duration.ofSeconds(5), Duration.ofSeconds(3));
+        Deadlines brief = new Deadlines(Planes.LONG, Planes.LONG, Duration.ofMillis(300));
         try (Planes planes = Planes.open(1, s -> s.withDeadlines(brief));
                 RawPeer peer = new RawPeer(planes, 0)) {
             planes.members.add(peer.member());
-            Transport rank = planes.join(0, Planes.FIRST, Planes.LONG);
-            int size = 5 * Piece.BYTES;
-            MemorySegment sent = planes.memory(size, 3);
-            CompletableFuture<byte[]> received = CompletableFuture.supplyAsync(
-                    () -> planes.received(rank, 1, tag(1), size));
+            planes.all.get(0).raise(Planes.FIRST);
+            int count = 5;
+            MemorySegment sent = planes.memory(count * Piece.BYTES, 3);
+            AtomicInteger written = new AtomicInteger();
+            AtomicInteger told = new AtomicInteger();
+            Transport rank = planes.all.get(0).join(Planes.FIRST, planes.members, 0, () -> {
+                int piece = written.get();
+                if (piece < count) {
+                    written.incrementAndGet();
+                    write(peer, peer.frame(
+                            Planes.FIRST, tag(1), count - 1 - piece, Piece.of(sent, piece)));
+                    Planes.until(() -> told.get() == piece + 1);
+                }
+                return Planes.LONG;
+            }, (_, _, _) -> { });
             peer.hello();
-            for (int left = 4; left >= 0; left--) {
-                Thread.sleep(800); // 4 s in all
-                peer.write(peer.frame(Planes.FIRST, tag(1), left, Piece.of(sent, 4 - left)));
-            }
-            assertThat(received.join()).isEqualTo(sent.toArray(ValueLayout.JAVA_BYTE));
+            MemorySegment into = planes.arena.allocate(sent.byteSize());
+            long begun = System.nanoTime();
+            receive(rank, 1, 1, into, (offset, bytes) -> {
+                into.asSlice(offset, bytes[0].byteSize()).copyFrom(bytes[0]);
+                told.incrementAndGet();
+            });
+            assertThat(System.nanoTime() - begun).isGreaterThan(2 * brief.peer().toNanos());
+            assertThat(into.mismatch(sent)).isEqualTo(-1);
             assertThatThrownBy(() -> rank.receive(1, tag(2), planes.arena.allocate(8)))
                     .isInstanceOf(PeerLostException.class)
                     .hasMessageContaining("did not come in time");
+        }
+    }
+
+    private static void write(RawPeer peer, byte[] frame) {
+        try {
+            peer.write(frame);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 
@@ -357,7 +382,7 @@ class ExpectedFramesTest {
             rank.send(1, tag(1), planes.memory(1000, 1));
             rank.drain(1);
             assertThat(planes.received(other, 0, tag(1), 1000)).hasSize(1000);
-            CompletableFuture<Void> all = CompletableFuture.runAsync(rank::drain);
+            CompletableFuture<Void> all = CompletableFuture.runAsync(rank::drain, Threads.ALL);
             assertThatThrownBy(() -> all.get(200, TimeUnit.MILLISECONDS))
                     .isInstanceOf(TimeoutException.class);
         }
