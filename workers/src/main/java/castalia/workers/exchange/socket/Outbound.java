@@ -1,6 +1,5 @@
 package castalia.workers.exchange.socket;
 
-import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Member;
 import castalia.workers.exchange.FrameTag;
@@ -10,8 +9,8 @@ import java.lang.foreign.MemorySegment;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.net.StandardSocketOptions;
-import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SocketChannel;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -236,7 +235,9 @@ final class Outbound {
         if (open != null) {
             return open;
         }
-        long end = System.nanoTime() + core.settings().deadlines().connect().toNanos();
+        long limit = core.settings().deadlines().connect().toNanos();
+        long end = System.nanoTime() + limit;
+        boolean again = true;
         while (true) {
             try {
                 return connect(end - System.nanoTime());
@@ -246,7 +247,10 @@ final class Outbound {
                     if (closed || retired) {
                         return null;
                     }
-                    if (opened || end - System.nanoTime() <= RETRY_NANOS) {
+                    if (again && e instanceof ClosedChannelException) { // its time was up
+                        again = false; // perhaps because this process stood still
+                        end = System.nanoTime() + limit;
+                    } else if (opened || end - System.nanoTime() <= RETRY_NANOS) {
                         throw new IOException("no connection: " + Bytes.said(e), e);
                     }
                     changed.awaitNanos(RETRY_NANOS);
@@ -257,16 +261,9 @@ final class Outbound {
         }
     }
 
-    private SocketAddress address(SocketSettings settings) {
-        Endpoint at = peer.endpoint();
-        return at.socket().isPresent() && peer.node().equals(settings.node())
-                ? UnixDomainSocketAddress.of(at.socket().get())
-                : new InetSocketAddress(at.host(), at.port());
-    }
-
     private PeerChannel connect(long nanos) throws IOException {
         SocketSettings settings = core.settings();
-        SocketAddress address = address(settings);
+        SocketAddress address = settings.address(peer);
         SocketChannel made = PeerChannel.unconnected(address);
         Future<?> late = core.later(nanos, () -> Bytes.closeQuietly(made));
         PeerChannel ready = null;

@@ -1,7 +1,12 @@
 package castalia.workers.exchange.socket;
 
+import castalia.protocol.identity.Endpoint;
 import castalia.protocol.identity.Fence;
 import castalia.protocol.identity.Incarnation;
+import castalia.protocol.identity.Member;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.net.UnixDomainSocketAddress;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -43,6 +48,14 @@ public record SocketSettings(
             String run, Incarnation incarnation, String node, Consumer<Fence> onStale) {
         return new SocketSettings(run, incarnation, node, "127.0.0.1", Optional.empty(),
                 Bounds.DEFAULT, Deadlines.DEFAULT, onStale);
+    }
+
+    /** Where a peer is reached from here. */
+    SocketAddress address(Member peer) {
+        Endpoint at = peer.endpoint();
+        return at.socket().isPresent() && peer.node().equals(node)
+                ? UnixDomainSocketAddress.of(at.socket().get())
+                : new InetSocketAddress(at.host(), at.port());
     }
 
     public SocketSettings withHost(String host) {
@@ -100,7 +113,8 @@ public record SocketSettings(
      * How long it waits.
      *
      * @param hello for the first bytes of a connection
-     * @param connect for a peer that does not accept a first connection
+     * @param connect for a peer that does not accept a first connection; once more where that ends an
+     *     attempt, since this process may have stood still meanwhile
      * @param peer for a frame or its receipt, after which the wait fails for good
      */
     public record Deadlines(Duration hello, Duration connect, Duration peer) {

@@ -31,8 +31,9 @@ final class Planes implements AutoCloseable {
     static final Fence SECOND = new Fence(1, 2);
     static final Duration LONG = Duration.ofMinutes(1);
     static final Bounds BOUNDS = new Bounds(1 << 22, 1L << 26, 1L << 23, 64);
+    /** A machine that stands still for seconds reaches none of them. */
     static final Deadlines DEADLINES =
-            new Deadlines(Duration.ofSeconds(5), Duration.ofMillis(300), Duration.ofMinutes(1));
+            new Deadlines(Duration.ofMinutes(1), Duration.ofSeconds(10), Duration.ofMinutes(1));
     private static final AtomicLong LIVES = new AtomicLong(0xCA57A11AL << 24);
 
     final Arena arena = Arena.ofShared();
@@ -137,6 +138,7 @@ final class Planes implements AutoCloseable {
     @Override
     public void close() {
         all.forEach(SocketDataPlane::close);
-        arena.close();
+        members.forEach(member -> until(() -> threadsOf(member).isEmpty()));
+        arena.close(); // would fail while a thread still reads or writes
     }
 }
