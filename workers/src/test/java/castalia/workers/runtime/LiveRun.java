@@ -244,7 +244,12 @@ final class LiveRun implements AutoCloseable {
         stepped.set((int) step);
     }
 
+    /** What has happened comes before timers: both may be there after the machine stood still. */
     private RunEvent next(long end) {
+        RunEvent happened = events.poll();
+        if (happened != null) {
+            return happened;
+        }
         long now = System.nanoTime();
         while (!later.isEmpty() && later.element().at() - now <= 0) {
             later.remove().action().run();
