@@ -24,13 +24,17 @@ import castalia.workers.exchange.socket.SocketSettings;
 import castalia.workers.rank.RankSettings;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongPredicate;
 
 /** Workers in one process and a coordinator done by hand. */
@@ -44,14 +48,21 @@ final class Crew implements AutoCloseable {
     boolean sockets;
     /** ZeRO stage of every generation. */
     int zero = 1;
-    /** How long a micro-batch takes to read, so that messages come in time. */
+    /** How long a micro-batch takes to read: what is done meanwhile comes in the middle of steps. */
     int fillMillis;
+    /**
+     * The step that members do not read in the generation that begins next, before {@link #goOn} or
+     * a query: what is to reach them in time is sent before, however slow this thread is.
+     */
+    long held = Long.MAX_VALUE;
     final MemoryCheckpoints storage;
     final Map<Member, WorkerRuntime> workers = new HashMap<>();
     final BlockingQueue<WorkerMessage> said = new LinkedBlockingQueue<>();
     final BlockingQueue<String> dismissals = new LinkedBlockingQueue<>();
     final List<WorkerMessage> heard = new ArrayList<>();
     private final Kit kit;
+    private final Set<Member> killed = ConcurrentHashMap.newKeySet();
+    private volatile long gate = Long.MAX_VALUE;
     Fence fence = new Fence(1, 0);
 
     Crew(TrainingPlan plan, long steps, LongPredicate due,
@@ -69,8 +80,27 @@ final class Crew implements AutoCloseable {
                 ? SocketDataPlane.open(SocketSettings.of(Kit.RUN, life, "n", _ -> {}))
                 : planes.plane(life);
         Member member = new Member(life, "w" + number, "n", number, plane.endpoint());
-        workers.put(member, new WorkerRuntime(kit.parts(member, plane, said::add, dismissals::add)));
+        workers.put(member, new WorkerRuntime(kit.parts(member, plane, said::add, dismissals::add,
+                step -> awaitGate(member, step))));
         return member;
+    }
+
+    private void awaitGate(Member member, long step) {
+        while (step >= gate && !killed.contains(member)) {
+            LockSupport.parkNanos(1_000_000);
+        }
+    }
+
+    /** Has members read further steps, up to that one, which they do not read. */
+    void goOn(long before) {
+        gate = before;
+    }
+
+    /** Ends a worker as if its process were killed. */
+    void kill(Member member) {
+        killed.add(member); // whoever reads does not end
+        workers.get(member).close();
+        goOn(Long.MAX_VALUE); // nobody completes a step without it
     }
 
     void send(Member to, CoordinatorMessage message) {
@@ -111,9 +141,19 @@ final class Crew implements AutoCloseable {
 
     /** Waits until some worker has completed so many steps. */
     void awaitStep(long completed) {
-        while (await(WorkerMessage.Stepped.class).progress().step() + 1 < completed) {
-            // Further steps.
-        }
+        awaitStep(completed, workers.keySet());
+    }
+
+    /** Waits until one of those has completed so many steps. */
+    void awaitStep(long completed, Collection<Member> of) {
+        WorkerMessage.Stepped last;
+        do {
+            last = await(WorkerMessage.Stepped.class);
+        } while (last.progress().step() + 1 < completed || !isOf(last.worker(), of));
+    }
+
+    private static boolean isOf(Incarnation worker, Collection<Member> members) {
+        return members.stream().anyMatch(member -> member.incarnation().equals(worker));
     }
 
     <T extends WorkerMessage> List<T> heard(Class<T> kind) {
@@ -133,6 +173,8 @@ final class Crew implements AutoCloseable {
     void begin(
             List<Member> members, Placement placement, Start start, boolean gather, long saved) {
         install(members, placement, start, gather, saved);
+        goOn(held);
+        held = Long.MAX_VALUE;
         members.forEach(m -> send(m, new CoordinatorMessage.Start(fence)));
     }
 
@@ -148,6 +190,7 @@ final class Crew implements AutoCloseable {
     List<HolderReport> query(List<Member> of) {
         fence = fence.next(1);
         of.forEach(m -> send(m, new CoordinatorMessage.Query(fence)));
+        goOn(Long.MAX_VALUE); // whoever reads does not answer
         List<HolderReport> reports = new ArrayList<>();
         while (reports.size() < of.size()) {
             HolderReport report = await(WorkerMessage.Reported.class).report();
@@ -195,6 +238,7 @@ final class Crew implements AutoCloseable {
 
     @Override
     public void close() {
+        goOn(Long.MAX_VALUE);
         workers.values().forEach(WorkerRuntime::close);
     }
 }

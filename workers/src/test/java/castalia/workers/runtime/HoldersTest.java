@@ -32,6 +32,7 @@ class HoldersTest {
     void aMemberThatStopsComputingGoesOnHoldingWithoutAGather() {
         try (Crew crew = new Crew(PLAN, 20, _ -> false, Optional.empty())) {
             crew.fillMillis = 3;
+            crew.held = 6;
             List<Member> members = List.of(crew.add(0), crew.add(1), crew.add(2));
             crew.query(members);
             Placement all = Placement.of(crew.grid, 4, 3);

@@ -18,6 +18,7 @@ import java.util.Optional;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.function.IntUnaryOperator;
+import java.util.function.LongConsumer;
 import java.util.function.LongPredicate;
 import java.util.function.Supplier;
 
@@ -50,16 +51,23 @@ record Kit(
     /** A worker's parts. */
     WorkerParts parts(Member member, DataPlane plane, Consumer<WorkerMessage> outbox,
             Consumer<String> onDismissed) {
+        return parts(member, plane, outbox, onDismissed, _ -> { });
+    }
+
+    /** As the other; {@code gate} returns once the worker may read a step. */
+    WorkerParts parts(Member member, DataPlane plane, Consumer<WorkerMessage> outbox,
+            Consumer<String> onDismissed, LongConsumer gate) {
         return new WorkerParts(settings, device, plane,
                 new WorkerMessage.Registered(member, RUN, "nv", "build", "cpu", Fence.NONE),
-                new SlowSource(TinyRun.sources(settings.plan(), 1).getFirst(), fillMillis),
+                new SlowSource(TinyRun.sources(settings.plan(), 1).getFirst(), fillMillis, gate),
                 DATA, leastPatience, validation, due, steps,
                 StateTransfer.drawn(settings, Initialisation.Drawn.published()),
                 storage, outbox, onDismissed);
     }
 
     /** A source that takes its time. */
-    private record SlowSource(BatchSource source, IntUnaryOperator millis) implements BatchSource {
+    private record SlowSource(BatchSource source, IntUnaryOperator millis, LongConsumer gate)
+            implements BatchSource {
 
         @Override
         public BatchShape shape() {
@@ -74,6 +82,7 @@ record Kit(
         @Override
         public void fill(long step, int virtualRank, int microBatch, MemorySegment inputs,
                 MemorySegment labels) {
+            gate.accept(step);
             LockSupport.parkNanos(millis.applyAsInt(virtualRank) * 1_000_000L);
             source.fill(step, virtualRank, microBatch, inputs, labels);
         }

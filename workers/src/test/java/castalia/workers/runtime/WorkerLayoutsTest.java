@@ -52,13 +52,14 @@ class WorkerLayoutsTest {
         }
         try (Crew crew = new Crew(PLAN, STEPS, step -> step % 3 == 0, Optional.of(validation))) {
             crew.fillMillis = 2;
+            crew.held = 9;
             List<Member> members = IntStream.range(0, 4).mapToObj(crew::add).toList();
             crew.query(members);
             Placement first =
                     Placement.of(crew.grid, PLAN.virtualRanks(), new ParallelLayout(2, 2, zero, 1));
             crew.begin(members, first, new Start.Initial(), true, -1);
             crew.awaitStep(5);
-            crew.workers.get(members.get(lost)).close();
+            crew.kill(members.get(lost));
             List<Member> left = new ArrayList<>(members);
             left.remove(lost);
             // the member of the broken replica comes last: it computes nothing any more
