@@ -208,7 +208,7 @@ class ExpectedFramesTest {
         }
     }
 
-    /** Whether a thread waits for an arrival: locks and pools have it wait without a limit. */
+    /** Whether a thread waits for an arrival: locks have it wait without a limit. */
     private static boolean isWaiting(@Nullable Thread thread) {
         return thread != null && thread.getState() == Thread.State.TIMED_WAITING;
     }
