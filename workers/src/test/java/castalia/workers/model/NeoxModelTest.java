@@ -22,6 +22,7 @@ import java.lang.foreign.ValueLayout;
 import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
@@ -225,8 +226,9 @@ class NeoxModelTest {
         try (TinyModel tiny = new TinyModel(device, plan, true)) {
             tiny.lossAndGradient(false);
             long perPass = Long.MAX_VALUE;
-            // The compiler needs passes before vectors stay in registers.
-            for (int window = 0; window < 60 && perPass > 512; window++) {
+            long begun = System.nanoTime();
+            // The compiler needs passes, and time, before vectors stay in registers.
+            while (perPass > 512 && System.nanoTime() - begun < TimeUnit.MINUTES.toNanos(1)) {
                 long before = threads.getCurrentThreadAllocatedBytes();
                 for (int i = 0; i < 100; i++) {
                     tiny.lossAndGradient(true);
