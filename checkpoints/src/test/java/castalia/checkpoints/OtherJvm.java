@@ -45,10 +45,13 @@ final class OtherJvm implements AutoCloseable {
     public void close() throws IOException {
         process.destroyForcibly();
         try {
-            process.waitFor(10, TimeUnit.SECONDS);
+            if (!process.waitFor(60, TimeUnit.SECONDS)) {
+                throw new IOException("process " + process.pid() + " was killed and does not end");
+            }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        } finally {
+            output.close();
         }
-        output.close();
     }
 }
