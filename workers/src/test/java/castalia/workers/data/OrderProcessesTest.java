@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -38,27 +39,38 @@ class OrderProcessesTest {
 
     private static final Request REQUEST = new Request(0, DOCUMENTS, 128, 4_000_000, 5);
 
-    /** Gets the order and prints whether it was built here, and the hash of its shuffle. */
+    /**
+     * Gets the order and prints whether it was built here, and the hash of its shuffle; a builder that is
+     * to be killed stands still halfway.
+     */
     static final class Builder {
         private Builder() {}
 
         public static void main(String[] args) {
+            boolean stands = args.length > 1;
             AtomicInteger told = new AtomicInteger();
             System.out.println("begun");
             SampleOrder order = OrderStore.alwaysIn(Path.of(args[0]),
-                    (done, total) -> told.incrementAndGet(), note -> {}).order(SIZES, REQUEST);
+                    (done, total) -> {
+                        told.incrementAndGet();
+                        while (stands && 2 * done > total) {
+                            LockSupport.park();
+                        }
+                    }, note -> {}).order(SIZES, REQUEST);
             System.out.println((told.get() > 0 ? "built " : "read ")
                     + Fixtures.sha256(order.samples(), 8, order::shuffled));
         }
     }
 
-    private Process start(String name) throws IOException {
-        return new ProcessBuilder(
+    private Process start(String name, String... further) throws IOException {
+        List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xmx256m",
                 "-XX:+UseSerialGC", "-XX:-UsePerfData", "-cp",
                 System.getProperty("surefire.test.class.path",
                         System.getProperty("java.class.path")),
-                Builder.class.getName(), folder.resolve("orders").toString())
+                Builder.class.getName(), folder.resolve("orders").toString()));
+        command.addAll(List.of(further));
+        return new ProcessBuilder(command)
                 .redirectErrorStream(true)
                 .redirectOutput(folder.resolve(name).toFile()).start();
     }
@@ -84,14 +96,15 @@ class OrderProcessesTest {
 
     @Test
     void oneBuildsAndTheOthersReadItAlsoAfterABuilderWasKilled() throws Exception {
-        Process killed = start("killed");
+        Process killed = start("killed", "stands");
         long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
         while (files().stream().noneMatch(name -> name.contains(".partial-"))
                 && System.nanoTime() < end) {
             Thread.onSpinWait();
         }
         killed.destroyForcibly().waitFor();
-        assertThat(files()).noneMatch(name -> name.endsWith(".order"));
+        assertThat(files()).anyMatch(name -> name.contains(".partial-"))
+                .noneMatch(name -> name.endsWith(".order"));
         List<Process> processes = new ArrayList<>();
         for (int i = 0; i < 3; i++) {
             processes.add(start("p" + i));
