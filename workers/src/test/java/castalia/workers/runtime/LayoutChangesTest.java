@@ -80,20 +80,21 @@ class LayoutChangesTest {
         }
     }
 
+    /** A change takes two steps, or three where the coordinator is slow. */
     @Test
-    void fortyChangesOfTheLayoutInAHundredStepsChangeNoBit() {
-        change(Precision.FP32, 100, 40, 0, false, 1);
+    void fortyChangesOfTheLayoutInAHundredAndThirtyStepsChangeNoBit() {
+        change(Precision.FP32, 130, 40, 0, false, 1);
     }
 
     @Test
     void norDoKilledWorkersAmongThem() {
-        change(Precision.BF16, 60, 20, 6, true, 2);
+        change(Precision.BF16, 80, 20, 6, true, 2);
     }
 
     @Test
     void norDoTheyWhereDevicesReadEachOthersMemory() {
         long before = SharedDevice.READ_BYTES.get();
-        change(Precision.BF16, 60, 20, 6, true, 7,
+        change(Precision.BF16, 80, 20, 6, true, 7,
                 () -> new SharedDevice(TinyRun.devices(1).apply(0), true));
         assertThat(SharedDevice.READ_BYTES.get() - before).isGreaterThan(1 << 20);
     }
