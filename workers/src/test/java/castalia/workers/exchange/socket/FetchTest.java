@@ -255,7 +255,9 @@ class FetchTest {
         }
     }
 
+    /** Before each of the many requests a loop lets others go first, which takes long if they compute. */
     @Test
+    @Timeout(value = 3, unit = TimeUnit.MINUTES)
     void requestsOfAConnectionAreBounded() throws Exception {
         try (Planes planes = Planes.open(1, Way.TCP, folder);
                 RawPeer peer = new RawPeer(planes, 0)) {

@@ -84,7 +84,7 @@ final class RawPeer implements AutoCloseable {
 
     /** Whether the plane has ended the connection; waits for that. */
     boolean isCut() throws IOException {
-        socket.setSoTimeout(20_000);
+        socket.setSoTimeout(150_000);
         try {
             return socket.getInputStream().read() < 0;
         } catch (java.net.SocketTimeoutException e) {
