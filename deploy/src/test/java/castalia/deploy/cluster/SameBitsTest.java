@@ -5,10 +5,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import castalia.actors.message.NodeSnapshot;
 import castalia.actors.message.NodeSnapshot.TrafficView;
 import castalia.deploy.TinyYaml;
+import castalia.protocol.run.RunNews;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -52,9 +54,18 @@ class SameBitsTest {
         Witness witness = new Witness();
         TinyRun.Answer answer = tiny.onWorkers(folder.resolve("cluster"), workers, 0, witness);
         assertThat(answer).isEqualTo(tiny.alone(folder.resolve("alone")));
-        assertThat(witness.sequences()).isEqualTo((long) STEPS * TinyYaml.BATCH);
-        assertThat(witness.sequencesByStep()).hasSize(STEPS)
-                .allSatisfy((step, sequences) -> assertThat(sequences).isEqualTo(TinyYaml.BATCH));
+        if (witness.dismissedAnyBut(Optional.empty())) {
+            return; // nobody knows what it computed, and it may have held what nobody else did
+        }
+        long gatherings = witness.count(news -> news instanceof RunNews.Gathering);
+        if (gatherings == 1) {
+            assertThat(witness.sequences()).isEqualTo((long) STEPS * TinyYaml.BATCH);
+            assertThat(witness.sequencesByStep()).hasSize(STEPS).allSatisfy(
+                    (step, sequences) -> assertThat(sequences).isEqualTo(TinyYaml.BATCH));
+        } else { // a worker that stood still was suspected: each time at most a step is repeated
+            assertThat(witness.sequences()).as("%s", witness).isBetween(
+                    (long) STEPS * TinyYaml.BATCH, (STEPS + gatherings - 1) * TinyYaml.BATCH);
+        }
         assertThat(witness.diskBytes()).isZero();
     }
 

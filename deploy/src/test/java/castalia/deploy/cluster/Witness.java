@@ -13,6 +13,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.BiConsumer;
 import java.util.function.Predicate;
@@ -115,6 +116,12 @@ class Witness implements RunCluster.Listener {
     /** How many times something was heard. */
     synchronized long count(Predicate<RunNews> what) {
         return heard.stream().filter(what).count();
+    }
+
+    /** Whether anybody else was dismissed because it, or its machine, stood still for seconds. */
+    boolean dismissedAnyBut(Optional<Member> member) {
+        return count(news -> news instanceof RunNews.Detected(Member who, String how)
+                && how.equals("did not answer a query") && !Optional.of(who).equals(member)) > 0;
     }
 
     /** Committed steps that a later generation started before. */
