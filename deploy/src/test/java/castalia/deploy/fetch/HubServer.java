@@ -41,6 +41,8 @@ final class HubServer implements AutoCloseable {
     private final CountDownLatch closed = new CountDownLatch(1);
     final List<String> requests = Collections.synchronizedList(new ArrayList<>());
     String extraListing = "";
+    private volatile long pieceAt;
+    private volatile long longestGap;
 
     HubServer() throws IOException {
         server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
@@ -189,9 +191,11 @@ final class HubServer implements AutoCloseable {
         };
     }
 
-    /** Sends all, in pieces with a pause after each. */
-    static Fault inPieces(int bytes, long pauseMillis) {
+    /** Sends all, in pieces with a pause after each, and notes the longest of them. */
+    Fault inPieces(int bytes, long pauseMillis) {
         return (exchange, content) -> {
+            longestGap = 0;
+            pieceAt = System.nanoTime();
             exchange.sendResponseHeaders(200, content.length);
             try {
                 for (int at = 0; at < content.length; at += bytes) {
@@ -199,11 +203,18 @@ final class HubServer implements AutoCloseable {
                             content, at, Math.min(bytes, content.length - at));
                     exchange.getResponseBody().flush();
                     TimeUnit.MILLISECONDS.sleep(pauseMillis);
+                    longestGap = longestPauseMillis();
+                    pieceAt = System.nanoTime();
                 }
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
             }
         };
+    }
+
+    /** Between two pieces, or since the last. */
+    long longestPauseMillis() {
+        return Math.max(longestGap, (System.nanoTime() - pieceAt) / 1_000_000);
     }
 
     private static void part(HttpExchange exchange, byte[] content, int bytes)
