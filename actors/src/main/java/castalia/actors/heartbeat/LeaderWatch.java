@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.SocketTimeoutException;
+import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -29,8 +30,11 @@ final class LeaderWatch implements Heartbeats.Watch {
     private final Pace pace;
     private final CountDownLatch closed = new CountDownLatch(1);
     private volatile Optional<Socket> open = Optional.empty();
-    private long good = System.nanoTime();
-    private boolean answered;
+    /** When it last answered, whatever it said. */
+    private long heard = System.nanoTime();
+    /** Since when it answers that it does not lead; empty where it did not, or said since that it does. */
+    private Optional<Long> idleSince = Optional.empty();
+    private boolean led;
     private boolean doubted;
     private int failures;
     private long sequence;
@@ -80,28 +84,37 @@ final class LeaderWatch implements Heartbeats.Watch {
                 throw new IOException("another process answers");
             }
             failures = 0;
-            if (pong.term() == term) {
-                good = System.nanoTime();
-                answered = true;
-                doubted = false;
-            } else if (answered) {
-                return "it leads no more";
-            } else if (!silent().isEmpty()) {
-                return "it does not begin to lead";
+            heard = System.nanoTime();
+            doubted = false;
+            String how = idle(pong.term() == term);
+            if (!how.isEmpty()) {
+                return how;
             }
             pause(pace.interval().toMillis());
         }
         return "";
     }
 
+    /**
+     * Why a leader that answers is lost. One that led is asked for a while: where its machine stood
+     * still, its answer may come before its coordinator's next beat.
+     */
+    private String idle(boolean leads) {
+        led |= leads;
+        idleSince = leads ? Optional.empty() : idleSince.or(() -> Optional.of(heard));
+        Duration borne = led ? pace.again() : pace.silence();
+        return idleSince.filter(since -> heard - since >= borne.toNanos())
+                .map(_ -> led ? "it leads no more" : "it does not begin to lead").orElse("");
+    }
+
     /** Milliseconds until silence is taken for loss, at least one: sockets take 0 for ever. */
     private int left() {
-        long nanos = good + pace.silence().toNanos() - System.nanoTime();
+        long nanos = heard + pace.silence().toNanos() - System.nanoTime();
         return Math.toIntExact(Math.max(1, TimeUnit.NANOSECONDS.toMillis(nanos)));
     }
 
     private String silent() {
-        return System.nanoTime() - good >= pace.silence().toNanos()
+        return System.nanoTime() - heard >= pace.silence().toNanos()
                 ? "it was silent for more than " + pace.silence().toMillis() + " ms" : "";
     }
 
@@ -110,7 +123,7 @@ final class LeaderWatch implements Heartbeats.Watch {
         String how = silent();
         if (!how.isEmpty() && !doubted) {
             doubted = true;
-            good = System.nanoTime() - pace.silence().toNanos() + pace.again().toNanos();
+            heard = System.nanoTime() - pace.silence().toNanos() + pace.again().toNanos();
             return "";
         }
         return how;

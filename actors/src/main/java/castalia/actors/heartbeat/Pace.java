@@ -7,8 +7,9 @@ import java.time.Duration;
  * repeated step; a coordinator's end is noticed at once whatever the pace.
  *
  * @param interval between two questions
- * @param silence without a good answer after which it is asked a last time
- * @param again how long that last answer is waited for
+ * @param silence without an answer after which it is asked a last time; and how long one that claimed
+ *     may take to lead
+ * @param again how long that last answer is waited for; and how long one that led may say it does not
  * @param beat how long a coordinator may be busy with one message
  */
 public record Pace(Duration interval, Duration silence, Duration again, Duration beat) {
