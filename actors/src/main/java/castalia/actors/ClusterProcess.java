@@ -64,6 +64,9 @@ public final class ClusterProcess implements AutoCloseable {
     /** How long a run's coordinator is looked for. */
     public static final Duration FIND_RUN = Duration.ofSeconds(15);
 
+    /** How long this process's own receptionist may take, which is a moment unless the process stalls. */
+    private static final Duration RECEPTIONIST = Duration.ofSeconds(10);
+
     private static final int STOP_ATTEMPTS = 25;
     private static final Duration STOP_PAUSE = Duration.ofMillis(200);
     private static final Duration SPAWN = Duration.ofSeconds(10);
@@ -287,11 +290,13 @@ public final class ClusterProcess implements AutoCloseable {
         });
     }
 
+    /** None where this process does not answer itself: whoever asks does so again. */
     private CompletionStage<Set<ActorRef<CoordinatorTraffic>>> coordinators() {
         CompletionStage<Receptionist.Listing> found = AskPattern.ask(system.receptionist(),
                 replyTo -> Receptionist.find(CoordinatorActor.KEY, replyTo),
-                Topology.DEADLINE, system.scheduler());
-        return found.thenApply(listing -> listing.getServiceInstances(CoordinatorActor.KEY));
+                RECEPTIONIST, system.scheduler());
+        return found.thenApply(listing -> listing.getServiceInstances(CoordinatorActor.KEY))
+                .exceptionally(_ -> Set.of());
     }
 
     /**
