@@ -76,7 +76,7 @@ class ArteryPortTest {
     }
 
     private void requireBothTalk() {
-        while (node.picture().toCompletableFuture().join().nodes().size() < 2) {
+        while (Tests.picture(node).nodes().size() < 2) {
             Thread.onSpinWait(); // its collector learns of the inspectors
         }
     }
@@ -86,11 +86,11 @@ class ArteryPortTest {
                 .mapToLong(TrafficView::refused).sum();
     }
 
+    /** At least so many: the counter also counts other warnings of Akka's transport. */
     private void awaitRefused(long count) {
         while (refused() - before < count) {
             Thread.onSpinWait();
         }
-        assertThat(refused() - before).isEqualTo(count);
     }
 
     private Socket connect(byte... first) throws IOException {
@@ -188,9 +188,7 @@ class ArteryPortTest {
                 () -> another));
         assertThatThrownBy(() -> process.join(Duration.ofSeconds(3)))
                 .isInstanceOf(CastaliaException.class).hasMessageContaining("cannot reach");
-        while (refused() - before < 3) { // and what that process tried
-            Thread.onSpinWait();
-        }
+        awaitRefused(3); // and what that process tried
         requireBothTalk();
     }
 }

@@ -5,6 +5,7 @@ import akka.actor.testkit.typed.javadsl.ManualTime;
 import castalia.actors.heartbeat.Heartbeats;
 import castalia.actors.heartbeat.Pace;
 import castalia.actors.run.RunLogic;
+import castalia.actors.watch.Topology;
 import castalia.protocol.checkpoint.ChunkEntry;
 import castalia.protocol.control.CoordinatorMessage;
 import castalia.protocol.control.GenerationPlan;
@@ -36,10 +37,10 @@ public final class Tests {
 
     public static final String BUILD = "build-1";
 
-    /** Soon, but not for a machine that stalls for a moment. */
+    /** Soon, but not for a machine that stalls for a moment; a beat holds until rest. */
     public static final Pace PACE =
             new Pace(Duration.ofMillis(50), Duration.ofSeconds(2), Duration.ofMillis(500),
-                    Duration.ofSeconds(3));
+                    Duration.ofHours(1));
 
     private Tests() {}
 
@@ -49,11 +50,14 @@ public final class Tests {
                 ProcessSettings.Patience.FAST, Credentials::ours);
     }
 
-    /** Our configuration without the network; a probe waits long enough for a machine that stalls. */
+    /** Our configuration without the network; what waits does so long enough for a machine that stalls. */
     public static ActorTestKit kit(boolean manualTime) {
         Config local = ConfigFactory.parseString("""
                 akka.actor.provider = local
                 akka.actor.testkit.typed.single-expect-default = 20 s
+                akka.actor.testkit.typed.default-timeout = 30 s
+                akka.actor.testkit.typed.system-shutdown-default = 60 s
+                akka.logger-startup-timeout = 60 s
                 """);
         Config config = local.withFallback(ActorConfiguration.of(
                 settings("test", ProcessSettings.Kind.AGENT, List.of())));
@@ -72,13 +76,24 @@ public final class Tests {
 
     /** Of a candidate on this machine; to be closed. */
     public static Heartbeats heartbeats(long id) {
-        return Heartbeats.open("127.0.0.1", new Incarnation(id), PACE);
+        return heartbeats(id, PACE);
+    }
+
+    /** As the other, at a pace. */
+    public static Heartbeats heartbeats(long id, Pace pace) {
+        return Heartbeats.open("127.0.0.1", new Incarnation(id), pace);
     }
 
     /** Of the node {@code node}, which answers with these heartbeats. */
     public static Claimant claimant(String node, long id, Heartbeats heartbeats) {
         return new Claimant(
                 new Incarnation(id), node, "127.0.0.1", heartbeats.port(), "pid " + id);
+    }
+
+    /** Who answers a process; nobody where it took too long. */
+    static Topology.Picture picture(ClusterProcess process) {
+        return process.picture().exceptionally(_ -> new Topology.Picture(List.of(), 0))
+                .toCompletableFuture().join();
     }
 
     /** Takes from a queue within twenty seconds. */

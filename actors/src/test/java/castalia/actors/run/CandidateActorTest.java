@@ -10,6 +10,7 @@ import castalia.actors.Tests.FakeLogic;
 import castalia.actors.Tests.FakeStorage;
 import castalia.actors.Tests;
 import castalia.actors.heartbeat.Heartbeats;
+import castalia.actors.heartbeat.Pace;
 import castalia.actors.message.CandidateTraffic;
 import castalia.actors.message.CoordinatorTraffic;
 import castalia.actors.watch.ActorRegistry;
@@ -22,11 +23,13 @@ import castalia.protocol.run.RunResult;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -43,6 +46,7 @@ class CandidateActorTest {
     private final BlockingQueue<Long> terms = new LinkedBlockingQueue<>();
     private final BlockingQueue<RunNews> news = new LinkedBlockingQueue<>();
     private final List<Heartbeats> open = new ArrayList<>();
+    private Pace pace = Tests.PACE;
 
     @AfterEach
     void stop() {
@@ -51,12 +55,22 @@ class CandidateActorTest {
     }
 
     private Heartbeats heartbeats(long id) {
-        Heartbeats heartbeats = Tests.heartbeats(id);
+        Heartbeats heartbeats = Tests.heartbeats(id, pace);
         open.add(heartbeats);
         return heartbeats;
     }
 
+    /** Who watches from now on takes the silence of a machine that stalls for no loss. */
+    private void waitLongForAnswers() {
+        pace = new Pace(pace.interval(), pace.silence(), Duration.ofSeconds(20), pace.beat());
+    }
+
     private ActorRef<CandidateActor.Command> spawn(String label, RunLogic logic, boolean first) {
+        return spawn(label, logic, () -> first);
+    }
+
+    private ActorRef<CandidateActor.Command> spawn(
+            String label, RunLogic logic, CandidateActor.Line line) {
         Heartbeats heartbeats = heartbeats(label.hashCode());
         RunParts parts = new RunParts(
                 term -> {
@@ -65,7 +79,7 @@ class CandidateActorTest {
                 },
                 storage, Tests.BUILD, Tests.claimant(label, label.hashCode(), heartbeats), "job",
                 news::add, ends::add, heartbeats);
-        return kit.spawn(CandidateActor.create(registry, parts, () -> first), label);
+        return kit.spawn(CandidateActor.create(registry, parts, line), label);
     }
 
     private static FakeLogic stoppable() {
@@ -85,7 +99,7 @@ class CandidateActorTest {
         kit.system().receptionist()
                 .tell(Receptionist.subscribe(CoordinatorActor.KEY, listings.getRef()));
         while (true) {
-            var refs = listings.receiveMessage(java.time.Duration.ofSeconds(10))
+            var refs = listings.receiveMessage(Duration.ofSeconds(10))
                     .getServiceInstances(CoordinatorActor.KEY);
             if (!refs.isEmpty()) {
                 return refs.iterator().next();
@@ -102,24 +116,25 @@ class CandidateActorTest {
         assertThat(List.of(Tests.take(ends), Tests.take(ends))).containsExactlyInAnyOrder(
                 new RunParts.End.Here(new RunResult.Stopped(7, "h")),
                 new RunParts.End.Elsewhere(1, new RunResult.Stopped(7, "h")));
-        kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(3));
+        kit.createTestProbe().expectNoMessage(Duration.ofSeconds(3));
         assertThat(storage.claims).containsExactly("a");
     }
 
     /** Another candidate, that leads the next term. */
     private Heartbeats leader(String node, long id) {
         Heartbeats leader = heartbeats(id);
+        leader.beat(storage.newestTerm() + 1); // before anybody asks
         storage.claimedElsewhere(Optional.of(Tests.claimant(node, id, leader)));
-        leader.beat(storage.newestTerm());
         return leader;
     }
 
     @Test
     void whenTheLeadersProcessEndsAnotherTakesTheNextTerm() {
+        waitLongForAnswers();
         Heartbeats leader = leader("far", 9);
         spawn("b", stoppable(), true);
         assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(1, "far"));
-        kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(1));
+        kit.createTestProbe().expectNoMessage(Duration.ofSeconds(1));
         assertThat(storage.claims).isEmpty();
         leader.close();
         assertThat(Tests.take(terms)).isEqualTo(2);
@@ -141,7 +156,7 @@ class CandidateActorTest {
         Heartbeats leader = leader("far", 9);
         spawn("b", stoppable(), false);
         assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(1, "far"));
-        kit.createTestProbe().expectNoMessage(java.time.Duration.ofMillis(500));
+        kit.createTestProbe().expectNoMessage(Duration.ofMillis(500));
         leader.rest();
         assertThat(Tests.take(terms)).isEqualTo(2);
     }
@@ -155,13 +170,14 @@ class CandidateActorTest {
 
     @Test
     void whoeverClaimedTheNewestTermIsFollowed() {
+        waitLongForAnswers();
         Heartbeats first = leader("far", 9);
         spawn("b", stoppable(), false);
         assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(1, "far"));
         Heartbeats second = leader("further", 10);
         first.close();
         assertThat(Tests.take(news)).isEqualTo(new RunNews.Led(2, "further"));
-        kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(1));
+        kit.createTestProbe().expectNoMessage(Duration.ofSeconds(1));
         assertThat(storage.claims).isEmpty();
         second.close();
         assertThat(Tests.take(terms)).isEqualTo(3);
@@ -223,10 +239,12 @@ class CandidateActorTest {
 
     @Test
     void whoHearsThatTheRunIsOverClaimsNothing() {
-        spawn("b", stoppable(), true);
+        AtomicBoolean first = new AtomicBoolean(); // not before it heard of the end
+        spawn("b", stoppable(), first::get);
         peer().tell(new CandidateTraffic.RunOver(4, new RunResult.Stopped(7, "h")));
         assertThat(Tests.take(ends)).isEqualTo(new RunParts.End.Elsewhere(4, new RunResult.Stopped(7, "h")));
-        kit.createTestProbe().expectNoMessage(java.time.Duration.ofSeconds(2));
+        first.set(true);
+        kit.createTestProbe().expectNoMessage(Duration.ofSeconds(2));
         assertThat(storage.claims).isEmpty();
     }
 }

@@ -168,7 +168,11 @@ class CoordinatorActorTest {
         self.tell(new CoordinatorTraffic.Offer("n1", Tests.BUILD, 9, three.getRef()));
         assertThat(three.expectMessageClass(AgentTraffic.Refused.class).reason())
                 .contains("'n1'");
-        assertThat(Tests.take(logic.events)).isEqualTo(new RunEvent.TargetChanged(5));
+        RunEvent target = Tests.take(logic.events);
+        if (target.equals(new RunEvent.TargetChanged(2))) { // the second offer was long in coming
+            target = Tests.take(logic.events);
+        }
+        assertThat(target).isEqualTo(new RunEvent.TargetChanged(5));
         one.stop();
         assertThat(Tests.take(logic.events)).isEqualTo(new RunEvent.TargetChanged(3));
     }
@@ -214,7 +218,8 @@ class CoordinatorActorTest {
         agent.expectMessageClass(AgentTraffic.Accepted.class);
         agent.expectMessageClass(AgentTraffic.RunOver.class);
         assertThat(Tests.take(results)).isEqualTo(new RunResult.Stopped(7, "h"));
-        assertThat(logic.events).containsExactly(new RunEvent.StopRequested());
+        assertThat(logic.events).filteredOn(event -> !(event instanceof RunEvent.TargetChanged))
+                .containsExactly(new RunEvent.StopRequested());
         WorkerMessage late = Tests.registered(5);
         self.tell(new CoordinatorTraffic.FromWorker(
                 late, kit.<WorkerTraffic>createTestProbe().getRef()));
