@@ -4,7 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.actors.node.AgentNews;
 import castalia.protocol.identity.Member;
+import castalia.protocol.layout.LayoutRequest;
 import castalia.protocol.run.RunNews;
+import castalia.protocol.run.RunResult;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,10 +25,13 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(value = 240, unit = TimeUnit.SECONDS)
 class DeathTest {
 
-    private static final int STEPS = 100;
+    private static final int STEPS = 400;
 
-    /** Of a larger model, so that the run goes on for seconds when the frozen worker wakes. */
-    private static final int FROZEN_STEPS = 250;
+    /** Far from the end, which may come before a kill where the machine stands still. */
+    private static final int LAST_KILL = 80;
+
+    /** Longer than it takes: the run is stopped. */
+    private static final int FROZEN_STEPS = 20_000;
 
     @TempDir
     @SuppressWarnings("NullAway.Init") // JUnit fills it
@@ -51,10 +56,10 @@ class DeathTest {
         Random random = new Random(seed * 1_000_003); // small seeds alone begin alike
         String precision = seed % 2 == 1 ? "fp32" : "bf16";
         int spares = seed % 3 == 0 ? 1 : 0;
-        long step = random.nextInt(STEPS - 20);
+        long step = random.nextInt(LAST_KILL);
         long millis = random.nextInt(15);
         int victim = random.nextInt(workers);
-        TinyRun tiny = TinyRun.write(folder, precision, 24, STEPS, 100);
+        TinyRun tiny = TinyRun.write(folder, precision, 24, STEPS, STEPS);
         AtomicReference<Optional<Member>> killed = new AtomicReference<>(Optional.empty());
         Witness witness = new Witness((w, progress) -> {
             if (progress.step() >= step && killed.get().isEmpty()) {
@@ -70,9 +75,11 @@ class DeathTest {
                 + "\n" + witness;
         assertThat(killed.get()).as(story).isPresent();
         assertThat(answer).as(story).isEqualTo(tiny.alone(folder.resolve("alone")));
-        assertThat(witness.lost()).as(story).isZero();
-        assertThat(witness.fromDisk()).as(story).isZero();
-        assertThat(witness.diskBytes()).as(story).isZero();
+        if (!witness.dismissedAnyBut(killed.get())) {
+            assertThat(witness.lost()).as(story).isZero();
+            assertThat(witness.fromDisk()).as(story).isZero();
+            assertThat(witness.diskBytes()).as(story).isZero();
+        }
         assertThat(witness.count(news -> news instanceof RunNews.Detected(Member who, _)
                 && who.equals(killed.get().orElseThrow()))).as(story).isOne();
     }
@@ -80,7 +87,7 @@ class DeathTest {
     @Tag("default")
     @Test
     void aFrozenWorkerIsLeftBehindAndEndsWhenItWakes() throws Exception {
-        TinyRun tiny = TinyRun.write(folder, "fp32", 128, FROZEN_STEPS, 500);
+        TinyRun tiny = TinyRun.write(folder, "fp32", 128, FROZEN_STEPS, FROZEN_STEPS);
         AtomicReference<Optional<Member>> frozen = new AtomicReference<>(Optional.empty());
         AtomicReference<Optional<Throwable>> wrong = new AtomicReference<>(Optional.empty());
         Witness witness = new Witness((w, progress) -> {
@@ -91,12 +98,15 @@ class DeathTest {
                 Thread.ofVirtual().start(() -> wake(w, member, wrong));
             }
         });
-        TinyRun.Answer answer = tiny.onWorkers(folder.resolve("cluster"), 2, 0, witness);
+        RunResult.Stopped stopped = tiny.untilStopped(folder.resolve("cluster"), 2, witness);
         Member zombie = frozen.get().orElseThrow();
         assertThat(wrong.get()).as("%s", witness).isEmpty();
-        assertThat(answer).isEqualTo(tiny.alone(folder.resolve("alone")));
-        assertThat(witness.lost()).isZero();
-        assertThat(witness.fromDisk()).isZero();
+        assertThat(stopped.stateHash()).isEqualTo(tiny.until(stopped.step(), folder.resolve("alone"), 1,
+                LayoutRequest.NOTHING, (_, _) -> {}));
+        if (!witness.dismissedAnyBut(Optional.of(zombie))) {
+            assertThat(witness.lost()).isZero();
+            assertThat(witness.fromDisk()).isZero();
+        }
         assertThat(witness.count(news -> news instanceof RunNews.Detected(Member who, _)
                 && who.equals(zombie))).as("%s", witness).isOne();
         String log = Files.readString(folder.resolve("cluster").resolve(RunCluster.LOGS)
@@ -111,11 +121,10 @@ class DeathTest {
                 .as("counted, as the page shows it").isGreaterThanOrEqualTo(refused);
     }
 
-    /** Five seconds later, when the others have gone on without it. */
+    /** When the others have gone on without it; and stops the run when it has ended. */
     private static void wake(
             Witness witness, Member zombie, AtomicReference<Optional<Throwable>> wrong) {
         try {
-            sleep(5000);
             witness.await("going on without the frozen worker", news ->
                     news instanceof RunNews.Resharding reshard
                             && reshard.excluded().contains(zombie));
@@ -128,6 +137,7 @@ class DeathTest {
             wrong.set(Optional.of(e));
         } finally {
             Signals.send("CONT", zombie.pid());
+            witness.cluster().stop();
         }
     }
 

@@ -3,6 +3,7 @@ package castalia.deploy.cluster;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import castalia.deploy.Cli;
+import castalia.protocol.layout.LayoutRequest;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -22,6 +23,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 class EndTest {
 
     private static final int STEPS = 300;
+
+    /** Longer than any test: the run is stopped. */
+    private static final int ENDLESS = 1_000_000;
 
     /** Workers end within a moment; a busy machine is given more. */
     private static final int SECONDS = 20;
@@ -61,6 +65,10 @@ class EndTest {
     private void assertGoesOn(TinyRun tiny, Path run) throws IOException {
         Cli.Result resumed = tiny.train(run, "--local", 2, "--threads", 2);
         assertThat(TinyRun.Answer.of(resumed)).isEqualTo(tiny.alone(folder.resolve("alone")));
+        assertNothingIsLeft(run);
+    }
+
+    private static void assertNothingIsLeft(Path run) throws IOException {
         assertThat(Cli.run("checkpoint", "verify", run).code()).isZero();
         try (Stream<Path> logs = Files.list(run.resolve(RunCluster.LOGS))) {
             assertThat(logs.map(log -> log.getFileName().toString())
@@ -85,8 +93,9 @@ class EndTest {
     }
 
     private void stop(String signal, int code) throws Exception {
-        TinyRun tiny = TinyRun.write(folder, "fp32", 24, STEPS, 500);
+        TinyRun tiny = TinyRun.write(folder, "fp32", 24, ENDLESS, ENDLESS);
         Path run = folder.resolve("cluster");
+        long stopped;
         try (LedProcess led = LedProcess.start(tiny, run, 2)) {
             led.awaitSteps(30);
             List<Long> workers = led.workers();
@@ -100,14 +109,17 @@ class EndTest {
             }
             Signals.send(signal, led.pid());
             assertThat(led.exit()).as(led::output).isEqualTo(code);
-            assertThat(Signals.living(workers)).as(led::output).isEmpty();
+            Signals.assertGone(workers, SECONDS);
             String said = led.output().lines().filter(line -> line.startsWith("stopped after step "))
                     .findFirst().orElseThrow(() -> new AssertionError(led.output()));
-            String step = said.replaceAll("\\D+(\\d+).*", "$1");
+            stopped = Long.parseLong(said.replaceAll("\\D+(\\d+).*", "$1"));
             assertThat(Cli.run("checkpoint", "list", run).out().lines()
                             .map(line -> line.strip().split(" ")[0]))
-                    .last().isEqualTo(step);
+                    .last().isEqualTo(Long.toString(stopped));
         }
-        assertGoesOn(tiny, run);
+        assertThat(tiny.until(stopped + 5, run, 2, LayoutRequest.NOTHING, (_, _) -> {}))
+                .isEqualTo(tiny.until(stopped + 5, folder.resolve("alone"), 1,
+                        LayoutRequest.NOTHING, (_, _) -> {}));
+        assertNothingIsLeft(run);
     }
 }

@@ -156,6 +156,25 @@ record TinyRun(Path config, int steps) {
     /** As the other, in a layout. */
     Answer onWorkers(
             Path run, int workers, int spares, LayoutRequest layout, Witness witness) {
+        RunResult result = trained(run, workers, spares, layout, witness);
+        if (result instanceof RunResult.Finished(long step, String state, String digest)) {
+            assertThat(step).isEqualTo(steps);
+            return new Answer(state, digest);
+        }
+        throw new AssertionError(result + "\n" + witness);
+    }
+
+    /** As the others; {@code witness} must stop the run before it is finished. */
+    RunResult.Stopped untilStopped(Path run, int workers, Witness witness) {
+        RunResult result = trained(run, workers, 0, LayoutRequest.NOTHING, witness);
+        if (result instanceof RunResult.Stopped stopped) {
+            return stopped;
+        }
+        throw new AssertionError(result + "\n" + witness);
+    }
+
+    private RunResult trained(
+            Path run, int workers, int spares, LayoutRequest layout, Witness witness) {
         StringWriter console = new StringWriter();
         try (ClusterTraining training =
                         new ClusterTraining(new ProgressLine(new PrintWriter(console), false));
@@ -167,11 +186,7 @@ record TinyRun(Path config, int steps) {
                             new NodeAddress(ClusterTraining.LOOPBACK, 0), 0, layout),
                     witness::of);
             witness.console(console.toString());
-            if (result instanceof RunResult.Finished(long step, String state, String digest)) {
-                assertThat(step).isEqualTo(steps);
-                return new Answer(state, digest);
-            }
-            throw new AssertionError(result + "\n" + console);
+            return result;
         }
     }
 }
