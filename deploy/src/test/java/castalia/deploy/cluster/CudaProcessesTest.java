@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -119,7 +120,9 @@ class CudaProcessesTest {
         assertThat(Files.readAllLines(opened())).as("processes read each other's memory")
                 .filteredOn(line -> line.startsWith("opened")).hasSizeGreaterThan(1);
         if (!message.isEmpty()) {
-            assertThat(witness.lost()).as("%s", witness).isZero();
+            if (!witness.dismissedAnyBut(Optional.empty())) { // whoever fails says so
+                assertThat(witness.lost()).as("%s", witness).isZero();
+            }
             assertThat(witness.count(news -> news instanceof RunNews.Detected(var _, String how)
                     && how.contains(message))).as("%s", witness).isPositive();
         }
