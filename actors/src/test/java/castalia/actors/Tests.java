@@ -57,7 +57,6 @@ public final class Tests {
                 akka.actor.testkit.typed.single-expect-default = 20 s
                 akka.actor.testkit.typed.default-timeout = 30 s
                 akka.actor.testkit.typed.system-shutdown-default = 60 s
-                akka.logger-startup-timeout = 60 s
                 """);
         Config config = local.withFallback(ActorConfiguration.of(
                 settings("test", ProcessSettings.Kind.AGENT, List.of())));
