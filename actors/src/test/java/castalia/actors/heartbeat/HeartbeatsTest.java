@@ -28,7 +28,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Tag("default")
-@Timeout(30)
+@Timeout(90)
 class HeartbeatsTest {
 
     private static final Incarnation SELF = new Incarnation(5);
