@@ -30,7 +30,7 @@ final class LeaderWatch implements Heartbeats.Watch {
     private final Pace pace;
     private final CountDownLatch closed = new CountDownLatch(1);
     private volatile Optional<Socket> open = Optional.empty();
-    /** When it last answered, whatever it said. */
+    /** When it last answered, whatever it said; or as if it had, while it is doubted. */
     private long heard = System.nanoTime();
     /** Since when it answers that it does not lead; empty where it did not, or said since that it does. */
     private Optional<Long> idleSince = Optional.empty();

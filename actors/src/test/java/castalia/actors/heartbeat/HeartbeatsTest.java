@@ -82,6 +82,11 @@ class HeartbeatsTest {
         }
     }
 
+    /** For a while. */
+    private void requireNoLoss() throws InterruptedException {
+        assertThat(lost.poll(300, TimeUnit.MILLISECONDS)).isNull();
+    }
+
     private void requireUnharmed() throws Exception {
         leader.beat(3);
         try (Socket socket = connect()) {
@@ -244,10 +249,10 @@ class HeartbeatsTest {
         reopen(PATIENT);
         leader.beat(2);
         try (Heartbeats.Watch _ = other.watch(2, claimant(), lost::add)) {
-            assertThat(lost.poll(300, TimeUnit.MILLISECONDS)).isNull();
+            requireNoLoss();
             leader.close();
             assertThat(Tests.take(lost).how()).contains("far (pid 5)", "connection broke");
-            assertThat(lost.poll(300, TimeUnit.MILLISECONDS)).isNull();
+            requireNoLoss();
         }
     }
 
@@ -282,11 +287,11 @@ class HeartbeatsTest {
         reopen(PATIENT);
         leader.beat(2);
         try (Heartbeats.Watch _ = other.watch(2, claimant(), lost::add)) {
-            assertThat(lost.poll(300, TimeUnit.MILLISECONDS)).isNull();
+            requireNoLoss();
             leader.rest();
-            assertThat(lost.poll(300, TimeUnit.MILLISECONDS)).isNull();
+            requireNoLoss();
             leader.beat(2);
-            assertThat(lost.poll(300, TimeUnit.MILLISECONDS)).isNull();
+            requireNoLoss();
         }
     }
 

@@ -129,7 +129,10 @@ class FetcherTest {
         allIsThere();
     }
 
-    /** A file that takes longer than the patience comes, as long as enough of it comes in time. */
+    /**
+     * A file that takes longer than the patience comes, as long as enough of it comes in time; at once,
+     * unless the machine stood still in each of five attempts.
+     */
     @Test
     void whatIsSlowButComesIsWaitedFor() throws IOException {
         for (int i = 0; i < 5; i++) {
